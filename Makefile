@@ -1,0 +1,53 @@
+# Needs Python 3.11+ and access to PyPI; everything is installed below this folder, nothing globally.
+PYTHON ?= python3
+UV := .uv/bin/uv
+RUN := $(UV) run --frozen --quiet
+ARGS ?=
+
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_PREFERENCE ?= only-system
+
+.PHONY: help demo run check test test-slow docs bench install format
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+.venv/installed: $(UV) pyproject.toml uv.lock
+	$(UV) sync --frozen --quiet --python $(PYTHON)
+	@touch $@
+
+install: .venv/installed  ## install the project and its tools into .venv
+
+demo: install  ## load sample documents over HTTP and ask questions (ARGS=--once: do not keep serving)
+	@$(RUN) ccbe demo $(ARGS)
+
+run: install  ## run the gateway with the settings in .env (copy example.env)
+	@$(RUN) python main.py
+
+check: install  ## format, lint, types, import rules, generated docs
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) python tools/generate_docs.py --check
+
+format: install  ## rewrite the code in the house format
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+test: install  ## the tests that run in some minutes
+	$(RUN) pytest -m 'not slow' $(ARGS)
+
+test-slow: install  ## stress, memory, crash and random-model tests
+	$(RUN) pytest -m slow $(ARGS)
+
+docs: install  ## rewrite the generated documents
+	$(RUN) python tools/generate_docs.py
+
+bench: install  ## measure, and rewrite the table in docs/benchmarks.md
+	$(RUN) python -m tools.bench $(ARGS)

@@ -1,0 +1,140 @@
+"""The builtin backend: documents, access rules and hybrid search in PostgreSQL with pgvector."""
+
+from collections.abc import Mapping, Sequence, Set
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from context_chat_backend.contract import (
+    AccessOp,
+    Answer,
+    Capabilities,
+    Hit,
+    NotFound,
+    Outcome,
+    ProviderId,
+    Query,
+    Rejected,
+    Source,
+    SourceId,
+    Unsupported,
+    UserId,
+)
+from context_chat_backend.toolkit.extract import SUPPORTED_MIME_TYPES
+from context_chat_backend.toolkit.vector_store import Indexer
+
+from .embedded import EmbeddedPostgres
+from .settings import BuiltinSettings
+from .store import State, Store
+
+MIB = 2**20
+
+
+class BuiltinDriver:
+    """Embeds documents itself and stores them in the database of the settings, else in an embedded one."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        max_source_bytes=100 * MIB,  # context_chat sends no larger files
+        mime_types=SUPPORTED_MIME_TYPES,
+    )
+
+    def __init__(self, settings: BuiltinSettings, indexer: Indexer, folder: Path) -> None:
+        self._settings = settings
+        self._indexer = indexer
+        self._folder = folder
+        self._store: Store
+        self._resources = AsyncExitStack()
+
+    @property
+    def identity(self) -> str:
+        return f"builtin:{self._store.identity}"
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._indexer)
+            self._store = await stack.enter_async_context(self._make_store(await self._database(stack)))
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    async def _database(self, stack: AsyncExitStack) -> str:
+        if self._settings.db_url is not None:
+            return self._settings.db_url.get_secret_value()
+        embedded = await stack.enter_async_context(EmbeddedPostgres(self._folder))
+        return embedded.uri
+
+    def _make_store(self, url: str) -> Store:
+        embedder, settings = self._indexer.embedder, self._settings
+        return Store(
+            url,
+            dimension=embedder.dimension,
+            model=embedder.model_name,
+            pool_size=settings.pool_size,
+            prepare=settings.prepare,
+            statement_timeout=settings.statement_timeout,
+        )
+
+    async def ping(self) -> None:
+        await self._store.ping()
+
+    async def upsert(self, source: Source) -> Outcome:
+        content_hash = await self._indexer.fingerprint(source)
+        match await self._store.begin(source, content_hash):
+            case State.UNCHANGED:
+                return Outcome.UNCHANGED
+            case State.REFRESHED:
+                return Outcome.UPDATED
+            case State.INDEX:
+                return await self._index(source, content_hash)
+
+    async def _index(self, source: Source, content_hash: str) -> Outcome:
+        try:
+            text = await self._indexer.text(source)
+            pages = self._indexer.pages(text, source.mime_type)
+            return await self._store.publish(source, content_hash, pages)
+        except Rejected:
+            await self._store.delete_older(source.id, source.modified)
+            raise
+
+    async def delete(self, source_ids: Set[SourceId]) -> None:
+        await self._store.delete(source_ids)
+
+    async def set_access(self, source_id: SourceId, user_ids: Set[UserId]) -> None:
+        _require(await self._store.set_access(source_id, user_ids))
+
+    async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
+        _require(await self._store.update_access(op, source_id, user_ids))
+
+    async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
+        await self._store.update_provider_access(op, provider, user_ids)
+
+    async def delete_provider(self, provider: ProviderId) -> None:
+        await self._store.delete_provider(provider)
+
+    async def delete_user(self, user_id: UserId) -> None:
+        await self._store.delete_user(user_id)
+
+    async def count(self) -> Mapping[ProviderId, int]:
+        return await self._store.count()
+
+    async def search(self, query: Query) -> Sequence[Hit]:
+        embedding = await self._indexer.embedder.embed_query(query.text)
+        return await self._store.search(query.user_id, embedding, query.text, query.limit, query.scope)
+
+    async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract
+        raise Unsupported("the builtin backend does not generate answers")
+
+
+def _require(stored: bool) -> None:  # noqa: FBT001 - what the store answered
+    if not stored:
+        raise NotFound("no such source")
+
+
+def create(folder: Path) -> BuiltinDriver:
+    """`RAG_BACKEND=builtin`: settings from the environment, the embedded database in `folder`."""
+    return BuiltinDriver(BuiltinSettings(), Indexer.from_environment(), folder)

@@ -1,0 +1,831 @@
+-- ---------------------------------------------------------------------------
+-- Document store of the gateway: functions.  Needs the tables of 0001_tables.sql.
+-- All rules about access and versions are here, so that any number of gateways,
+-- over any kind of connection, cannot break them.
+--
+-- A function whose parameters change needs a "drop function" in a numbered file.
+--
+-- Lock order of every writer, which keeps concurrent writers free of deadlocks:
+--   1 users dictionary (shared)   2 providers, sorted: shared for a single source,
+--   exclusive for provider- or user-wide changes   3 sources, sorted
+--   4 access groups               5 rows
+-- A writer may still see 40001 or 40P01 in rare cases: call again.  Every function
+-- may be called again after a failure.
+--
+-- Errors on purpose: 0A000 only an administrator can help, 22xxx the arguments,
+-- P0002 the staged document is gone, 40001 call again.
+-- ---------------------------------------------------------------------------
+
+select set_config('search_path', 'ccb, public, extensions', false);
+
+-- ------------------------------------------------------------------ helpers
+
+create or replace function ccb.setting_int(p_key text) returns int
+language sql stable as $$ select value::int from ccb.settings where key = p_key $$;
+
+create or replace function ccb.digest_of(p_members int[]) returns bytea
+language sql immutable strict as
+$$ select sha256(convert_to(array_to_string(p_members, ','), 'UTF8')) $$;
+
+create or replace function ccb.text_array(p_list jsonb) returns text[]
+language sql immutable as
+$$ select array(select jsonb_array_elements_text(p_list)) $$;
+
+-- User ids -> sorted distinct user numbers.  Unknown users are left out, or entered
+-- into the dictionary on demand.
+create or replace function ccb.user_numbers(p_uids text[], p_create boolean) returns int[]
+language plpgsql as $fn$
+begin
+  perform pg_advisory_xact_lock_shared(hashtextextended('ccb:users', 0));
+  if p_create then
+    insert into ccb.users (uid)
+      select u from (select distinct unnest(p_uids) as u) s
+       where u is not null and u <> ''
+         and not exists (select 1 from ccb.users x where x.uid = s.u)
+       order by u
+    on conflict (uid) do nothing;
+  end if;
+  return array(select user_no from ccb.users where uid = any (p_uids) order by user_no);
+end
+$fn$;
+
+-- The readers of a source to be stored: at least one.
+create or replace function ccb.reader_numbers(p_uids text[]) returns int[]
+language plpgsql as $fn$
+declare
+  u int[] := ccb.user_numbers(p_uids, true);
+begin
+  if u = '{}' then
+    raise exception 'a source needs at least one reader' using errcode = 'invalid_parameter_value';
+  end if;
+  return u;
+end
+$fn$;
+
+create or replace function ccb.lock_sources(p_sources text[]) returns void
+language plpgsql as $fn$
+declare
+  s text;
+begin
+  for s in select distinct unnest(p_sources) order by 1 loop
+    perform pg_advisory_xact_lock(hashtextextended('ccb:source:' || s, 0));
+  end loop;
+end
+$fn$;
+
+create or replace function ccb.lock_providers(p_providers text[], p_exclusive boolean) returns void
+language plpgsql as $fn$
+declare
+  p text;
+begin
+  for p in select distinct x from unnest(p_providers) x where x is not null order by 1 loop
+    if p_exclusive then
+      perform pg_advisory_xact_lock(hashtextextended('ccb:provider:' || p, 0));
+    else
+      perform pg_advisory_xact_lock_shared(hashtextextended('ccb:provider:' || p, 0));
+    end if;
+  end loop;
+end
+$fn$;
+
+-- Locks a source, and its provider against wide changes.  Returns the stored
+-- document, all null without one.
+create or replace function ccb.lock_source(p_source_id text, p_provider text default null)
+returns ccb.documents
+language plpgsql as $fn$
+declare
+  seen text := (select provider from ccb.documents
+                 where source_id = p_source_id and group_id is not null);
+  doc  ccb.documents;
+begin
+  perform ccb.lock_providers(array[seen, p_provider], false);
+  perform ccb.lock_sources(array[p_source_id]);
+  select * into doc from ccb.documents where source_id = p_source_id and group_id is not null;
+  if doc.provider is distinct from seen and doc.provider is distinct from p_provider
+     and doc.provider is not null then
+    raise exception 'the source was stored meanwhile' using errcode = 'serialization_failure';
+  end if;
+  return doc;
+end
+$fn$;
+
+-- Find or create the group for this set of members; the row comes back locked
+-- (FOR KEY SHARE) so that it can be neither deleted nor re-keyed before commit.
+create or replace function ccb.group_for(p_provider text, p_members int[]) returns bigint
+language plpgsql as $fn$
+declare
+  d   bytea := ccb.digest_of(p_members);
+  gid bigint;
+begin
+  for attempt in 1 .. 20 loop
+    select group_id into gid from ccb.access_groups
+     where provider = p_provider and digest = d for key share;
+    if found then return gid; end if;
+    insert into ccb.access_groups (provider, digest, members)
+      values (p_provider, d, p_members)
+      on conflict (provider, digest) do nothing
+      returning group_id into gid;
+    if found then
+      insert into ccb.group_members (user_no, group_id)
+        select m, gid from unnest(p_members) m;
+      return gid;
+    end if;
+  end loop;
+  raise exception 'the access group is being changed' using errcode = 'serialization_failure';
+end
+$fn$;
+
+-- Remove those of the given groups that no document uses.
+create or replace function ccb.drop_unused_groups(p_groups bigint[]) returns void
+language plpgsql as $fn$
+declare
+  g record;
+begin
+  for g in
+    select a.group_id, a.members from ccb.access_groups a
+     where a.group_id = any (p_groups)
+       and not exists (select 1 from ccb.documents d where d.group_id = a.group_id)
+     order by a.group_id
+       for update skip locked
+  loop
+    -- again under the lock: a document may have been added meanwhile
+    if not exists (select 1 from ccb.documents d where d.group_id = g.group_id) then
+      delete from ccb.group_members
+       where group_id = g.group_id and user_no = any (g.members);
+      delete from ccb.access_groups where group_id = g.group_id;
+    end if;
+  end loop;
+end
+$fn$;
+
+-- Forget users that nothing refers to.  Skipped while any writer is active, which
+-- may just have looked the number up; a later call does it.
+create or replace function ccb.drop_unused_users(p_users int[] default null) returns void
+language plpgsql as $fn$
+begin
+  if pg_try_advisory_xact_lock(hashtextextended('ccb:users', 0)) then
+    delete from ccb.users x
+     where (p_users is null or x.user_no = any (p_users))
+       and not exists (select 1 from ccb.group_members m where m.user_no = x.user_no);
+  end if;
+end
+$fn$;
+
+create or replace function ccb.members_of(p_group bigint) returns int[]
+language sql stable as $$ select members from ccb.access_groups where group_id = p_group $$;
+
+-- The members after an operation.
+create or replace function ccb.apply_op(p_old int[], p_op text, p_users int[]) returns int[]
+language sql immutable as $fn$
+  select coalesce(array_agg(u order by u), '{}') from (
+    select u from unnest(p_old) u
+     where p_op = 'allow' or (p_op = 'deny' and u <> all (p_users))
+    union
+    select u from unnest(p_users) u where p_op in ('allow', 'set')
+  ) s
+$fn$;
+
+-- Make these the readers of a document; without any it is deleted.
+-- The caller holds the lock of the source.
+create or replace function ccb.set_members(p_doc ccb.documents, p_members int[]) returns void
+language plpgsql as $fn$
+declare
+  g bigint;
+begin
+  if p_members = '{}' then
+    delete from ccb.documents where doc_id = p_doc.doc_id;
+  else
+    g := ccb.group_for(p_doc.provider, p_members);
+    if g = p_doc.group_id then return; end if;
+    update ccb.documents set group_id = g where doc_id = p_doc.doc_id;
+  end if;
+  perform ccb.drop_unused_groups(array[p_doc.group_id]);
+end
+$fn$;
+
+-- Make these the members of a group, for all its documents; without any they are
+-- deleted.  The caller holds the lock of the provider exclusively.
+create or replace function ccb.rekey_group(p_group bigint, p_members int[]) returns void
+language plpgsql as $fn$
+declare
+  grp    ccb.access_groups;
+  target bigint;
+  d      bytea := ccb.digest_of(p_members);
+begin
+  select * into grp from ccb.access_groups where group_id = p_group for update;
+  if not found or grp.members = p_members then return; end if;
+  if p_members = '{}' then
+    delete from ccb.documents where group_id = p_group;
+    perform ccb.drop_unused_groups(array[p_group]);
+    return;
+  end if;
+  select group_id into target from ccb.access_groups
+   where provider = grp.provider and digest = d for key share;
+  if found then                                     -- same set exists: merge
+    update ccb.documents set group_id = target where group_id = p_group;
+    perform ccb.drop_unused_groups(array[p_group]);
+  else                                              -- in place: no document is touched
+    update ccb.access_groups set digest = d, members = p_members where group_id = p_group;
+    delete from ccb.group_members
+     where group_id = p_group and user_no = any (grp.members) and user_no <> all (p_members);
+    insert into ccb.group_members (user_no, group_id)
+      select m, p_group from unnest(p_members) m where m <> all (grp.members)
+    on conflict do nothing;
+  end if;
+end
+$fn$;
+
+create or replace function ccb.check_op(p_op text, p_known text[]) returns void
+language plpgsql as $fn$
+begin
+  if p_op is null or p_op <> all (p_known) then
+    raise exception 'unknown access operation %', p_op using errcode = 'invalid_parameter_value';
+  end if;
+end
+$fn$;
+
+-- -------------------------------------------------------------------- writing
+--
+-- p_source: {source_id, provider, title, type, modified, content_hash, users: [...]}
+-- chunks:   [{ordinal, content, embedding}], embedding as an array or as its text
+--
+--   ccb_begin_upsert -> 'index' -> ccb_store_source, if the chunks fit into one call, or
+--   ccb_stage_source, ccb_stage_chunks for each page, ccb_publish_source
+
+-- Decides what has to be done for a version of a source, and does what needs no chunks:
+--   unchanged  the stored version is not older: readers were added
+--   refreshed  an older version with this content, title and type is stored: it got
+--              the new time and exactly the new readers
+--   index      new, or the stored version is older: it stays with those of its readers
+--              who may read the new one too, until that is published
+create or replace function public.ccb_begin_upsert(p_source jsonb) returns text
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+as $fn$
+declare
+  u   int[] := ccb.reader_numbers(ccb.text_array(p_source -> 'users'));
+  doc ccb.documents := ccb.lock_source(p_source ->> 'source_id', p_source ->> 'provider');
+  cur int[] := ccb.members_of(doc.group_id);
+begin
+  if doc.doc_id is null then
+    return 'index';
+  elsif doc.modified >= (p_source ->> 'modified')::bigint then
+    perform ccb.set_members(doc, ccb.apply_op(cur, 'allow', u));
+    return 'unchanged';
+  elsif (doc.content_hash, doc.title, doc.doc_type, doc.provider)
+        = (p_source ->> 'content_hash', p_source ->> 'title', p_source ->> 'type', p_source ->> 'provider') then
+    update ccb.documents set modified = (p_source ->> 'modified')::bigint where doc_id = doc.doc_id;
+    perform ccb.set_members(doc, u);
+    return 'refreshed';
+  else
+    perform ccb.set_members(doc, array(select unnest(cur) intersect select unnest(u) order by 1));
+    return 'index';
+  end if;
+end
+$fn$;
+
+-- Returns the number to stage chunks under.  Nobody finds a staged document.
+create or replace function public.ccb_stage_source(p_source jsonb) returns bigint
+language sql
+set search_path = ccb, public, extensions, pg_temp
+as $fn$
+  insert into ccb.documents (source_id, provider, title, doc_type, modified, content_hash)
+    values (p_source ->> 'source_id', p_source ->> 'provider', p_source ->> 'title', p_source ->> 'type',
+            (p_source ->> 'modified')::bigint, p_source ->> 'content_hash')
+    returning doc_id
+$fn$;
+
+create or replace function public.ccb_stage_chunks(p_doc_id bigint, p_chunks jsonb) returns void
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'       -- PostgREST applies this to the whole request
+as $fn$
+begin
+  perform 1 from ccb.documents where doc_id = p_doc_id and group_id is null for key share;
+  if not found then
+    raise exception 'document % is not staged', p_doc_id using errcode = 'no_data_found';
+  end if;
+  insert into ccb.chunks (doc_id, ordinal, embedding, content)
+    select p_doc_id, c.ordinal, c.embedding, c.content
+      from jsonb_to_recordset(p_chunks) as c (ordinal int, embedding halfvec, content text)
+  on conflict (doc_id, ordinal) do update
+     set embedding = excluded.embedding, content = excluded.content;
+end
+$fn$;
+
+-- Puts a staged document with p_chunks chunks in the place of the older version, in
+-- one step: 'created' or 'updated'.  When a version that is not older was stored
+-- meanwhile, the staged one is dropped and readers are added: 'unchanged'.
+create or replace function public.ccb_publish_source(p_doc_id bigint, p_users text[], p_chunks int)
+returns text
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'
+as $fn$
+declare
+  staged ccb.documents;
+  stored ccb.documents;
+  u      int[] := ccb.reader_numbers(p_users);
+  g      bigint;
+  n      int := (select count(*) from ccb.chunks where doc_id = p_doc_id);
+begin
+  select * into staged from ccb.documents where doc_id = p_doc_id;
+  stored := ccb.lock_source(staged.source_id, staged.provider);
+  select * into staged from ccb.documents where doc_id = p_doc_id and group_id is null for update;
+  if not found then
+    raise exception 'document % is not staged', p_doc_id using errcode = 'no_data_found';
+  end if;
+  if n <> p_chunks then
+    raise exception 'document % has % chunks staged, % expected', p_doc_id, n, p_chunks
+      using errcode = 'data_exception';
+  end if;
+  if stored.modified >= staged.modified then
+    delete from ccb.documents where doc_id = p_doc_id;
+    perform ccb.set_members(stored, ccb.apply_op(ccb.members_of(stored.group_id), 'allow', u));
+    return 'unchanged';
+  end if;
+  g := ccb.group_for(staged.provider, u);           -- first: most often it is the group of the older version
+  delete from ccb.documents where doc_id = stored.doc_id;
+  update ccb.documents set group_id = g, chunk_count = n where doc_id = p_doc_id;
+  perform ccb.drop_unused_groups(array[stored.group_id]);
+  return case when stored.doc_id is null then 'created' else 'updated' end;
+end
+$fn$;
+
+-- The three above in one call, for p_source with chunks that fit into one.
+create or replace function public.ccb_store_source(p_source jsonb) returns text
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'
+as $fn$
+declare
+  d bigint := public.ccb_stage_source(p_source);
+begin
+  perform public.ccb_stage_chunks(d, p_source -> 'chunks');
+  return public.ccb_publish_source(d, ccb.text_array(p_source -> 'users'),
+                                   jsonb_array_length(p_source -> 'chunks'));
+end
+$fn$;
+
+-- Gives up a staged document; any other number is fine.
+create or replace function public.ccb_discard_staged(p_doc_id bigint) returns void
+language sql
+set search_path = ccb, public, extensions, pg_temp
+as $$ delete from ccb.documents where doc_id = p_doc_id and group_id is null $$;
+
+-- --------------------------------------------------------------------- access
+
+-- op: 'allow' | 'deny' | 'set'.  A source that nobody may read any more is deleted.
+-- Returns whether the source is stored.
+create or replace function public.ccb_update_access(p_op text, p_users text[], p_source_id text)
+returns boolean
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+as $fn$
+declare
+  u   int[];
+  doc ccb.documents;
+begin
+  perform ccb.check_op(p_op, '{allow,deny,set}');
+  if not exists (select 1 from ccb.documents where source_id = p_source_id and group_id is not null) then
+    return false;
+  end if;
+  u := ccb.user_numbers(p_users, p_op <> 'deny');
+  doc := ccb.lock_source(p_source_id);
+  if doc.doc_id is null then return false; end if;
+  perform ccb.set_members(doc, ccb.apply_op(ccb.members_of(doc.group_id), p_op, u));
+  return true;
+end
+$fn$;
+
+-- op: 'allow' | 'deny'.  Paged for statement timeouts: pass the returned cursor back
+-- until it is null.
+create or replace function public.ccb_update_access_provider(
+  p_op text, p_users text[], p_provider text, p_after bigint default 0, p_limit int default 1000)
+returns bigint
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'
+as $fn$
+declare
+  g    record;
+  u    int[];
+  n    int := 0;
+  last bigint;
+begin
+  perform ccb.check_op(p_op, '{allow,deny}');
+  if not exists (select 1 from ccb.access_groups where provider = p_provider) then
+    return null;
+  end if;
+  u := ccb.user_numbers(p_users, p_op = 'allow');
+  perform ccb.lock_providers(array[p_provider], true);
+  for g in select group_id, members from ccb.access_groups
+            where provider = p_provider and group_id > p_after order by group_id limit p_limit
+  loop
+    perform ccb.rekey_group(g.group_id, ccb.apply_op(g.members, p_op, u));
+    n := n + 1;
+    last := g.group_id;
+  end loop;
+  return case when n = p_limit then last end;
+end
+$fn$;
+
+-- ------------------------------------------------------------------- deletion
+
+-- Stored and staged.  Returns the number of stored sources that are gone.
+create or replace function public.ccb_delete_sources(p_source_ids text[]) returns int
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'
+as $fn$
+declare
+  old bigint[];
+begin
+  perform ccb.lock_providers(array(select provider from ccb.documents
+                                    where source_id = any (p_source_ids) and group_id is not null), false);
+  perform ccb.lock_sources(p_source_ids);
+  delete from ccb.documents where source_id = any (p_source_ids) and group_id is null;
+  with gone as (delete from ccb.documents where source_id = any (p_source_ids)
+                and group_id is not null returning group_id)
+  select array_agg(group_id) into old from gone;
+  perform ccb.drop_unused_groups(old);
+  return coalesce(cardinality(old), 0);
+end
+$fn$;
+
+-- Removes the stored version of a source if it is older: a newer one turned out to
+-- be impossible to index.
+create or replace function public.ccb_delete_older(p_source_id text, p_modified bigint) returns boolean
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+as $fn$
+declare
+  doc ccb.documents := ccb.lock_source(p_source_id);
+begin
+  if doc.doc_id is null or doc.modified >= p_modified then return false; end if;
+  perform ccb.set_members(doc, '{}');
+  return true;
+end
+$fn$;
+
+-- Stored and staged.  Paged: call again while the result equals p_limit.
+create or replace function public.ccb_delete_provider(p_provider text, p_limit int default 2000)
+returns int
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'
+as $fn$
+declare
+  n int;
+begin
+  perform ccb.lock_providers(array[p_provider], true);
+  with gone as (delete from ccb.documents where doc_id in (
+      select doc_id from ccb.documents where provider = p_provider
+       order by doc_id limit p_limit for update) returning 1)
+  select count(*) into n from gone;
+  if n < p_limit then
+    perform ccb.drop_unused_groups(array(select group_id from ccb.access_groups where provider = p_provider));
+  end if;
+  return n;
+end
+$fn$;
+
+-- Removes a reader everywhere; sources that nobody else may read are deleted.
+-- Paged: call again while the result equals p_limit.
+create or replace function public.ccb_delete_user(p_uid text, p_limit int default 500)
+returns int
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'
+as $fn$
+declare
+  u      int := (select user_no from ccb.users where uid = p_uid);
+  locked text[];
+  g      record;
+  n      int := 0;
+begin
+  if u is null then return 0; end if;
+  locked := array(select distinct a.provider
+                    from ccb.group_members m join ccb.access_groups a using (group_id)
+                   where m.user_no = u);
+  perform ccb.lock_providers(locked, true);
+  for g in
+    select a.group_id, a.members from ccb.group_members m join ccb.access_groups a using (group_id)
+     where m.user_no = u and a.provider = any (locked) order by a.group_id limit p_limit
+  loop
+    perform ccb.rekey_group(g.group_id, array_remove(g.members, u));
+    n := n + 1;
+  end loop;
+  if n < p_limit then perform ccb.drop_unused_users(array[u]); end if;
+  return n;
+end
+$fn$;
+
+-- -------------------------------------------------------------------- reading
+
+create or replace function public.ccb_count_documents()
+returns table (provider text, documents bigint)
+language sql stable
+set search_path = ccb, public, extensions, pg_temp
+as $$
+  select d.provider, count(*) from ccb.documents d where d.group_id is not null group by 1
+$$;
+
+-- Exact top-k over a given list of documents.
+create or replace function ccb.nearest_exact(p_q halfvec, p_docs bigint[], p_k int)
+returns table (chunk_id bigint, dist float8)
+language sql stable as $$
+  with c as materialized (
+    select c.chunk_id, c.embedding <=> p_q as dist
+      from ccb.chunks c where c.doc_id = any (p_docs))
+  select chunk_id, dist from c order by dist limit p_k
+$$;
+
+-- HNSW with iterative scan; the access filter is evaluated while the index is read.
+create or replace function ccb.nearest_ann(p_q halfvec, p_groups bigint[], p_k int)
+returns table (chunk_id bigint, dist float8)
+language plpgsql stable
+set enable_seqscan = off
+set enable_sort = off
+as $fn$
+begin
+  return query
+  with c as materialized (
+    select c.chunk_id, c.embedding <=> p_q as dist
+      from ccb.chunks c
+     where exists (select 1 from ccb.documents d
+                    where d.doc_id = c.doc_id and d.group_id = any (p_groups))
+     order by c.embedding <=> p_q limit p_k)
+  -- "+ 0": PostgreSQL 17+ believes that the CTE is sorted already; relaxed_order is not
+  select c.chunk_id, c.dist from c order by c.dist + 0;
+end
+$fn$;
+
+-- Search terms of a question, rarest first: at most 8, common words dropped unless
+-- there are no others.
+create or replace function ccb.terms_of(p_query text) returns text[]
+language sql stable as $$
+  with terms as (
+    select t.lexeme, coalesce(c.freq, 0.0005) as freq
+      from unnest(to_tsvector('simple', p_query)) t left join ccb.common_terms c using (lexeme))
+  select coalesce(array_agg(lexeme order by freq, length(lexeme) desc), '{}') from (
+    select lexeme, freq from terms
+     where freq < 0.1 or not exists (select 1 from terms where freq < 0.1)
+     order by freq limit 8) s
+$$;
+
+create or replace function ccb.tsq(p_terms text[], p_op text) returns tsquery
+language sql immutable as $$
+  select string_agg(quote_literal(t), p_op)::tsquery from unnest(p_terms) t
+$$;
+
+-- Text matches, best first.  Tiers: all terms, then the two rarest, then any of the
+-- three rarest (all terms of a whole question seldom match); ranked by the summed
+-- rarity of the matched terms, then by cover density.
+create or replace function ccb.text_hits(
+  p_terms text[], p_docs bigint[], p_groups bigint[], p_depth int)
+returns bigint[]
+language plpgsql stable
+set plan_cache_mode = force_custom_plan     -- the plan depends on how rare the words are
+as $fn$
+declare
+  tiers tsquery[] := array[ccb.tsq(p_terms, '&')];
+  cap   int := greatest(ccb.setting_int('text_candidates'), p_depth);
+  cand  bigint[] := '{}';
+  more  bigint[];
+  t     tsquery;
+  q_any tsquery := ccb.tsq(p_terms, '|');
+begin
+  if cardinality(p_terms) > 2 then tiers := tiers || ccb.tsq(p_terms[1:2], '&'); end if;
+  if cardinality(p_terms) > 1 then tiers := tiers || ccb.tsq(p_terms[1:3], '|'); end if;
+  foreach t in array tiers loop
+    if p_docs is not null then
+      select array_agg(chunk_id) into more from (
+        select c.chunk_id from ccb.chunks c
+         where c.doc_id = any (p_docs) and c.tsv @@ t and c.chunk_id <> all (cand)
+         limit cap) s;
+    else
+      select array_agg(chunk_id) into more from (
+        select c.chunk_id from ccb.chunks c
+         where c.tsv @@ t and c.chunk_id <> all (cand)
+           and exists (select 1 from ccb.documents d
+                        where d.doc_id = c.doc_id and d.group_id = any (p_groups))
+         limit cap) s;
+    end if;
+    cand := cand || coalesce(more, '{}');
+    exit when cardinality(cand) >= p_depth;
+  end loop;
+  return (select array_agg(chunk_id order by w desc, r desc) from (
+    select c.chunk_id, x.w, ts_rank_cd(c.tsv, q_any, 1) as r
+      from ccb.chunks c,
+           lateral (select sum(ln(1 + 1 / coalesce(ct.freq, 0.0005))) as w
+                      from unnest(p_terms) u(lexeme) left join ccb.common_terms ct using (lexeme)
+                     where c.tsv @@ quote_literal(u.lexeme)::tsquery) x
+     where c.chunk_id = any (cand)
+     order by w desc, r desc limit p_depth) s);
+end
+$fn$;
+
+-- The best p_k chunks that p_user may read.  p_mode: 'vector' | 'text' | 'hybrid', the
+-- latter by reciprocal rank fusion.
+create or replace function public.ccb_search(
+  p_user      text,
+  p_embedding halfvec default null,
+  p_query     text    default null,
+  p_k         int     default 10,
+  p_providers text[]  default null,
+  p_sources   text[]  default null,
+  p_mode      text    default 'hybrid'
+) returns table (
+  source_id text, provider text, title text, doc_type text, modified bigint,
+  ordinal int, content text, score float8, distance float8)
+language plpgsql stable                    -- PostgREST: runs in a READ ONLY transaction
+set search_path = ccb, public, extensions, pg_temp
+as $fn$
+#variable_conflict use_column
+declare
+  u        int;
+  groups   bigint[];
+  docs     bigint[];
+  n_docs   bigint;
+  n_chunks bigint;
+  doc_cap  int := ccb.setting_int('exact_max_documents');
+  depth    int := greatest(p_k * 4, 40);
+  terms    text[];
+  v_ids    bigint[] := '{}';
+  v_dist   float8[] := '{}';
+  t_ids    bigint[] := '{}';
+begin
+  select user_no into u from ccb.users where uid = p_user;
+  if not found then return; end if;
+
+  select array_agg(m.group_id) into groups
+    from ccb.group_members m join ccb.access_groups a using (group_id)
+   where m.user_no = u and (p_providers is null or a.provider = any (p_providers));
+  if groups is null then return; end if;
+
+  -- How much may this user see?  Read only as far as needed to decide.
+  if p_sources is not null then
+    docs := array(select doc_id from ccb.documents d
+                   where d.source_id = any (p_sources) and d.group_id = any (groups));
+    if docs = '{}' then return; end if;
+  else
+    select count(*), coalesce(sum(chunk_count), 0) into n_docs, n_chunks
+      from (select chunk_count from ccb.documents where group_id = any (groups) limit doc_cap + 1) s;
+    if n_docs = 0 then return; end if;
+    if n_docs <= doc_cap and n_chunks <= ccb.setting_int('exact_max_chunks') then
+      docs := array(select doc_id from ccb.documents where group_id = any (groups));
+    end if;
+  end if;
+
+  if p_mode in ('vector', 'hybrid') and p_embedding is not null then
+    if docs is null then
+      -- set_config, not a SET clause: a non-superuser may not attach hnsw.* to a
+      -- function before the extension library is loaded in the session
+      perform set_config('hnsw.iterative_scan', 'relaxed_order', true),
+              set_config('hnsw.ef_search', least(1000, greatest(ccb.setting_int('ef_search'), depth))::text, true),
+              set_config('hnsw.max_scan_tuples', ccb.setting_int('max_scan_tuples')::text, true);
+      select array_agg(chunk_id order by dist), array_agg(dist order by dist) into v_ids, v_dist
+        from ccb.nearest_ann(p_embedding, groups, depth);
+    end if;
+    if docs is not null or coalesce(cardinality(v_ids), 0) < p_k then
+      -- few accessible chunks, or the index scan gave up before it found p_k of them
+      select array_agg(chunk_id order by dist), array_agg(dist order by dist) into v_ids, v_dist
+        from ccb.nearest_exact(p_embedding, coalesce(docs,
+               array(select doc_id from ccb.documents where group_id = any (groups))), depth);
+    end if;
+  end if;
+
+  if p_mode in ('text', 'hybrid') then
+    terms := ccb.terms_of(coalesce(p_query, ''));
+    if terms <> '{}' then t_ids := ccb.text_hits(terms, docs, groups, depth); end if;
+  end if;
+
+  return query
+  with hits as (
+    select id, 1.0::float8 / (60 + ord) as s, v_dist[ord] as dist
+      from unnest(v_ids) with ordinality as a(id, ord)
+    union all
+    select id, 1.0::float8 / (60 + ord), null from unnest(t_ids) with ordinality as b(id, ord)
+  ), fused as (
+    select id, sum(s) as s, min(dist) as dist from hits group by id
+     order by s desc, dist nulls last limit p_k
+  )
+  select d.source_id, d.provider, d.title, d.doc_type, d.modified,
+         c.ordinal, c.content, f.s, f.dist
+    from fused f
+    join ccb.chunks c on c.chunk_id = f.id
+    join ccb.documents d on d.doc_id = c.doc_id
+   where d.group_id = any (groups)      -- defence in depth: never return what is not accessible
+   order by f.s desc, f.dist nulls last;
+end
+$fn$;
+
+-- ------------------------------------------------------------------ operation
+
+create or replace function public.ccb_status() returns jsonb
+language sql stable
+set search_path = ccb, public, extensions, pg_temp
+as $$
+  select jsonb_build_object(
+    'store_id',        (select value from ccb.settings where key = 'store_id'),
+    'schema_version',  ccb.setting_int('schema_version'),
+    'embedding_dim',   ccb.setting_int('embedding_dim'),
+    'embedding_model', (select value from ccb.settings where key = 'embedding_model'),
+    'pgvector', (select extversion from pg_extension where extname = 'vector'),
+    'postgres', current_setting('server_version_num')::int)
+$$;
+
+-- The status, once it is sure that vectors of this model fit to those in the store.
+-- The first caller decides on the model.
+create or replace function public.ccb_open_store(p_dimension int, p_model text) returns jsonb
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+as $fn$
+declare
+  dim   int := ccb.setting_int('embedding_dim');
+  model text;
+begin
+  if dim <> p_dimension then
+    raise exception 'the store was created for embeddings of % dimensions, the embedding model makes %', dim, p_dimension
+      using errcode = 'feature_not_supported',
+            hint = 'Go back to the former embedding model, or use an empty database and index everything again.';
+  end if;
+  insert into ccb.settings values ('embedding_model', p_model) on conflict (key) do nothing;
+  select value into model from ccb.settings where key = 'embedding_model';
+  if model <> p_model then
+    raise exception 'the store holds embeddings of the model "%", not of "%"', model, p_model
+      using errcode = 'feature_not_supported',
+            hint = 'Go back to the former embedding model, or use an empty database and index everything again.';
+  end if;
+  return public.ccb_status();
+end
+$fn$;
+
+-- Abandoned staged documents, groups and users that nothing refers to; renews the
+-- list of common terms.  Run daily.  Returns the number of staged documents removed.
+create or replace function public.ccb_collect_garbage(p_older_than interval default '1 day') returns int
+language plpgsql
+set search_path = ccb, public, extensions, pg_temp
+set statement_timeout = '55s'
+as $fn$
+declare
+  n int;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('ccb:garbage', 0)) then return 0; end if;
+  with gone as (delete from ccb.documents where group_id is null
+                and created_at < now() - p_older_than returning 1)
+  select count(*) into n from gone;
+  perform ccb.drop_unused_groups(array(
+    select group_id from ccb.access_groups a
+     where not exists (select 1 from ccb.documents d where d.group_id = a.group_id)
+     order by group_id limit 5000));
+  perform ccb.drop_unused_users();
+  -- document frequencies of the most common lexemes, as ANALYZE saw them
+  delete from ccb.common_terms;
+  insert into ccb.common_terms
+    select distinct on (e.lexeme) e.lexeme, e.freq
+      from pg_stats s,
+           unnest(s.most_common_elems::text::text[],
+                  s.most_common_elem_freqs[1:cardinality(s.most_common_elems::text::text[])]) e(lexeme, freq)
+     where s.schemaname = 'ccb' and s.tablename = 'chunks' and s.attname = 'tsv' and e.lexeme is not null
+     order by e.lexeme;
+  return n;
+end
+$fn$;
+
+-- --------------------------------------------------------------------- grants
+-- The owner and, where it exists (Supabase), service_role.  Nobody else.
+
+do $do$
+declare
+  f regprocedure;
+  r text;
+begin
+  revoke all on schema ccb from public;
+  for f in select p.oid::regprocedure from pg_proc p
+            where p.pronamespace = 'public'::regnamespace and p.proname like 'ccb\_%'
+  loop
+    execute format('revoke all on function %s from public', f);
+    foreach r in array array['anon', 'authenticated'] loop
+      if exists (select 1 from pg_roles where rolname = r) then
+        execute format('revoke all on function %s from %I', f, r);
+      end if;
+    end loop;
+    if exists (select 1 from pg_roles where rolname = 'service_role') then
+      execute format('grant execute on function %s to service_role', f);
+    end if;
+  end loop;
+  if exists (select 1 from pg_roles where rolname = 'service_role') then
+    grant usage on schema ccb to service_role;
+    grant all on all tables in schema ccb to service_role;
+    grant all on all sequences in schema ccb to service_role;
+    grant execute on all functions in schema ccb to service_role;
+  end if;
+end
+$do$;
+
+reset search_path;
+
+-- PostgREST reloads its schema cache; nobody else listens.
+notify pgrst, 'reload schema';

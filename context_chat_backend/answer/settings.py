@@ -1,0 +1,36 @@
+"""Settings of the answers."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+GeneratorName = Literal["auto", "nextcloud", "openai", "extractive"]
+
+
+class AnswerSettings(BaseSettings):
+    """Read from variables that begin with `CC_`."""
+
+    model_config = SettingsConfigDict(env_prefix="CC_", env_ignore_empty=True, extra="ignore")
+
+    generator: GeneratorName = Field(
+        "auto",
+        description="who writes answers: nextcloud (its text-to-text provider), openai (CC_LLM_*), extractive (no "
+        "model, shows passages); auto: openai with CC_LLM_BASE_URL, else nextcloud with NEXTCLOUD_URL, else extractive",
+    )
+    llm_base_url: str | None = Field(None, description="OpenAI-compatible server, e.g. http://localhost:8000/v1")
+    llm_api_key: SecretStr | None = Field(None, description="sent to that server as bearer token")
+    llm_model: str = Field("default", description="model name sent to that server")
+    context_tokens: PositiveInt = Field(4000, description="room for excerpts in the prompt, in estimated tokens")
+    answer_tokens: PositiveInt = Field(
+        1000, description="longest answer asked of an OpenAI-compatible server, in tokens"
+    )
+    timeout: PositiveFloat = Field(
+        1500, description="seconds to wait for a generated answer", validation_alias="CC_LLM_TIMEOUT"
+    )
+
+    @model_validator(mode="after")
+    def _openai_needs_a_server(self) -> "AnswerSettings":
+        if self.generator == "openai" and not self.llm_base_url:
+            raise ValueError("CC_GENERATOR=openai needs CC_LLM_BASE_URL")
+        return self

@@ -1,0 +1,126 @@
+"""The reference driver: everything in memory, as small as the contract allows.
+
+It is the oracle of the conformance kit and the shortest example of a driver. Search counts common words.
+"""
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..contract import (
+    AccessOp,
+    BaseDriver,
+    Capabilities,
+    Hit,
+    NotFound,
+    Outcome,
+    ProviderId,
+    ProviderScope,
+    Query,
+    Rejected,
+    Source,
+    SourceId,
+    SourceScope,
+    Stored,
+    UserId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A stored source."""
+
+    source: Source
+    text: str
+    readers: frozenset[UserId]
+
+    def visible_to(self, query: Query) -> bool:
+        """Whether a search of this user with this scope may find it."""
+        in_scope = True
+        if isinstance(query.scope, ProviderScope):
+            in_scope = self.source.provider in query.scope.providers
+        elif isinstance(query.scope, SourceScope):
+            in_scope = self.source.id in query.scope.sources
+        return in_scope and query.user_id in self.readers
+
+
+class ReferenceDriver(BaseDriver):
+    """Forgets everything when the process ends, so its identity is a new one each time. Reads all types as UTF-8."""
+
+    capabilities = Capabilities(
+        mime_types=frozenset(
+            {"text/plain", "text/markdown", "text/csv", "text/html", "application/json", "application/pdf"}
+        )
+    )
+
+    def __init__(self) -> None:
+        self._documents: dict[SourceId, Document] = {}
+        self._identity = uuid.uuid4().hex
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    async def ping(self) -> None:
+        return None
+
+    async def upsert(self, source: Source) -> Outcome:
+        stored = self._documents.get(source.id)
+        if stored is not None and stored.source.modified >= source.modified:
+            self._documents[source.id] = replace(stored, readers=stored.readers | source.user_ids)
+            return Outcome.UNCHANGED
+        text = (await source.content.path()).read_text("utf-8", "replace")
+        if not text.strip():
+            self._documents.pop(source.id, None)
+            raise Rejected("no text")
+        self._documents[source.id] = Document(source, text, source.user_ids)
+        return Outcome.CREATED if stored is None else Outcome.UPDATED
+
+    async def delete(self, source_ids: Set[SourceId]) -> None:
+        for source_id in source_ids:
+            self._documents.pop(source_id, None)
+
+    async def set_access(self, source_id: SourceId, user_ids: Set[UserId]) -> None:
+        if source_id not in self._documents:
+            raise NotFound("no such source")
+        if user_ids:
+            self._documents[source_id] = replace(self._documents[source_id], readers=frozenset(user_ids))
+        else:
+            del self._documents[source_id]
+
+    async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
+        if source_id not in self._documents:
+            raise NotFound("no such source")
+        readers = self._documents[source_id].readers
+        await self.set_access(source_id, readers | user_ids if op is AccessOp.ALLOW else readers - user_ids)
+
+    async def find(self, *, provider: ProviderId | None = None, user_id: UserId | None = None) -> AsyncIterator[Stored]:
+        for document in list(self._documents.values()):
+            source = document.source
+            if provider in {None, source.provider} and (user_id is None or user_id in document.readers):
+                yield Stored(source_id=source.id, provider=source.provider)
+
+    async def search(self, query: Query) -> Sequence[Hit]:
+        wanted = _words(query.text)
+        hits = [
+            Hit(
+                source_id=document.source.id,
+                title=document.source.title,
+                text=document.text,
+                score=len(wanted & _words(document.text)),
+            )
+            for document in self._documents.values()
+            if document.visible_to(query)
+        ]
+        return sorted(hits, key=lambda hit: -hit.score)[: query.limit]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
+
+
+def create(_: Path) -> ReferenceDriver:
+    """`RAG_BACKEND=reference`: for trying things out; nothing survives a restart."""
+    return ReferenceDriver()

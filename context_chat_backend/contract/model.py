@@ -1,0 +1,140 @@
+"""The values that cross the driver boundary: immutable, keyword-only, free of I/O (but for `Content`)."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NewType, Protocol
+
+SourceId = NewType("SourceId", str)
+"""Id of one Nextcloud item, e.g. `"files__default: 555"`. Opaque: stored and returned byte for byte."""
+
+ProviderId = NewType("ProviderId", str)
+"""Id of a content provider, e.g. `"files__default"`."""
+
+UserId = NewType("UserId", str)
+"""Id of a Nextcloud user. Opaque: may hold blanks, punctuation and any script; compared byte for byte."""
+
+
+class Content(Protocol):
+    """The bytes of a source, readable as often as needed (a retry replays them).
+
+    On the pull side they are fetched by the first call that needs them, which may raise a `DriverError`.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes, as announced by the sender."""
+
+    async def sha256(self) -> str:
+        """Lower-case hex digest of the bytes."""
+
+    async def path(self) -> Path:
+        """A local file with the bytes. It exists until the `upsert` that got it returns; never write to it."""
+
+    def release(self) -> None:
+        """Called by the gateway, never by a driver, once nobody needs the bytes any more. May be called twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One Nextcloud item with its current readers."""
+
+    id: SourceId
+    provider: ProviderId
+    title: str
+    mime_type: str
+    """Lower case, without parameters."""
+    modified: int
+    """Unix seconds; decides whether a version is newer."""
+    user_ids: frozenset[UserId]
+    """Never empty."""
+    content: Content
+
+
+class Outcome(StrEnum):
+    """What `upsert` did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    """The stored version is not older; at most its readers changed."""
+    PENDING = "pending"
+    """Accepted, searchable later; never remembered as done."""
+
+
+class AccessOp(StrEnum):
+    """How `update_access` and `update_provider_access` change a set of readers."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderScope:
+    """Search only sources of these providers."""
+
+    providers: frozenset[ProviderId]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceScope:
+    """Search only these sources; ids that the user may not read add nothing."""
+
+    sources: frozenset[SourceId]
+
+
+Scope = ProviderScope | SourceScope | None
+"""None searches everything that the user may read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question of one user."""
+
+    user_id: UserId
+    text: str
+    limit: int
+    """At most this many hits, at least 1."""
+    scope: Scope = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk found by a search."""
+
+    source_id: SourceId
+    title: str
+    text: str
+    score: float
+    """Higher is better; comparable within one result only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A generated answer with the sources that it is built on, best first and distinct."""
+
+    text: str
+    source_ids: tuple[SourceId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What `BaseDriver.find` yields: a stored source and who may read it."""
+
+    source_id: SourceId
+    provider: ProviderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What callers have to know about a driver. Declared must work, undeclared must raise `Unsupported`."""
+
+    answers: bool = False
+    """`answer` works."""
+    settle_seconds: float = 0.0
+    """After this long every write is visible to every search; 0 where it is so when the call returns."""
+    max_source_bytes: int | None = None
+    """Larger sources are rejected before the driver is called; None: no limit."""
+    mime_types: Set[str] | None = None
+    """Other types are rejected before the driver is called; None: any."""

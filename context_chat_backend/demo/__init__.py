@@ -1,0 +1,1 @@
+"""`ccbe demo`: the main job on sample documents, through real HTTP."""

@@ -1,0 +1,185 @@
+"""The demo: starts a gateway with its defaults, loads documents of several users, asks questions as them."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from ..settings import Settings
+from .client import Document, load, make_client
+
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+ANNA, BJOERN, CARMEN = "anna", "björn", "carmen"
+DOCUMENTS = (
+    Document("files__default: 101", "files/Team/Holidays.md", "text/markdown", "holidays.md", (ANNA, BJOERN)),
+    Document("files__default: 102", "files/Private/Salaries.md", "text/markdown", "salaries.md", (ANNA,)),
+    Document("files__default: 103", "files/Budget 2027.csv", "text/csv", "budget.csv", (BJOERN,)),
+    Document(
+        "files__default: 104", "files/Coffee machine.pdf", "application/pdf", "coffee-machine.pdf", (ANNA, BJOERN)
+    ),
+    Document("files__default: 105", "files/Recipes/Apfelkuchen.docx", DOCX, "apple-cake.docx", (BJOERN,)),
+    Document("files__default: 106", "files/Suppliers.json", "application/json", "suppliers.json", (ANNA,)),
+    Document("files__default: 107", "files/Printer.html", "text/html", "printer.html", (ANNA, BJOERN)),
+    Document("files__default: 108", "files/Welcome.txt", "text/plain", "welcome.txt", (ANNA,)),
+    Document("files__default: 109", "files/Welcome.txt", "text/plain", "welcome.txt", (BJOERN,)),
+    Document("mail__mail: 7", "Server room on Thursday", "text/plain", "mail.txt", (ANNA,)),
+)
+QUESTIONS = (
+    (ANNA, "When is the office closed?"),
+    (BJOERN, "The red lamp of the coffee machine blinks, what do I do?"),
+    (ANNA, "How much does Björn earn?"),
+    (BJOERN, "How much does Carmen earn?"),
+    (BJOERN, "What is the number of the help desk?"),
+    (CARMEN, "When is the office closed?"),
+)
+TITLES = {document.source_id: document.title for document in DOCUMENTS}
+START_TIMEOUT = 120
+
+
+def say(text: str = "") -> None:
+    """One line to the user."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def run_demo(*, once: bool, port: int) -> int:
+    """Run it; without `once` serve until Ctrl-C. Returns the exit code."""
+    with tempfile.TemporaryDirectory(prefix="context-chat-demo-") as folder:
+        settings = Settings(
+            app_secret=SecretStr(secrets.token_urlsafe(16)),
+            app_port=port or _free_port(),
+            app_persistent_storage=Path(folder),
+        )
+        say("1. A gateway with nothing configured: embedded PostgreSQL with pgvector, embeddings computed right here")
+        with _gateway(settings) as base_url, make_client(base_url, settings) as client:
+            start = time.monotonic()
+            _wait_until_ready(client)
+            say(f"   ready at {base_url} after {time.monotonic() - start:.1f} s")
+            _load_documents(client)
+            ok = _ask_questions(client) and _revoke(client) and _load_again(client)
+            if ok and not once:
+                _serve(base_url, settings)
+    return 0 if ok else 1
+
+
+def _load_documents(client: httpx.Client) -> None:
+    say(f"\n2. {len(DOCUMENTS)} documents over HTTP, one request each, as the Nextcloud app sends them")
+    for number, document in enumerate(DOCUMENTS, start=1):
+        answer = load(client, [document])
+        done = "loaded" if document.source_id in answer["loaded_sources"] else "NOT LOADED"
+        readers = ", ".join(document.users)
+        say(f"   [{number:2}/{len(DOCUMENTS)}] {done}  {document.title:32} for {readers}")
+    counts = client.post("/countIndexedDocuments").json()
+    say(f"   indexed: {', '.join(f'{provider} {count}' for provider, count in counts.items())}")
+    say("   102 is private to anna; 108 and 109 have equal bytes and different owners; carmen may read nothing")
+
+
+def _ask_questions(client: httpx.Client) -> bool:
+    say("\n3. Questions. Each user is answered from their own documents only, with the sources of the answer")
+    return all([_ask(client, user, question) for user, question in QUESTIONS])
+
+
+def _ask(client: httpx.Client, user: str, question: str) -> bool:
+    say(f"\n   {user} asks: {question}")
+    response = client.post("/query", json={"userId": user, "query": question, "useContext": True})
+    body = response.json()
+    if response.is_error:
+        say(f"     refused ({response.status_code}): {body['error']}")
+        return not any(user in document.users for document in DOCUMENTS)
+    for line in body["output"].splitlines():
+        say(f"     {line}" if line else "")
+    say("     sources: " + "; ".join(f"{id_} ({TITLES[id_]})" for id_ in body["sources"]))
+    return _only_own(user, body["sources"])
+
+
+def _only_own(user: str, source_ids: list[str]) -> bool:
+    hidden = {document.source_id for document in DOCUMENTS if user not in document.users}
+    leaked = hidden & set(source_ids)
+    if leaked:
+        say(f"     LEAK: {user} got {sorted(leaked)}")
+    else:
+        say(f"     none of the {len(hidden)} documents that {user} may not read was used")
+    return not leaked
+
+
+def _revoke(client: httpx.Client) -> bool:
+    say("\n4. The shared calendar is taken away from björn: it is gone from his next search")
+    question = {"userId": BJOERN, "query": "office calendar", "ctxLimit": 20}
+    before = [hit["source_id"] for hit in client.post("/docSearch", json=question).json()]
+    client.post("/updateAccess", json={"op": "deny", "userIds": [BJOERN], "sourceId": DOCUMENTS[0].source_id})
+    after = [hit["source_id"] for hit in client.post("/docSearch", json=question).json()]
+    say(f"   before: {', '.join(before)}")
+    say(f"   after:  {', '.join(after)}")
+    return DOCUMENTS[0].source_id in before and DOCUMENTS[0].source_id not in after
+
+
+def _load_again(client: httpx.Client) -> bool:
+    say("\n5. Nextcloud scans again and sends nine unchanged documents: answered without indexing anything")
+    unchanged = DOCUMENTS[1:]
+    start = time.monotonic()
+    answer = load(client, unchanged)
+    milliseconds = (time.monotonic() - start) * 1000
+    say(f"   {len(answer['loaded_sources'])} of {len(unchanged)} in {milliseconds:.0f} ms")
+    return len(answer["loaded_sources"]) == len(unchanged)
+
+
+def _serve(base_url: str, settings: Settings) -> None:
+    header = "AUTHORIZATION-APP-API: $(printf ':%s' '" + settings.app_secret.get_secret_value() + "' | base64)"
+    say("\nThe gateway is still running; ask it yourself, and stop it with Ctrl-C:\n")
+    say(f"  curl {base_url}/query -H 'EX-APP-ID: {settings.app_id}' -H 'EX-APP-VERSION: {settings.app_version}' \\")
+    say(f'    -H "{header}" \\')
+    say("""    -H 'Content-Type: application/json' -d '{"userId": "anna", "query": "Who delivers coffee beans?"}'""")
+    say(f"  curl {base_url}/metrics")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        say("\nstopped")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _gateway(settings: Settings) -> Iterator[str]:
+    """Run `ccbe serve` as a process of its own with default settings; yields its base URL."""
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
+        "APP_SECRET": settings.app_secret.get_secret_value(),
+        "APP_PORT": str(settings.app_port),
+        "APP_PERSISTENT_STORAGE": str(settings.app_persistent_storage),
+        "LOG_LEVEL": "WARNING",
+    }
+    command = [sys.executable, "-m", "context_chat_backend", "serve"]
+    # another folder, so that a .env file of the user does not take part
+    process = subprocess.Popen(command, env=environment, cwd=settings.app_persistent_storage)  # noqa: S603 - fixed words
+    try:
+        yield f"http://127.0.0.1:{settings.app_port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _wait_until_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/health/ready").is_success:
+                return
+        except httpx.TransportError:
+            pass  # the port is not open yet
+        time.sleep(0.2)
+    raise TimeoutError(f"the gateway was not ready within {START_TIMEOUT} s")

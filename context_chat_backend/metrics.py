@@ -1,0 +1,41 @@
+"""Prometheus metrics. Labels are names from the code, never ids or text of users."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+class Metrics:
+    """One set per application, so that two applications in one process (tests) do not share counters."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.operations = Histogram(
+            "ccb_operation_seconds",
+            "Duration of driver operations as the service sees them",
+            ("backend", "operation", "outcome"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.in_progress = Gauge(
+            "ccb_operations_in_progress",
+            "Driver operations under way",
+            ("backend", "operation"),
+            registry=self.registry,
+        )
+        self.skipped = Counter(
+            "ccb_upserts_skipped", "Sources answered by the hash cache", ("backend", "window"), registry=self.registry
+        )
+        self.sources = Counter(
+            "ccb_sources", "Sources received, by what became of them", ("outcome",), registry=self.registry
+        )
+        self.actions = Counter(
+            "ccb_actions", "Access changes and deletions received", ("action", "outcome"), registry=self.registry
+        )
+        self.requests = Histogram(
+            "ccb_http_request_seconds",
+            "Duration of HTTP requests",
+            ("route", "method", "status"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )

@@ -1,0 +1,62 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from .. import __version__
+from ..contract import Driver
+from ..metrics import Metrics
+from ..nextcloud.appapi import AppAPIAuth
+from ..runtime import Gateway, make_driver, open_gateway
+from ..settings import Settings
+from . import lifecycle_routes, routes
+from .dependencies import spool_folder
+from .errors import install_error_handlers
+from .middleware import RequestId, RequestMetrics, StripPrefix
+from .multipart import clean_spool
+
+
+class LifespanState(TypedDict):
+    """What `request.state` has."""
+
+    gateway: Gateway
+
+
+def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
+    """The gateway as an ASGI application. `driver` defaults to the one that the settings name.
+
+    Raises `Misconfigured` when there is none of that name or its settings are wrong.
+    """
+    driver = make_driver(settings) if driver is None else driver
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
+        spool = spool_folder(settings)
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        clean_spool(spool)
+        async with open_gateway(settings, driver, metrics) as gateway:
+            yield {"gateway": gateway}
+
+    app = FastAPI(
+        title="Context Chat gateway",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # Nextcloud follows redirects and would turn a POST into a GET
+        middleware=[
+            Middleware(RequestId),
+            Middleware(StripPrefix, app_id=settings.app_id),
+            Middleware(RequestMetrics, metrics=metrics),
+            Middleware(AppAPIAuth, settings=settings),
+        ],
+    )
+    install_error_handlers(app)
+    app.include_router(lifecycle_routes.router)
+    app.include_router(routes.router)
+    return app

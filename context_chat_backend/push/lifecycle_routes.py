@@ -1,0 +1,121 @@
+"""Routes that AppAPI, probes and admins use."""
+
+import hmac
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import anyio
+from anyio import to_thread
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ..contract import Misconfigured, Unavailable
+from ..logs import LOG_FILE, logs_folder
+from .dependencies import CurrentGateway
+from .errors import error
+
+PROBE_TIMEOUT = 5.0
+BLOCK_BYTES = 64 * 1024
+
+router = APIRouter()
+
+
+@router.get("/")
+async def about(gateway: CurrentGateway) -> dict[str, str]:
+    """What is running here."""
+    settings = gateway.settings
+    return {"message": settings.app_display_name, "version": settings.app_version, "backend": settings.rag_backend}
+
+
+@router.get("/heartbeat")
+async def heartbeat() -> dict[str, str]:
+    """The process is alive. AppAPI waits for exactly this before it goes on."""
+    return {"status": "ok"}
+
+
+@router.post("/init")
+async def init(gateway: CurrentGateway) -> dict[str, str]:
+    """Begin to report the start of the backend to Nextcloud."""
+    gateway.lifecycle.start_init()
+    return {}
+
+
+@router.get("/enabled")
+async def is_enabled(gateway: CurrentGateway) -> dict[str, bool]:
+    """Whether data requests are served."""
+    return {"enabled": gateway.lifecycle.enabled}
+
+
+@router.put("/enabled")
+async def set_enabled(gateway: CurrentGateway, enabled: Annotated[bool, Query()]) -> dict[str, str]:
+    """Enable or disable the app. A text in `error` would make AppAPI disable it again."""
+    await gateway.lifecycle.set_enabled(enabled)
+    return {"error": ""}
+
+
+@router.post("/trigger")
+async def trigger() -> dict[str, str]:
+    """Nextcloud >= 33 says that a task waits; with the push contract there is nothing to fetch."""
+    return {}
+
+
+@router.get("/health/live")
+async def live() -> dict[str, str]:
+    """The process serves requests."""
+    return {"status": "ok"}
+
+
+@router.get("/health/ready")
+async def ready(gateway: CurrentGateway) -> JSONResponse:
+    """200 when the backend serves requests, else 503 and whether it is for the admin to mend."""
+    problem = None
+    with anyio.move_on_after(PROBE_TIMEOUT) as timeout:
+        problem = await gateway.chat.problem()
+    if timeout.cancelled_caught:
+        problem = Unavailable("no answer in time")
+    if problem is None:
+        return JSONResponse({"status": "ok"})
+    # the route is open to everybody: the kind of problem only, the log has its text
+    kind = "misconfigured" if isinstance(problem, Misconfigured) else "unavailable"
+    return JSONResponse({"status": kind, "backend": gateway.settings.rag_backend}, status_code=503)
+
+
+@router.get("/metrics")
+async def metrics(gateway: CurrentGateway, authorization: Annotated[str, Header()] = "") -> Response:
+    """Prometheus metrics, behind METRICS_TOKEN if that is set."""
+    token = gateway.settings.metrics_token
+    if token is not None:
+        expected = f"Bearer {token.get_secret_value()}"
+        if not hmac.compare_digest(authorization.encode(), expected.encode()):
+            return error(401, "METRICS_TOKEN is set: send it as bearer token", {"WWW-Authenticate": "Bearer"})
+    return Response(generate_latest(gateway.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/downloadLogs")
+async def download_logs(gateway: CurrentGateway) -> StreamingResponse:
+    """The log files as one zip."""
+    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.settings))
+    return StreamingResponse(
+        _blocks(archive),
+        media_type="application/zip",
+        headers={"Content-Disposition": 'attachment; filename="context_chat_backend_logs.zip"'},
+    )
+
+
+def _zip_logs(folder: Path) -> BinaryIO:
+    archive = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever streams it
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for path in sorted(folder.glob(f"{LOG_FILE}*")):
+            target.write(path, arcname=path.name)
+    archive.seek(0)
+    return archive
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while block := file.read(BLOCK_BYTES):
+            yield block

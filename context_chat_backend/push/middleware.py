@@ -1,0 +1,77 @@
+"""ASGI middleware of the front end."""
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..logs import request_id
+from ..metrics import Metrics
+
+HEADER = "X-Request-Id"
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestId:
+    """Gives each request an id, the caller's if it sent a harmless one; it is in every log line and in the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        sent = Headers(scope=scope).get(HEADER, "")
+        id_ = sent if _PLAIN.fullmatch(sent) else uuid.uuid4().hex
+        token = request_id.set(id_)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = id_
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            request_id.reset(token)
+
+
+class RequestMetrics:
+    """Duration and status of each request, labelled with the route's template."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._requests = metrics.requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        start, status = time.perf_counter(), 500
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            route = scope.get("route")
+            path = route.path if route is not None else "none"
+            self._requests.labels(path, scope["method"], str(status)).observe(time.perf_counter() - start)
+
+
+class StripPrefix:
+    """Accepts paths below `/exapps/<app id>` too, as HaRP gets them. HaRP strips that; other proxies may not."""
+
+    def __init__(self, app: ASGIApp, app_id: str) -> None:
+        self._app = app
+        self._prefix = f"/exapps/{app_id}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(self._prefix + "/"):
+            scope = dict(scope, path=scope["path"].removeprefix(self._prefix))
+        await self._app(scope, receive, send)

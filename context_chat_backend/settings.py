@@ -1,0 +1,61 @@
+"""Settings of the gateway itself, from the environment that AppAPI gives an ExApp and from `.env`.
+
+Backends, layers, embeddings and answers have their own settings classes beside their code.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from . import __version__
+
+
+def _base_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("has to begin with http:// or https://")
+    return value.rstrip("/").removesuffix("/index.php")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class Settings(BaseSettings):
+    """AppAPI sets `APP_…`, `AA_…`, `HP_…` and `NEXTCLOUD_URL`; an empty variable counts as not set."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    app_id: str = Field("context_chat_backend", description="id of the ExApp in Nextcloud")
+    app_secret: SecretStr = Field(description="secret shared with Nextcloud's AppAPI; required")
+    app_version: str = Field(__version__, description="version that is registered in Nextcloud")
+    app_display_name: str = Field("Context Chat Backend", description="name of the ExApp")
+    app_host: str = Field("127.0.0.1", description="address to listen on")
+    app_port: int = Field(10034, description="port to listen on", ge=0, le=65535)
+    app_persistent_storage: Path = Field(
+        Path("persistent_storage"), description="folder for the database, the logs and what is remembered"
+    )
+    aa_version: str = Field("2.2.0", description="version of AppAPI, sent back to it")
+    nextcloud_url: BaseUrl | None = Field(
+        None, description="base URL of Nextcloud; without it nothing is reported there"
+    )
+    hp_shared_key: SecretStr | None = Field(None, description="set by AppAPI when the app is reached through HaRP")
+    hp_exapp_sock: Path = Field(Path("/tmp/exapp.sock"), description="socket to listen on behind HaRP")  # noqa: S108
+
+    rag_backend: str = Field("builtin", description="name of the backend driver")
+
+    load_deadline_secs: PositiveFloat = Field(
+        900,
+        description="a /loadSources request is answered within this time, what is left is to be sent again; "
+        "keep it below the time-outs of Nextcloud (3000 s) and of proxies on the way",
+    )
+    action_wait_secs: PositiveFloat = Field(
+        300, description="how long an access change or deletion waits for its source while that is being indexed"
+    )
+    action_hold_secs: PositiveFloat = Field(
+        3600, description="how long a failed action holds back later ones on the same source if it is not repeated"
+    )
+    metrics_token: SecretStr | None = Field(None, description="bearer token for /metrics; without it /metrics is open")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_file_mb: NonNegativeInt = Field(20, description="size of a log file before it is rotated, in MiB")
+    log_files: NonNegativeInt = Field(5, description="rotated log files that are kept")

@@ -1,0 +1,129 @@
+"""What every HTTP client of the gateway needs: foreign errors translated once, by status, never by substring.
+
+    with translate_errors(rejected={413, 415}):
+        response = await client.post("documents", files=parts)
+        response.raise_for_status()
+    document = json_object(response)
+
+Messages name the method, the URL and the status. They never hold credentials, nor anything from a body, which may
+quote document text.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from context_chat_backend.contract import (
+    Busy,
+    DriverError,
+    Misconfigured,
+    NotFound,
+    Rejected,
+    TransientError,
+    Unavailable,
+)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+STATUS_ERRORS: Mapping[int, type[DriverError]] = MappingProxyType(
+    {429: Busy, 408: Unavailable, 409: Unavailable, 425: Unavailable, 413: Rejected, 415: Rejected}
+)
+"""What a status means unless the caller says otherwise. All others: 5xx is `Unavailable`, the rest `Misconfigured`,
+because a request that is refused for itself is a matter of addresses, keys or versions, never of one source."""
+
+_JSON_OBJECT = TypeAdapter(dict[str, Any])
+
+
+@contextmanager
+def translate_errors(
+    *,
+    busy: Set[int] = frozenset(),
+    unavailable: Set[int] = frozenset(),
+    misconfigured: Set[int] = frozenset(),
+    rejected: Set[int] = frozenset(),
+    not_found: Set[int] = frozenset(),
+) -> Iterator[None]:
+    """Turn what httpx raises, `raise_for_status` included, into the contract's errors.
+
+    Statuses given here win over `STATUS_ERRORS`. `Retry-After` becomes `retry_after` of a transient error.
+    """
+    statuses = {
+        **STATUS_ERRORS,
+        **dict.fromkeys(busy, Busy),
+        **dict.fromkeys(unavailable, Unavailable),
+        **dict.fromkeys(misconfigured, Misconfigured),
+        **dict.fromkeys(rejected, Rejected),
+        **dict.fromkeys(not_found, NotFound),
+    }
+    try:
+        yield
+    except httpx.HTTPStatusError as exc:
+        raise _from_response(exc.response, statuses) from None  # httpx's message shows the password of a URL
+    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as exc:
+        # h11 quotes an illegal header, such as a key with a line break, in its message.
+        raise Misconfigured(f"{_name(exc.request)} cannot be sent: {type(exc).__name__}") from None
+    except httpx.RequestError as exc:
+        raise Unavailable(f"{_name(exc.request)} failed: {type(exc).__name__}") from exc
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait as asked by the `Retry-After` header, at least 0; None where it is missing or senseless.
+
+    Either form is understood: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    value = response.headers.get("Retry-After", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_until(value)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def json_object(response: httpx.Response) -> dict[str, Any]:
+    """The body as a JSON object. Raises `Unavailable` for anything else, e.g. a proxy's HTML page."""
+    try:
+        return _JSON_OBJECT.validate_json(response.content)
+    except ValidationError:
+        raise _unexpected_body(response) from None  # pydantic's message quotes the body
+
+
+def json_model(response: httpx.Response, model: type[Model]) -> Model:
+    """The body as `model`. Raises `Unavailable` where it is something else."""
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError:
+        raise _unexpected_body(response) from None  # pydantic's message quotes the body
+
+
+def _from_response(response: httpx.Response, statuses: Mapping[int, type[DriverError]]) -> DriverError:
+    default = Unavailable if response.is_server_error else Misconfigured
+    error = statuses.get(response.status_code, default)
+    message = f"{_name(response.request)} answered {response.status_code}"
+    if issubclass(error, TransientError):
+        return error(message, retry_after=retry_after(response))
+    return error(message)
+
+
+def _seconds_until(http_date: str) -> float:
+    try:
+        date = parsedate_to_datetime(http_date)
+    except ValueError:
+        return math.nan
+    if date.tzinfo is None:  # "-0000": the sender's zone is unknown
+        date = date.replace(tzinfo=UTC)
+    return (date - datetime.now(UTC)).total_seconds()
+
+
+def _unexpected_body(response: httpx.Response) -> Unavailable:
+    return Unavailable(f"{_name(response.request)} answered {response.status_code} with an unexpected body")
+
+
+def _name(request: httpx.Request) -> str:
+    return f"{request.method} {request.url.copy_with(userinfo=b'', query=None, fragment=None)}"

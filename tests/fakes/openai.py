@@ -1,0 +1,166 @@
+"""A strict double of the OpenAI API: /v1/embeddings and /v1/chat/completions.
+
+Refuses what the real one refuses, with its statuses and error bodies, and also every field that it does not model,
+so that a client cannot come to rely on something untested. https://platform.openai.com/docs/api-reference
+"""
+
+import base64
+import hashlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class EmbeddingRequest(_Strict):
+    model: str
+    input: str | Annotated[list[str], Field(min_length=1)]
+    encoding_format: Literal["float"] = "float"
+
+
+class Message(_Strict):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(_Strict):
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stream: Literal[False] = False
+
+
+@dataclass
+class FakeOpenAI:
+    """An ASGI app. `script` answers the next requests in its stead; `requests` are the bodies that it accepted."""
+
+    api_key: str | None = None
+    basic_auth: tuple[str, str] | None = None
+    embedding_models: dict[str, int] = field(default_factory=lambda: {"text-embedding-3-small": 8})
+    """Names with the length of their vectors."""
+    chat_models: frozenset[str] = frozenset({"gpt-4o-mini"})
+    max_inputs: int = 2048
+    max_characters: int = 32_000
+    """Stands for the model's 8,192 tokens, of one text or of a conversation."""
+    reply: Callable[[Sequence[Message]], str] = lambda messages: f"You said: {messages[-1].content}"
+    script: deque[Response] = field(default_factory=deque)
+    requests: list[EmbeddingRequest | ChatRequest] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._app = FastAPI(openapi_url=None, dependencies=[Depends(self._authorize)])
+        self._app.add_api_route("/v1/embeddings", self._embeddings, methods=["POST"])
+        self._app.add_api_route("/v1/chat/completions", self._chat, methods=["POST"])
+        self._app.add_exception_handler(RequestValidationError, _invalid_request)
+        self._app.add_exception_handler(HTTPException, _http_error)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.script:
+            await self.script.popleft()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def vector(self, text: str, dimension: int) -> list[float]:
+        """What the double gives for a text: the same every time, and not of unit length."""
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+        return [float(value) for value in np.random.default_rng(seed).normal(size=dimension)]
+
+    def _authorize(self, request: Request) -> None:
+        accepted = set()
+        if self.api_key is not None:
+            accepted.add(f"Bearer {self.api_key}")
+        if self.basic_auth is not None:
+            accepted.add("Basic " + base64.b64encode(":".join(self.basic_auth).encode()).decode())
+        if accepted and request.headers.get("Authorization") not in accepted:
+            raise HTTPException(401, "Incorrect API key provided")
+
+    def _embeddings(self, body: EmbeddingRequest) -> dict[str, Any]:
+        if body.model not in self.embedding_models:
+            raise HTTPException(404, f"The model `{body.model}` does not exist or you do not have access to it")
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        if len(texts) > self.max_inputs:
+            raise HTTPException(400, f"input: at most {self.max_inputs} items")
+        for text in texts:
+            if not text:
+                raise HTTPException(400, "input cannot be an empty string")
+            self._check_length(text)
+        self.requests.append(body)
+        dimension = self.embedding_models[body.model]
+        data = [
+            {"object": "embedding", "index": index, "embedding": self.vector(text, dimension)}
+            for index, text in enumerate(texts)
+        ]
+        tokens = sum(map(_tokens, texts))
+        return {
+            "object": "list",
+            "data": data[::-1],  # a client has to go by `index`
+            "model": body.model,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+
+    def _chat(self, body: ChatRequest) -> dict[str, Any]:
+        if body.model not in self.chat_models:
+            raise HTTPException(404, f"The model `{body.model}` does not exist or you do not have access to it")
+        if body.max_tokens is not None and body.max_completion_tokens is not None:
+            raise HTTPException(
+                400, "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported"
+            )
+        prompt = "".join(message.content for message in body.messages)
+        self._check_length(prompt)
+        self.requests.append(body)
+        content = self.reply(body.messages)
+        return {
+            "id": f"chatcmpl-{len(self.requests)}",
+            "object": "chat.completion",
+            "created": 1_700_000_000,
+            "model": body.model,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": content, "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {
+                "prompt_tokens": _tokens(prompt),
+                "completion_tokens": _tokens(content),
+                "total_tokens": _tokens(prompt) + _tokens(content),
+            },
+        }
+
+    def _check_length(self, text: str) -> None:
+        if len(text) > self.max_characters:
+            raise HTTPException(400, "This model's maximum context length is 8192 tokens")
+
+
+def _tokens(text: str) -> int:
+    return max(1, len(text) // 4)
+
+
+def _error(status: int, message: str) -> JSONResponse:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return JSONResponse({"error": error}, status)
+
+
+def _invalid_request(request: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, RequestValidationError)
+    return _error(400, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()))
+
+
+def _http_error(request: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, HTTPException)
+    return _error(exc.status_code, exc.detail)

@@ -1,0 +1,144 @@
+"""A real gateway on a real socket, and a client that speaks to it like Nextcloud."""
+
+import base64
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from pydantic import SecretStr
+
+from context_chat_backend.contract import Driver
+from context_chat_backend.push.app import create_app
+from context_chat_backend.settings import Settings
+
+SECRET = "12345"  # the one in the recorded requests
+PROVIDERS = ("files__default", "mail__mail", "deck__deck", "notes__notes")
+
+
+def make_settings(folder: Path, **values: Any) -> Settings:
+    return Settings(app_secret=SecretStr(SECRET), app_persistent_storage=folder, nextcloud_url=None, **values)
+
+
+def headers(secret: str = SECRET, user: str = "") -> dict[str, str]:
+    return {
+        "AA-VERSION": "33.0.0",
+        "EX-APP-ID": "context_chat_backend",
+        "EX-APP-VERSION": "5.3.1",
+        "AUTHORIZATION-APP-API": base64.b64encode(f"{user}:{secret}".encode()).decode(),
+        "AA-REQUEST-ID": "CLI",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def part(
+    source_id: str,
+    content: bytes = b"The whale swims in the deep blue sea.",
+    *,
+    users: Iterable[str] = ("alice",),
+    title: str = "files/whale.md",
+    mime_type: str = "text/markdown",
+    modified: int = 1_700_000_000,
+) -> bytes:
+    """One part of a `/loadSources` body, without its boundary line."""
+    head = (
+        f"userIds: {','.join(users)}\r\ntitle: {title}\r\ntype: {mime_type}\r\nmodified: {modified}\r\n"
+        f"provider: {source_id.partition(': ')[0]}\r\n"
+        f'Content-Disposition: form-data; name="sources"; filename="{source_id}"\r\n'
+        f"Content-Length: {len(content)}\r\nContent-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode() + content + b"\r\n"
+
+
+BOUNDARY = "61b99331ada951576caf194eb6ee7d0456dcf6c1"
+
+
+def multipart(parts: Iterable[bytes]) -> bytes:
+    line = f"--{BOUNDARY}"
+    return b"".join(f"{line}\r\n".encode() + each for each in parts) + f"{line}--\r\n".encode()
+
+
+class Nextcloud:
+    """What context_chat 5.3 does over HTTP."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.http = httpx.Client(base_url=base_url, headers=headers(), timeout=60)
+
+    def load(self, *parts: bytes) -> httpx.Response:
+        content_type = f"multipart/form-data; boundary={BOUNDARY}"
+        return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": content_type})
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        return self.http.post(path, json=body)
+
+    def found(self, user: str, query: str = "whale", **scope: Any) -> set[str]:
+        response = self.post("/docSearch", userId=user, query=query, ctxLimit=200, **scope)
+        assert response.status_code == 200, response.text
+        return {hit["source_id"] for hit in response.json()}
+
+    def counts(self) -> dict[str, int]:
+        response = self.http.post("/countIndexedDocuments")
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def forget_everything(self) -> None:
+        for provider in PROVIDERS:
+            assert self.post("/deleteProvider", providerKey=provider).status_code == 200
+
+    def send_raw(self, raw: bytes) -> Reply:
+        """Send exactly these bytes and read one response."""
+        url = httpx.URL(self.base_url)
+        with socket.create_connection((url.host, url.port or 80), timeout=60) as connection:
+            connection.sendall(raw)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+
+@contextmanager
+def running_gateway(settings: Settings, driver: Driver | None = None) -> Iterator[Nextcloud]:
+    """Serve in a thread until the block ends; ready when entered."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(create_app(settings, driver), log_config=None, ws="none", lifespan="on")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        nextcloud = Nextcloud(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            wait_until_ready(nextcloud)
+            yield nextcloud
+        finally:
+            nextcloud.http.close()
+            server.should_exit = True
+            thread.join(timeout=60)
+
+
+def wait_until_ready(nextcloud: Nextcloud, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if nextcloud.http.get("/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError("the gateway did not become ready")

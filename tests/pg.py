@@ -1,0 +1,77 @@
+"""Fixtures with a real PostgreSQL: one embedded server per test session, a database of its own per test.
+
+A test module takes them with `pytest_plugins = ["tests.pg"]`.
+"""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import psycopg
+import pytest
+from anyio.from_thread import start_blocking_portal
+from psycopg.conninfo import conninfo_to_dict
+
+from backends.builtin.embedded import EmbeddedPostgres
+from backends.builtin.migrations import migrate
+
+DIMENSION = 8
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URI of a server's maintenance database. Not below pytest's folder: the server's account may not enter that."""
+    folder = Path(tempfile.mkdtemp(prefix="ccb-test-"))
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(EmbeddedPostgres(folder)) as server:
+        with psycopg.connect(server.uri, autocommit=True) as connection:
+            # Nobody misses this data after a power failure, and the tests are three times as fast.
+            connection.execute("alter system set fsync = off")
+            connection.execute("alter system set synchronous_commit = off")
+            connection.execute("select pg_reload_conf()")
+        yield server.uri
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def empty_database(postgres: str) -> Iterator[str]:
+    """URI of a database without anything in it."""
+    with _database(postgres) as uri:
+        yield uri
+
+
+@pytest.fixture
+def database(postgres: str, installed: str) -> Iterator[str]:
+    """URI of a database with the schema for `DIMENSION` dimensions and no documents."""
+    with _database(postgres, template=installed) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def installed(postgres: str) -> Iterator[str]:
+    """Name of a database to copy, with the schema installed."""
+    with _database(postgres) as uri:
+        anyio.run(install, uri)
+        yield database_name(uri)
+
+
+async def install(uri: str, dimension: int = DIMENSION) -> None:
+    async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
+        await migrate(connection, dimension=dimension)
+
+
+def database_name(uri: str) -> str:
+    return str(conninfo_to_dict(uri)["dbname"])
+
+
+@contextmanager
+def _database(postgres: str, template: str = "template0") -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}".encode())
+        yield postgres.replace("/postgres?", f"/{name}?")
+        connection.execute(f"drop database {name} with (force)".encode())
