@@ -3,7 +3,11 @@
 import base64
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -132,13 +136,106 @@ def running_gateway(settings: Settings, driver: Driver | None = None) -> Iterato
             thread.join(timeout=60)
 
 
-def wait_until_ready(nextcloud: Nextcloud, seconds: float = 60) -> None:
+def wait_until_ready(nextcloud: Nextcloud, seconds: float = 60, path: str = "/health/ready") -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if nextcloud.http.get("/health/ready").status_code == 200:
+            if nextcloud.http.get(path).status_code == 200:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.05)
     raise TimeoutError("the gateway did not become ready")
+
+
+class GatewayProcess:
+    """`ccbe serve` in a process of its own, with nothing of this process's environment; can be started again."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.nextcloud = Nextcloud(f"http://127.0.0.1:{self.port}")
+        self._environment = {
+            "APP_SECRET": SECRET,
+            "APP_PORT": str(self.port),
+            "APP_PERSISTENT_STORAGE": str(folder),
+            **environment,
+        }
+        self._process: subprocess.Popen[bytes]
+
+    def start(self, *, ready: bool = True) -> None:
+        """Returns once the gateway serves requests, or (not `ready`) once the process does."""
+        with (self.folder / "console.log").open("ab") as console:
+            command = [sys.executable, "-m", "context_chat_backend", "serve"]
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+            )
+        wait_until_ready(self.nextcloud, path="/health/ready" if ready else "/heartbeat")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def spooled(self) -> list[Path]:
+        """Uploads on the disk."""
+        return list((self.folder / "spool").iterdir())
+
+    def log(self) -> list[dict[str, Any]]:
+        """The records of the log file."""
+        return [json.loads(line) for line in (self.folder / "logs" / "ccb.log").read_text().splitlines()]
+
+    def errors(self) -> list[str]:
+        """Messages that an admin should worry about, with their tracebacks."""
+        return [
+            f"{record['message']} {record.get('exc_info', '')}"
+            for record in self.log()
+            if record["level"] in {"ERROR", "CRITICAL"}
+        ]
+
+    def stop(self) -> int:
+        """Ask it to end, as Docker does, and return the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.wait()
+
+    def wait(self, seconds: float = 90) -> int:
+        """Return the exit code; negative for a signal."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+    def close(self) -> None:
+        self.nextcloud.http.close()
+        if self._process.poll() is None:
+            self.stop()
+
+
+@contextmanager
+def gateway_process(folder: Path | None = None, *, ready: bool = True, **environment: str) -> Iterator[GatewayProcess]:
+    """A running `GatewayProcess`, by default on a new folder that is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="ccb-test-") as temporary:
+        # the embedded PostgreSQL of a gateway that runs as root has to pass through; pytest's folders are closed
+        Path(temporary).chmod(0o755)
+        gateway = GatewayProcess(folder or Path(temporary), environment)
+        try:
+            gateway.start(ready=ready)
+            yield gateway
+        finally:
+            gateway.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

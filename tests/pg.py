@@ -72,6 +72,6 @@ def database_name(uri: str) -> str:
 def _database(postgres: str, template: str = "template0") -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}".encode())
+        connection.execute(f"create database {name} template {template} strategy file_copy".encode())  # 20 ms
         yield postgres.replace("/postgres?", f"/{name}?")
         connection.execute(f"drop database {name} with (force)".encode())

@@ -83,6 +83,13 @@ class BuiltinDriver:
         await self._store.ping()
 
     async def upsert(self, source: Source) -> Outcome:
+        try:
+            return await self._bring_up_to_date(source)
+        except Rejected:
+            await self._store.delete_older(source.id, source.modified)
+            raise
+
+    async def _bring_up_to_date(self, source: Source) -> Outcome:
         content_hash = await self._indexer.fingerprint(source)
         match await self._store.begin(source, content_hash):
             case State.UNCHANGED:
@@ -90,16 +97,8 @@ class BuiltinDriver:
             case State.REFRESHED:
                 return Outcome.UPDATED
             case State.INDEX:
-                return await self._index(source, content_hash)
-
-    async def _index(self, source: Source, content_hash: str) -> Outcome:
-        try:
-            text = await self._indexer.text(source)
-            pages = self._indexer.pages(text, source.mime_type)
-            return await self._store.publish(source, content_hash, pages)
-        except Rejected:
-            await self._store.delete_older(source.id, source.modified)
-            raise
+                pages = self._indexer.pages(await self._indexer.text(source), source.mime_type)
+                return await self._store.publish(source, content_hash, pages)
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
         await self._store.delete(source_ids)
@@ -130,7 +129,7 @@ class BuiltinDriver:
         raise Unsupported("the builtin backend does not generate answers")
 
 
-def _require(stored: bool) -> None:  # noqa: FBT001 - what the store answered
+def _require(stored: bool) -> None:
     if not stored:
         raise NotFound("no such source")
 

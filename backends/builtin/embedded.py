@@ -9,15 +9,16 @@ import logging
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypedDict
 from urllib.parse import quote
 
 import anyio
@@ -64,6 +65,14 @@ log_checkpoints = off
 log_min_error_statement = panic
 log_error_verbosity = terse
 """
+
+
+class _Account(TypedDict, total=False):
+    """Arguments of `subprocess.run`."""
+
+    user: int
+    group: int
+    extra_groups: Sequence[int]
 
 
 class EmbeddedPostgres:
@@ -126,10 +135,14 @@ class EmbeddedPostgres:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.chmod(0o700)
             if os.geteuid() == 0 and self._folder.stat().st_uid == 0:
-                account = _unprivileged_account()
-                os.chown(self._folder, account.pw_uid, account.pw_gid)
+                self._hand_over(_unprivileged_account())
         except OSError as exc:
             raise Misconfigured(f"the folder of the embedded PostgreSQL cannot be used: {exc}") from exc
+
+    def _hand_over(self, account: pwd.struct_passwd) -> None:
+        """Give the folder to the account if that can get to it and to the programs; else it stays with root."""
+        if all(_may_enter(account, folder) for folder in (*self._folder.parents, *_BIN.parents)):
+            os.chown(self._folder, account.pw_uid, account.pw_gid)
 
     def _create_cluster(self) -> None:
         if not self._cluster.exists():
@@ -192,11 +205,10 @@ class EmbeddedPostgres:
             _log.warning("embedded PostgreSQL: %s", exc)  # died already, or is taken over by the next start
 
     def _run(self, program: str, *arguments: str, inherit: IO[str] | None = None) -> None:
-        owner = self._folder.stat()
         with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open as long as the server
             try:
                 completed = subprocess.run(  # noqa: S603 - our own programs and arguments
-                    [_BIN / program, *arguments],
+                    [*self._other_namespace(), str(_BIN / program), *arguments],
                     check=False,
                     cwd=self._folder,
                     env=_ENVIRONMENT,
@@ -204,15 +216,36 @@ class EmbeddedPostgres:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     pass_fds=() if inherit is None else (inherit.fileno(),),
-                    user=owner.st_uid if os.geteuid() == 0 else None,
-                    group=owner.st_gid if os.geteuid() == 0 else None,
-                    extra_groups=() if os.geteuid() == 0 else None,
+                    **self._other_account(),
                 )
             except OSError as exc:
                 raise Misconfigured(f"{program} of the embedded PostgreSQL cannot be run: {exc}") from exc
             output.seek(0)
             if completed.returncode != 0:
                 raise Misconfigured(f"{program} failed in {self._folder}: {output.read()[-2000:].strip()}")
+
+    def _other_account(self) -> _Account:
+        """As root: become the owner of the folder, because PostgreSQL refuses to run as root."""
+        owner = self._folder.stat()
+        if os.geteuid() != 0 or owner.st_uid == 0:
+            return {}
+        return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": ()}
+
+    def _other_namespace(self) -> list[str]:
+        """As root with a folder that no other account can get to: appear as another user in a user namespace.
+
+        Opening folders of the admin to everybody would be the alternative.
+        """
+        if os.geteuid() != 0 or self._folder.stat().st_uid != 0:
+            return []
+        account, unshare = _unprivileged_account(), shutil.which("unshare")
+        prefix = [unshare or "", "--user", f"--map-user={account.pw_uid}", f"--map-group={account.pw_gid}", "--"]
+        if unshare is None or subprocess.run([*prefix, "true"], check=False).returncode != 0:  # noqa: S603
+            raise Misconfigured(
+                f"PostgreSQL does not run as root, and its account {account.pw_name} cannot enter {self._folder}: "
+                "run the gateway as another user, or choose an APP_PERSISTENT_STORAGE that all users can pass through"
+            )
+        return prefix
 
     def _open(self, name: str) -> IO[str]:
         path = self._folder / name
@@ -245,6 +278,13 @@ def _try_lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _may_enter(account: pwd.struct_passwd, folder: Path) -> bool:
+    status = folder.stat()
+    if status.st_uid == account.pw_uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    return bool(status.st_mode & (stat.S_IXGRP if status.st_gid == account.pw_gid else stat.S_IXOTH))
 
 
 def _unprivileged_account() -> pwd.struct_passwd:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, LiteralString, Self
@@ -34,6 +33,7 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
+from context_chat_backend.toolkit.vector_store import Page
 
 from .migrations import migrate
 
@@ -44,7 +44,7 @@ PAGE_BYTES = 2_000_000
 """Most chunks, and about the most bytes of vectors, per call of the database."""
 USER_PAGE, PROVIDER_PAGE = 500, 2000
 """Rows per call of the paged deletions: each call stays far below usual statement timeouts."""
-DISCARD_SECONDS = 5.0
+DISCARD_SECONDS = 2.0
 
 _CONNECTION = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "60000"}
 _BYTES_PER_NUMBER = 10
@@ -64,15 +64,6 @@ class State(StrEnum):
     """An older version has the same text: it now has the new time and exactly the new readers."""
     INDEX = "index"
     """`Store.publish` is needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Consecutive chunks of a document with their embeddings."""
-
-    texts: Sequence[str]
-    embeddings: NDArray[np.float32]
-    """Shape (number of texts, dimension)."""
 
 
 class Store:

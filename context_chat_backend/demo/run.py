@@ -55,6 +55,7 @@ def say(text: str = "") -> None:
 def run_demo(*, once: bool, port: int) -> int:
     """Run it; without `once` serve until Ctrl-C. Returns the exit code."""
     with tempfile.TemporaryDirectory(prefix="context-chat-demo-") as folder:
+        Path(folder).chmod(0o711)
         settings = Settings(
             app_secret=SecretStr(secrets.token_urlsafe(16)),
             app_port=port or _free_port(),

@@ -1,6 +1,7 @@
 """The embedded server through everything that happens to processes and folders."""
 # ruff: noqa: ASYNC220, ASYNC240 - nothing else runs in these event loops
 
+import fcntl
 import os
 import shutil
 import signal
@@ -143,6 +144,14 @@ async def test_a_killed_server_recovers_at_the_next_start(folder: Path, killed_a
         assert ask(server.uri, "select count(*) from late") == count
 
 
+async def test_the_lock_of_the_server_is_held_as_long_as_the_server_lives(folder: Path) -> None:
+    with (folder / "server.lock").open("a") as lock:
+        async with EmbeddedPostgres(folder):
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # its last processes may need a moment
+
+
 async def test_a_process_id_in_a_file_that_belongs_to_another_program_now_does_not_stop_the_start(folder: Path) -> None:
     owner = folder.stat()
     user = owner.st_uid if os.geteuid() == 0 else None  # another's process would be taken for dead anyway
@@ -224,9 +233,24 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             pytest.fail("entered")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the server of a user may enter what the user may enter")
-async def test_a_folder_that_the_account_of_the_server_cannot_reach_is_named(tmp_path: Path) -> None:
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the server of a user may enter what the user may enter")
+
+
+@as_root
+async def test_root_can_use_a_folder_that_nobody_else_can_reach(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
+    for existing in ("", "if not exists"):
+        async with EmbeddedPostgres(tmp_path / "data") as server:
+            ask(server.uri, f"create table {existing} kept ()")
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+async def test_a_folder_that_the_account_of_the_server_cannot_reach_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no program for user namespaces
     with pytest.raises(Misconfigured, match=str(tmp_path)):
         async with EmbeddedPostgres(tmp_path / "data"):
             pytest.fail("entered")

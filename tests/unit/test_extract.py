@@ -16,7 +16,8 @@ import anyio
 import pytest
 
 from context_chat_backend.contract import DriverError, Rejected, Unavailable
-from context_chat_backend.toolkit.extract import EXTRACTORS, SUPPORTED_MIME_TYPES, Extractor, ExtractSettings
+from context_chat_backend.toolkit.extract import EXTRACTORS, SUPPORTED_MIME_TYPES
+from context_chat_backend.toolkit.extract.extractor import Extractor, ExtractSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +123,8 @@ def manifest_entries() -> list[dict[str, Any]]:
     root = Path(__file__).parents[2]
     manifest = Path(os.environ.get("CCBE_TEST_DATA", root.parent / "shared" / "data")) / "formats" / "manifest.jsonl"
     lines = manifest.read_text().splitlines() if manifest.is_file() else []
-    return [entry for entry in map(json.loads, lines) if entry["mimetype"] in SUPPORTED_MIME_TYPES]
+    entries = [entry for entry in map(json.loads, lines) if entry["mimetype"] in SUPPORTED_MIME_TYPES]
+    return entries or [{"path": "missing"}]  # the fixture `test_data` then skips with its reason
 
 
 @pytest.mark.parametrize("entry", manifest_entries(), ids=lambda entry: str(entry["path"]))
@@ -197,7 +199,7 @@ async def test_lone_surrogates_are_left_out(tmp_path: Path) -> None:
 
 async def test_a_text_longer_than_allowed_is_cut_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert await extract("word " * 100, "text/plain", tmp_path, max_chars=9) == "word word"
-    assert "first 9 characters of a text/plain" in caplog.text
+    assert "first 9 characters of a document (text/plain)" in caplog.text
 
 
 async def test_a_text_as_long_as_allowed_is_complete(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

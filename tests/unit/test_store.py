@@ -19,7 +19,7 @@ from pydantic import SecretStr, ValidationError
 
 from backends.builtin.embedded import EmbeddedPostgres
 from backends.builtin.settings import BuiltinSettings
-from backends.builtin.store import Page, State, Store, translate_errors
+from backends.builtin.store import State, Store, translate_errors
 from context_chat_backend.contract import (
     AccessOp,
     Busy,
@@ -37,6 +37,7 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
+from context_chat_backend.toolkit.vector_store import Page
 
 pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
@@ -60,7 +61,7 @@ class Unread(Content):
     async def path(self) -> NoReturn:
         raise AssertionError
 
-    async def release(self) -> NoReturn:
+    def release(self) -> NoReturn:
         raise AssertionError
 
 
@@ -84,7 +85,7 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
 async def pages(*texts: str, per_page: int = 60) -> AsyncIterator[Page]:
     embeddings = vectors(len(texts))
     for start in range(0, len(texts), per_page):
-        yield Page(texts[start : start + per_page], embeddings[start : start + per_page])
+        yield Page(tuple(texts[start : start + per_page]), embeddings[start : start + per_page])
 
 
 def many(word: str, count: int = 250) -> list[str]:
@@ -273,7 +274,8 @@ async def test_only_an_older_version_gives_way_to_one_that_cannot_be_indexed(sto
 @pytest.mark.parametrize("bad", ["a\0b", "\ud800"])
 @pytest.mark.parametrize("field", ["id", "provider", "title", "mime_type", "user_ids"])
 async def test_characters_that_cannot_be_stored_reject_the_source(store: Store, field: str, bad: str) -> None:
-    version = replace(source(), **{field: frozenset([bad]) if field == "user_ids" else bad})
+    changes: dict[str, Any] = {field: frozenset([bad]) if field == "user_ids" else bad}
+    version = replace(source(), **changes)
     with pytest.raises(Rejected, match="cannot store"):
         await store.begin(version, "hash")
     with pytest.raises(Rejected, match="cannot store"):
@@ -284,9 +286,9 @@ async def test_characters_that_cannot_be_stored_reject_the_source(store: Store, 
 @pytest.mark.parametrize(
     "page",
     [
-        Page(["a\0b"], vectors(1)),
-        Page(["x"], np.zeros((1, DIMENSION + 1), dtype=np.float32)),
-        Page(["x"], np.full((1, DIMENSION), np.nan, dtype=np.float32)),
+        Page(("a\0b",), vectors(1)),
+        Page(("x",), np.zeros((1, DIMENSION + 1), dtype=np.float32)),
+        Page(("x",), np.full((1, DIMENSION), np.nan, dtype=np.float32)),
     ],
     ids=["text", "dimension", "number"],
 )
@@ -390,6 +392,7 @@ def kill(folder: Path, uri: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 async def test_a_server_killed_while_a_document_is_staged_recovers_without_a_trace_of_it(unlucky_server: Path) -> None:
     async with EmbeddedPostgres(unlucky_server) as server, open_store(server.uri) as store:
         await put(store, source(), "old")
@@ -465,6 +468,19 @@ async def test_gateways_that_start_at_once_on_an_empty_database_share_one_store(
             tasks.start_soon(start)
     assert len(identities) == 4
     assert len(set(identities)) == 1
+
+
+async def test_functions_of_another_version_are_replaced_when_a_store_is_opened(database: str) -> None:
+    ask(database, "update ccb.settings set value = 'other' where key = 'functions'")
+    ask(
+        database,
+        "create or replace function public.ccb_delete_sources(p_source_ids text[]) returns int"
+        " language sql as 'select 7'",
+    )
+    async with open_store(database) as store:
+        await put(store, source(), "whale")
+        await store.delete({ONE})
+        assert await store.count() == {}
 
 
 async def refused(uri: str, **options: Any) -> str:

@@ -71,7 +71,9 @@ class Extractor:
             worker = await self._run(function, path)
         if worker.returncode == Status.SHORTENED:
             # Rejecting would hide all of the document from every search, cutting hides its end.
-            logger.warning("Only the first %d characters of a %s are indexed", self._settings.max_chars, mime_type)
+            logger.warning(
+                "Only the first %d characters of a document (%s) are indexed", self._settings.max_chars, mime_type
+            )
         elif worker.returncode != Status.TEXT:
             raise self._failure(worker)
         return worker.stdout.decode()

@@ -1,5 +1,6 @@
 """HTML and XML, by lxml."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -23,7 +24,7 @@ _HIDDEN = frozenset({"noscript", "script", "style", "template"})
 _DECLARED_ENCODING = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([A-Za-z0-9_.:-]+)""")
 _DECLARATION_BYTES = 2048
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 _BREAKS = re.compile("[ \n\f]+")
 _PARAGRAPH = "\f"  # while walking; becomes a blank line
 
@@ -33,11 +34,10 @@ def html(data: bytes) -> Iterator[str]:
     text = _decode(data)
     # huge_tree allows long texts and deep nesting (broken mails nest hundreds of tags); the limits of the worker hold.
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True)
-    try:
+    root = None
+    with contextlib.suppress(etree.XMLSyntaxError):  # not a single element, or what the log says
         root = etree.fromstring(_without_surrogates(text), parser)
-    except etree.XMLSyntaxError:  # not a single element
-        return
-    if parser.error_log.filter_from_fatals():  # nested even deeper: the parser silently drops what follows
+    if parser.error_log.filter_from_fatals():  # even deeper, or out of memory: the parser drops what follows
         yield unescape(_TAG.sub(" ", text))
     elif root is not None:
         yield _BREAKS.sub(_strongest, "".join(_visible(root)))

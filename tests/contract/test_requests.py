@@ -1,0 +1,211 @@
+"""Requests that the recorded ones do not cover: bad input, odd shapes, authentication, operation."""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.gateway import BOUNDARY, Nextcloud, headers, multipart, part
+
+WHALE = "files__default: 1"
+
+
+def test_bad_actions_name_the_field_and_change_nothing(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE))
+    cases: list[tuple[str, dict[str, Any], int, str]] = [
+        ("/updateAccess", {"op": "allow", "userIds": [], "sourceId": WHALE}, 400, "userIds"),
+        ("/updateAccess", {"op": "allow", "userIds": ["", " "], "sourceId": WHALE}, 400, "userIds"),
+        ("/updateAccess", {"op": "grant", "userIds": ["bob"], "sourceId": WHALE}, 422, "op"),
+        ("/updateAccess", {"op": "deny", "userIds": ["alice"], "sourceId": "1"}, 400, "sourceId"),
+        ("/updateAccess", {"op": "deny", "userIds": "alice", "sourceId": WHALE}, 422, "userIds"),
+        ("/updateAccess", {"op": "deny", "userIds": ["alice"]}, 422, "sourceId"),
+        ("/updateAccess", {"op": "deny", "userIds": ["alice"], "sourceId": WHALE + "\n"}, 400, "sourceId"),
+        ("/updateAccessDeclarative", {"userIds": [""], "sourceId": WHALE}, 400, "userIds"),
+        ("/updateAccessProvider", {"op": "deny", "userIds": ["alice"], "providerId": "default"}, 400, "providerId"),
+        ("/updateAccessProvider", {"op": "deny", "userIds": [], "providerId": "files__default"}, 400, "userIds"),
+        ("/deleteSources", {"sourceIds": []}, 400, "sourceIds"),
+        ("/deleteSources", {"sourceIds": [5]}, 422, "sourceIds"),
+        ("/deleteProvider", {"providerKey": " "}, 400, "providerKey"),
+        ("/deleteUser", {"userId": ""}, 400, "userId"),
+        ("/deleteUser", {}, 422, "userId"),
+    ]
+    for path, body, status, field in cases:
+        response = nextcloud.post(path, **body)
+        assert (response.status_code, set(response.json())) == (status, {"error"}), (path, body)
+        assert field in response.json()["error"], (path, body)
+    assert nextcloud.found("alice") == {WHALE}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"userId": "alice"}, 422),
+        ({"query": "whale"}, 422),
+        ({"query": " ", "userId": "alice"}, 422),
+        ({"query": "whale", "userId": ""}, 422),
+        ({"query": "whale", "userId": "alice", "ctxLimit": 0}, 422),
+        ({"query": "whale", "userId": "alice", "scopeType": "planet", "scopeList": ["x"]}, 422),
+        ({"query": "whale", "userId": "alice", "scopeType": "source"}, 400),
+        ({"query": "whale", "userId": "alice", "scopeType": "provider", "scopeList": []}, 400),
+        ({"query": "whale", "userId": "alice", "scopeType": "provider", "scopeList": {}}, 400),
+    ],
+)
+@pytest.mark.parametrize("path", ["/query", "/docSearch"])
+def test_bad_questions(nextcloud: Nextcloud, path: str, body: dict[str, Any], status: int) -> None:
+    nextcloud.load(part(WHALE))
+    response = nextcloud.post(path, **body)
+    assert response.status_code == status
+    assert set(response.json()) == {"error"}
+    if status == 400:
+        assert response.json()["error"].startswith("Context Retrieval Error: ")
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"7", b"[]", b"{", b'"text"', b"\xff\xfe"])
+@pytest.mark.parametrize("path", ["/query", "/docSearch", "/updateAccess", "/deleteSources", "/deleteUser"])
+def test_a_body_that_is_no_object_is_a_readable_422(nextcloud: Nextcloud, path: str, body: bytes) -> None:
+    response = nextcloud.http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    assert set(response.json()) == {"error"}
+
+
+def test_objects_stand_for_lists_everywhere(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE), part("files__default: 2"))
+    nextcloud.post("/updateAccess", op="allow", userIds={"0": "bob", "3": "carol"}, sourceId=WHALE)
+    assert nextcloud.found("carol") == {WHALE}
+    assert nextcloud.found("bob", scopeType="source", scopeList={"1": WHALE, "7": "files__default: 2"}) == {WHALE}
+    nextcloud.post("/deleteSources", sourceIds={"4": WHALE})
+    assert nextcloud.found("alice") == {"files__default: 2"}
+
+
+def test_unknown_keys_and_a_null_scope_are_ignored(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE))
+    found = nextcloud.found("alice", scopeType=None, scopeList=None, somethingNew={"a": 1})
+    assert found == nextcloud.found("alice", scopeType="none") == {WHALE}
+
+
+def test_a_limit_counts_sources_not_chunks(nextcloud: Nextcloud) -> None:
+    long = "\n\n".join(f"The whale of paragraph {n} sings and dives. " * 12 for n in range(30))
+    nextcloud.load(part(WHALE, long.encode()), *[part(f"files__default: {n}") for n in range(2, 6)])
+    response = nextcloud.post("/docSearch", userId="alice", query="whale", ctxLimit=4)
+    ids = [hit["source_id"] for hit in response.json()]
+    assert len(ids) == len(set(ids)) == 4
+
+
+def test_only_answerable_sources_go_to_old_clients(nextcloud: Nextcloud) -> None:
+    """context_chat <= 4.6 (Nextcloud 30, 31) loses a whole answer over one item id that is not a number."""
+    nextcloud.load(part(WHALE), part("mail__mail: 1:2"))
+    body = {"userId": "alice", "query": "whale"}
+    for version, expected in (("5.0.2", {WHALE}), ("4.0.0", {WHALE}), ("32.0.0", {WHALE, "mail__mail: 1:2"})):
+        found = nextcloud.http.post("/docSearch", json=body, headers={"AA-VERSION": version}).json()
+        assert {hit["source_id"] for hit in found} == expected
+        answer = nextcloud.http.post("/query", json=body, headers={"AA-VERSION": version}).json()
+        assert set(answer["sources"]) == expected
+
+
+def test_a_bad_part_costs_itself_only(nextcloud: Nextcloud) -> None:
+    broken = part("files__default: 9").replace(b"modified: 1700000000", b"modified: yesterday")
+    response = nextcloud.load(part(WHALE), broken, part("files__default: 2"))
+    assert response.json() == {"loaded_sources": [WHALE, "files__default: 2"], "sources_to_retry": []}
+    assert nextcloud.found("alice") == {WHALE, "files__default: 2"}
+
+
+def test_a_body_that_ends_early_is_asked_for_again(nextcloud: Nextcloud) -> None:
+    body = multipart([part(WHALE), part("files__default: 2")])[:-80]
+    response = nextcloud.http.put(
+        "/loadSources", content=body, headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    )
+    assert response.status_code == 503
+    assert response.headers["cc-retry"] == "true"
+    assert "files__default: 2" not in nextcloud.found("alice")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", ""])
+def test_an_upload_that_is_no_multipart_is_refused(nextcloud: Nextcloud, content_type: str) -> None:
+    response = nextcloud.http.put("/loadSources", content=b"{}", headers={"Content-Type": content_type})
+    assert response.status_code == 400
+    assert set(response.json()) == {"error"}
+
+
+def test_a_version_that_cannot_be_indexed_removes_the_old_one(nextcloud: Nextcloud) -> None:
+    for newer in (part(WHALE, b" ", modified=2), part(WHALE, mime_type="application/zip", modified=2)):
+        nextcloud.load(part(WHALE, modified=1))
+        assert nextcloud.found("alice") == {WHALE}
+        assert nextcloud.load(newer).json() == {"loaded_sources": [], "sources_to_retry": []}
+        assert nextcloud.found("alice") == set()
+
+
+# ------------------------------------------------------------------ authentication and operation
+
+
+PROTECTED = [
+    ("GET", "/"),
+    ("GET", "/enabled"),
+    ("PUT", "/enabled?enabled=0"),
+    ("POST", "/init"),
+    ("POST", "/trigger"),
+    ("GET", "/downloadLogs"),
+    ("PUT", "/loadSources"),
+    ("POST", "/query"),
+    ("POST", "/docSearch"),
+    ("POST", "/deleteUser"),
+    ("POST", "/countIndexedDocuments"),
+    ("GET", "/openapi.json"),
+    ("GET", "/nothing-here"),
+    ("POST", "/exapps/context_chat_backend/query"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+@pytest.mark.parametrize("secret", [None, "wrong", "", "123456", "1234"])
+def test_without_the_secret_nothing_is_served(nextcloud: Nextcloud, method: str, path: str, secret: str | None) -> None:
+    sent = {} if secret is None else headers(secret)
+    response = httpx.request(method, nextcloud.base_url + path, headers=sent)
+    assert response.status_code == 401
+    assert set(response.json()) == {"error"}
+
+
+@pytest.mark.parametrize("path", ["/heartbeat", "/health/live", "/health/ready", "/metrics"])
+def test_probes_need_no_secret(nextcloud: Nextcloud, path: str) -> None:
+    assert httpx.get(nextcloud.base_url + path).status_code == 200
+
+
+def test_errors_are_json_objects(nextcloud: Nextcloud) -> None:
+    for method, path, status in (("GET", "/nothing-here", 404), ("GET", "/query", 405), ("POST", "/query/", 404)):
+        response = nextcloud.http.request(method, path)
+        assert response.status_code == status
+        assert set(response.json()) == {"error"}
+
+
+def test_each_answer_carries_a_request_id(nextcloud: Nextcloud) -> None:
+    assert nextcloud.http.get("/enabled", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    for bad in ("", "a b", "x" * 100, 'a"b'):
+        assert len(nextcloud.http.get("/enabled", headers={"X-Request-Id": bad}).headers["x-request-id"]) == 32
+
+
+def test_metrics_hold_counts_but_no_ids(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE, users=["metric-user"], title="files/metric-title"))
+    nextcloud.found("metric-user", "metric-question")
+    text = nextcloud.http.get("/metrics").text
+    assert 'ccb_operation_seconds_count{backend="' in text
+    assert 'ccb_http_request_seconds_count{method="POST",route="/docSearch",status="200"}' in text
+    assert 'ccb_sources_total{outcome="loaded"}' in text
+    assert "metric-" not in text
+
+
+def test_logs_can_be_downloaded(nextcloud: Nextcloud) -> None:
+    response = nextcloud.http.get("/downloadLogs")
+    assert response.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        assert all("/" not in name for name in archive.namelist())
+
+
+def test_about(nextcloud: Nextcloud) -> None:
+    about = nextcloud.http.get("/").json()
+    assert set(about) == {"message", "version", "backend"}
+
+
+def test_the_openapi_document_can_be_made(nextcloud: Nextcloud) -> None:
+    assert "/loadSources" in json.loads(nextcloud.http.get("/openapi.json").text)["paths"]
