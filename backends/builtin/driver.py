@@ -1,15 +1,19 @@
 """The builtin backend: documents, access rules and hybrid search in PostgreSQL with pgvector."""
 
+import logging
 from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+import anyio
+
 from context_chat_backend.contract import (
     AccessOp,
     Answer,
     Capabilities,
+    DriverError,
     Hit,
     NotFound,
     Outcome,
@@ -29,6 +33,9 @@ from .settings import BuiltinSettings
 from .store import State, Store
 
 MIB = 2**20
+DAY = 86_400
+
+log = logging.getLogger(__name__)
 
 
 class BuiltinDriver:
@@ -54,6 +61,9 @@ class BuiltinDriver:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._indexer)
             self._store = await stack.enter_async_context(self._make_store(await self._database(stack)))
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            tasks.start_soon(self._tidy_daily)
             self._resources = stack.pop_all()
         return self
 
@@ -67,6 +77,14 @@ class BuiltinDriver:
             return self._settings.db_url.get_secret_value()
         embedded = await stack.enter_async_context(EmbeddedPostgres(self._folder))
         return embedded.uri
+
+    async def _tidy_daily(self) -> None:
+        while True:
+            await anyio.sleep(DAY)
+            try:
+                await self._store.collect_garbage()
+            except DriverError as error:
+                log.warning("the daily clean-up of the database failed: %s", error)
 
     def _make_store(self, url: str) -> Store:
         embedder, settings = self._indexer.embedder, self._settings

@@ -1,5 +1,6 @@
 """Where answers come from: a Nextcloud text model, an OpenAI-compatible server, or the documents themselves."""
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -7,15 +8,17 @@ from typing import Any, Protocol
 import anyio
 import httpx
 
-from ..contract import Rejected, Unavailable, UserId
+from ..contract import DriverError, Misconfigured, Rejected, TransientError, Unavailable, UserId
 from ..nextcloud.ocs import OcsClient
 from ..toolkit.http import json_object, translate_errors
-from .context import Excerpt, cut, cut_bytes
+from .context import Excerpt, cut
 from .prompt import build_prompt
 from .settings import AnswerSettings
 
-PROMPT_BYTES = 512_000
-"""Nextcloud refuses longer task inputs."""
+MOST_EXCERPT_TOKENS = 100_000
+"""Nextcloud refuses task inputs of more than 512,000 bytes; this leaves room for any question that people ask."""
+
+log = logging.getLogger(__name__)
 
 
 class Generator(Protocol):
@@ -40,17 +43,22 @@ class Extractive:
         "Ask an administrator to set CC_GENERATOR, or ask with context."
     )
     SENTENCES = 2
+    PASSAGE_TOKENS = 200
 
     def __init__(self) -> None:
         self.context_tokens = 1200
 
     async def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> str:  # noqa: ARG002
-        words = set(_words(question))
-        lines = [f"- {e.title or 'Untitled'}: {_best_sentences(e.text, words, self.SENTENCES)}" for e in excerpts]
-        return "\n".join([self.NOTICE, "", *lines])
+        words = _words(question)
+        return "\n".join([self.NOTICE, "", *(self._line(excerpt, words) for excerpt in excerpts)])
 
     async def chat(self, user_id: UserId, text: str) -> str:  # noqa: ARG002
         return self.NO_MODEL
+
+    def _line(self, excerpt: Excerpt, words: set[str]) -> str:
+        passage = _best_sentences(excerpt.text, words, self.SENTENCES)
+        shown = cut(passage, self.PASSAGE_TOKENS)
+        return f"- {excerpt.title or 'Untitled'}: {shown}{'' if shown == passage else '…'}"
 
 
 class NextcloudText:
@@ -59,7 +67,7 @@ class NextcloudText:
     FIRST_POLL, LAST_POLL = 0.5, 5.0
 
     def __init__(self, ocs: OcsClient, settings: AnswerSettings) -> None:
-        self.context_tokens = settings.context_tokens
+        self.context_tokens = min(settings.context_tokens, MOST_EXCERPT_TOKENS)
         self._ocs = ocs
         self._timeout = settings.timeout
 
@@ -72,40 +80,56 @@ class NextcloudText:
             with anyio.fail_after(self._timeout):
                 return await self._result(user_id, task_id)
         except TimeoutError as error:
+            await self._cancel(user_id, task_id)
             raise Unavailable(f"Nextcloud's text task took longer than {self._timeout:g} s") from error
+        except anyio.get_cancelled_exc_class():
+            await self._cancel(user_id, task_id)
+            raise
 
     async def _schedule(self, user_id: UserId, prompt: str) -> int:
         data = await self._ocs.call(
             "POST",
             "/ocs/v1.php/taskprocessing/schedule",
             user_id=user_id,
-            json={
-                "type": "core:text2text",
-                "appId": self._ocs.app_id,
-                "input": {"input": cut_bytes(prompt, PROMPT_BYTES)},
-            },
+            json={"type": "core:text2text", "appId": self._ocs.app_id, "input": {"input": prompt}},
         )
-        try:
-            return int(data["task"]["id"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise Unavailable("Nextcloud's answer to a scheduled task has no task id") from error
+        match data:
+            case {"task": {"id": int(task_id)}}:
+                return task_id
+            case _:
+                raise Unavailable("Nextcloud's answer to a scheduled task has no task id")
 
     async def _result(self, user_id: UserId, task_id: int) -> str:
         pause = self.FIRST_POLL
         while True:
             await anyio.sleep(pause)
             pause = min(pause * 1.5, self.LAST_POLL)
-            data = await self._ocs.call("GET", f"/ocs/v1.php/taskprocessing/task/{task_id}", user_id=user_id)
-            task = data.get("task") if isinstance(data, dict) else None
-            match task:
+            match await self._task(user_id, task_id):
+                case {"status": "STATUS_SCHEDULED" | "STATUS_RUNNING"} | None:
+                    continue
                 case {"status": "STATUS_SUCCESSFUL", "output": {"output": str(text)}}:
                     return text
-                case {"status": "STATUS_SCHEDULED" | "STATUS_RUNNING"}:
-                    continue
-                case {"status": str(status)}:
+                case {"status": "STATUS_FAILED" | "STATUS_CANCELLED" | "STATUS_UNKNOWN" as status}:
                     raise Unavailable(f"Nextcloud's text task ended with {status}")
                 case _:
-                    raise Unavailable("Nextcloud's answer about a task cannot be read")
+                    raise Unavailable("Nextcloud's answer about a text task cannot be read")
+
+    async def _task(self, user_id: UserId, task_id: int) -> object:
+        """None where Nextcloud cannot tell at the moment: the task goes on meanwhile."""
+        try:
+            data = await self._ocs.call("GET", f"/ocs/v1.php/taskprocessing/task/{task_id}", user_id=user_id)
+        except TransientError as error:
+            log.info("Nextcloud did not tell how a text task is doing: %s", error)
+            return None
+        return data.get("task", data) if isinstance(data, dict) else data
+
+    async def _cancel(self, user_id: UserId, task_id: int) -> None:
+        """So that no model works for nobody. A failure costs just that."""
+        with anyio.move_on_after(5, shield=True):
+            try:
+                await self._ocs.call("POST", f"/ocs/v1.php/taskprocessing/tasks/{task_id}/cancel", user_id=user_id)
+            except DriverError as error:
+                log.info("Nextcloud did not cancel a text task: %s", error)
 
 
 class OpenAIChat:
@@ -121,11 +145,9 @@ class OpenAIChat:
         return await self.chat(user_id, build_prompt(question, excerpts))
 
     async def chat(self, user_id: UserId, text: str) -> str:  # noqa: ARG002 - the server need not know who asks
-        body = {
-            "model": self._model,
-            "messages": [{"role": "user", "content": text}],
-            "max_tokens": self._answer_tokens,
-        }
+        body = {"model": self._model, "messages": [{"role": "user", "content": text}]}
+        if self._answer_tokens:
+            body["max_tokens"] = self._answer_tokens
         with translate_errors(rejected={400, 413, 422}):
             response = await self._client.post("chat/completions", json=body)
             response.raise_for_status()
@@ -134,19 +156,28 @@ class OpenAIChat:
 
 def _completion(body: dict[str, Any]) -> str:
     match body:
-        case {"choices": [{"message": {"content": str(text)}}, *_]}:
+        case {"choices": [{"message": {"content": str(text)}}, *_]} if text.strip():
             return text
         case {"choices": [{"message": {"refusal": str()}}, *_]}:
             raise Rejected("the language model refused to answer")
+        case {"choices": [{"finish_reason": "length"}, *_]}:
+            raise Misconfigured("the language model used up CC_ANSWER_TOKENS before it answered")
         case _:
             raise Unavailable("the language model's answer cannot be read")
 
 
-def _words(text: str) -> list[str]:
-    return [word for word in re.findall(r"\w+", text.casefold()) if len(word) > 2]  # noqa: PLR2004 - of, is, to
+_WORD = re.compile(r"\w{3,}")
+_CJK_PAIR = re.compile(r"(?=([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}))")
+"""Chinese, Japanese and Korean words are about two characters long and not separated."""
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])\s*|\n+")
+
+
+def _words(text: str) -> set[str]:
+    folded = text.casefold()
+    return {*_WORD.findall(folded), *_CJK_PAIR.findall(folded)}
 
 
 def _best_sentences(text: str, words: set[str], count: int) -> str:
-    sentences = [part.strip() for part in re.split(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+", text) if part.strip()]
-    ranked = sorted(range(len(sentences)), key=lambda i: (-len(words & set(_words(sentences[i]))), i))
-    return cut(" ".join(sentences[i] for i in sorted(ranked[:count])), 200)
+    sentences = [" ".join(part.split()) for part in _SENTENCE_END.split(text) if part.strip()]
+    ranked = sorted(range(len(sentences)), key=lambda i: (-len(words & _words(sentences[i])), i))
+    return " ".join(sentences[i] for i in sorted(ranked[:count]))

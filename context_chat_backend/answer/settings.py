@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GeneratorName = Literal["auto", "nextcloud", "openai", "extractive"]
@@ -22,8 +22,10 @@ class AnswerSettings(BaseSettings):
     llm_api_key: SecretStr | None = Field(None, description="sent to that server as bearer token")
     llm_model: str = Field("default", description="model name sent to that server")
     context_tokens: PositiveInt = Field(4000, description="room for excerpts in the prompt, in estimated tokens")
-    answer_tokens: PositiveInt = Field(
-        1000, description="longest answer asked of an OpenAI-compatible server, in tokens"
+    answer_tokens: NonNegativeInt = Field(
+        1000,
+        description="longest answer asked of an OpenAI-compatible server, in tokens; 0 sends no limit, for models that "
+        "refuse max_tokens",
     )
     timeout: PositiveFloat = Field(
         1500, description="seconds to wait for a generated answer", validation_alias="CC_LLM_TIMEOUT"

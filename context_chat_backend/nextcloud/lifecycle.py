@@ -6,17 +6,20 @@ from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from ..contract import DriverError, Misconfigured, TransientError
 from ..service import ContextChat
 from ..state import State
 from .ocs import OcsClient
 
-INIT_TIMEOUT = 35 * 60
-"""Seconds; AppAPI gives up after 40 minutes."""
-POLL_INTERVAL = 300
+PATIENCE = 30 * 60
+"""Seconds for the backend to open before Nextcloud is told why it does not; AppAPI gives up after 40 minutes."""
+LOOK_INTERVAL = 2.0
+REPORT_INTERVAL = 30.0
+POLL_INTERVAL = 300.0
+
 ENABLED = "enabled"
+INIT_PENDING = "init_pending"
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ class Lifecycle:
         self._chat = chat
         self._ocs = ocs
         self._enabled = False
+        self._times_told = 0
+        self._one_init = anyio.Lock()
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
@@ -38,6 +43,8 @@ class Lifecycle:
         await self._tasks.__aenter__()
         if self._ocs is not None:
             self._tasks.start_soon(self._follow_nextcloud, self._ocs)
+            if await self._state.flag(INIT_PENDING) == "1":
+                self.start_init()  # AppAPI does not ask again when the app is restarted
         return self
 
     async def __aexit__(
@@ -53,10 +60,11 @@ class Lifecycle:
 
     async def set_enabled(self, enabled: bool) -> None:
         """Remembered across restarts."""
+        self._times_told += 1
         if enabled != self._enabled:
             log.info("the app is now %s", "enabled" if enabled else "disabled")
-        self._enabled = enabled
-        await self._state.set_flag(ENABLED, str(int(enabled)))
+            self._enabled = enabled
+            await self._state.set_flag(ENABLED, str(int(enabled)))
 
     def start_init(self) -> None:
         """Report to Nextcloud when the backend is open; returns at once."""
@@ -64,43 +72,57 @@ class Lifecycle:
             self._tasks.start_soon(self._init, self._ocs)
 
     async def _init(self, ocs: OcsClient) -> None:
-        with anyio.move_on_after(INIT_TIMEOUT):
-            while (problem := await self._chat.problem()) is not None:
-                if isinstance(problem, Misconfigured):
-                    return await self._report(ocs, progress=0, error=str(problem))
-                await anyio.sleep(2)
-            return await self._report(ocs, progress=100)
-        return await self._report(ocs, progress=0, error="the backend did not start in time")
+        async with self._one_init:
+            await self._state.set_flag(INIT_PENDING, "1")
+            try:
+                await self._wait_for_backend(ocs)
+                await self._report(ocs, progress=100)
+            except DriverError as refusal:
+                log.error("Nextcloud does not take the progress of the initialisation: %s", refusal)  # noqa: TRY400
+            else:
+                await self._state.set_flag(INIT_PENDING, "0")
+
+    async def _wait_for_backend(self, ocs: OcsClient) -> None:
+        """Return once it is open. What an admin has to mend, or what takes too long, is shown in Nextcloud."""
+        reported = ""
+        patience_ends = anyio.current_time() + PATIENCE
+        while (problem := await self._chat.problem()) is not None:
+            stuck = isinstance(problem, Misconfigured) or anyio.current_time() >= patience_ends
+            if stuck and str(problem) != reported:
+                reported = str(problem)
+                await self._report(ocs, progress=0, error=reported)
+            await anyio.sleep(LOOK_INTERVAL)
+        if reported:
+            await self._report(ocs, progress=0)  # AppAPI forgets an error at 0 % only
 
     async def _report(self, ocs: OcsClient, *, progress: int, error: str = "") -> None:
-        async def report() -> None:
-            await ocs.call(
-                "PUT",
-                "/ocs/v1.php/apps/app_api/ex-app/status",
-                json={"progress": progress, "error": error},
-                # with 100 % AppAPI enables the app inside of this request: it calls /heartbeat and /enabled first
-                timeout=120,
-            )
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TransientError),
-            stop=stop_after_delay(INIT_TIMEOUT),
-            wait=wait_exponential(multiplier=1, max=30),
-            sleep=anyio.sleep,
-            reraise=True,
-        )
-        try:
-            await retrying(report)
-        except DriverError as failure:
-            log.error("Nextcloud did not take the progress of the initialisation: %s", failure)  # noqa: TRY400
+        """Repeated while Nextcloud is down; raises a `DriverError` when it refuses."""
+        while True:
+            try:
+                await ocs.call(
+                    "PUT",
+                    "/ocs/v1.php/apps/app_api/ex-app/status",
+                    json={"progress": progress, "error": error},
+                    # at 100 % AppAPI enables the app inside of this request: it calls /heartbeat and /enabled first
+                    timeout=120,
+                )
+            except TransientError as failure:
+                log.warning("Nextcloud did not take the progress of the initialisation: %s", failure)
+                await anyio.sleep(REPORT_INTERVAL)
+            else:
+                return
 
     async def _follow_nextcloud(self, ocs: OcsClient) -> None:
         """Ask for the state: AppAPI takes any answer to PUT /enabled for success, also one that is not ours."""
         while True:
+            times_told = self._times_told
             try:
                 state = await ocs.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
-                await self.set_enabled(state in {1, "1"})
             except DriverError as error:
-                # an unreachable Nextcloud says nothing about the state: keep the last one
-                log.info("Nextcloud did not tell whether the app is enabled: %s", error)
+                # whatever is wrong, it says nothing about the state: keep the last one
+                log.warning("Nextcloud did not tell whether the app is enabled: %s", error)
+            else:
+                # a PUT /enabled that came meanwhile is newer than this answer
+                if state in (0, 1) and times_told == self._times_told:
+                    await self.set_enabled(bool(state))
             await anyio.sleep(POLL_INTERVAL)

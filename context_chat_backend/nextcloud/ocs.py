@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from ..contract import Busy, DriverError, Misconfigured, NotFound, Unavailable
+from ..contract import Busy, DriverError, Misconfigured, NotFound, Rejected, Unavailable
 from ..settings import Settings
 from ..toolkit.http import json_object, translate_errors
 
@@ -54,10 +54,11 @@ class OcsClient:
         params: dict[str, str | int] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpx's own, per phase of the request
     ) -> Any:
-        """`ocs.data` of the answer. Raises a `DriverError`; a wrong secret is `Misconfigured`."""
+        """`ocs.data` of the answer, asked for as `user_id`, or as nobody. Raises a `DriverError`: `Misconfigured` where
+        Nextcloud does not accept this app, `Rejected` where it refuses what was sent."""
         credentials = f"{user_id}:{self._secret.get_secret_value()}".encode()
         # 412 "ExApp required": wrong secret, or the app is not enabled in Nextcloud
-        with translate_errors(misconfigured={401, 412}, not_found={404}):
+        with translate_errors(misconfigured={401, 412}, rejected={400}, not_found={404}):
             response = await self._client.request(
                 method,
                 path,
@@ -83,8 +84,10 @@ def _data(body: dict[str, Any]) -> Any:
 def _error_of(code: int) -> DriverError:
     # v1 answers HTTP 200 and hides the status in the envelope; 997 is its word for unauthorised, 998 for not found
     match code:
-        case 401 | 997:
-            return Misconfigured("Nextcloud does not accept this ExApp")
+        case 400:
+            return Rejected("Nextcloud refuses the request")
+        case 401 | 403 | 997:
+            return Misconfigured("Nextcloud does not accept this app: check APP_ID and APP_SECRET")
         case 404 | 998:
             return NotFound("Nextcloud does not know this route or object")
         case 412:
