@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import anyio
 import uvicorn
 from dotenv import load_dotenv
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from .conformance.runner import conform
 from .contract import Misconfigured
@@ -17,6 +17,7 @@ from .push.app import create_app
 from .registry import driver_names
 from .runtime import make_driver
 from .settings import Settings
+from .toolkit.settings import read_settings
 
 BAD_SETTINGS = 2
 """Exit code when the environment is wrong."""
@@ -31,8 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except Misconfigured as error:
         return _complain(str(error))
-    except ValidationError as error:
-        return _complain(_readable(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(_: argparse.Namespace) -> int:
-    settings = Settings()
+    settings = read_settings(Settings)
     set_up_logging(settings)
     uvicorn.run(
         create_app(settings),
@@ -84,9 +83,3 @@ def _backends(_: argparse.Namespace) -> int:
 def _complain(text: str) -> int:
     sys.stderr.write(f"ccbe: {text}\n")
     return BAD_SETTINGS
-
-
-def _readable(error: ValidationError) -> str:
-    """One line per variable, without the values: they may be secrets."""
-    lines = (f"{'.'.join(map(str, item['loc'])).upper() or error.title}: {item['msg']}" for item in error.errors())
-    return "the settings are wrong\n  " + "\n  ".join(lines)

@@ -98,12 +98,13 @@ class HeldActions:
                 raise HeldBack("an earlier action on the same source has to be repeated first")
 
     async def hold(self, action: Action) -> None:
-        """Mark an action that failed."""
+        """Mark an action that failed. A mark is not prolonged: one that fails for ever must not block a revocation."""
         digest, now = digest_of(action), self._clock()
+        await self._state.execute("delete from held_actions where expires_at <= ?", now)
         rows = [(digest, kind, key, now, now + self._hold_seconds) for kind, key in _keys(reach_of(action))]
         await self._state.execute_many(
             "insert into held_actions (digest, kind, key, since, expires_at) values (?, ?, ?, ?, ?)"
-            " on conflict do update set expires_at = excluded.expires_at",
+            " on conflict do nothing",
             rows,
         )
 

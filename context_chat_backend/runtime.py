@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
-from pydantic_settings import BaseSettings
 
 from .answer import Answerer, AnswerSettings, Extractive, Generator, NextcloudText, OpenAIChat
 from .contract import Driver, Misconfigured
@@ -19,6 +18,7 @@ from .registry import driver_factory
 from .service import ContextChat
 from .settings import Settings
 from .state import State
+from .toolkit.settings import read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +31,44 @@ class Gateway:
     metrics: Metrics
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All settings read and checked, and a driver that is not opened."""
+
+    settings: Settings
+    layers: LayerSettings
+    answers: AnswerSettings
+    driver: Driver
+
+
+def plan_gateway(settings: Settings, driver: Driver | None = None) -> Plan:
+    """Read what `Settings` does not hold. `driver` defaults to the one of `RAG_BACKEND`. Raises `Misconfigured`."""
+    answers = read_settings(AnswerSettings)
+    if answers.generator == "nextcloud" and settings.nextcloud_url is None:
+        raise Misconfigured("CC_GENERATOR=nextcloud needs NEXTCLOUD_URL")
+    return Plan(
+        settings=settings,
+        layers=read_settings(LayerSettings, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
+        answers=answers,
+        driver=make_driver(settings) if driver is None else driver,
+    )
+
+
 def make_driver(settings: Settings) -> Driver:
-    """The driver that `RAG_BACKEND` names, not opened. Raises `Misconfigured`."""
+    """The driver of `RAG_BACKEND`, not opened. Raises `Misconfigured`."""
     name = settings.rag_backend
     return driver_factory(name)(settings.app_persistent_storage / "backends" / name)
 
 
-def layer_settings(backend: str) -> LayerSettings:
-    """The layers' settings of a backend, e.g. `BUILTIN_ATTEMPTS`."""
-    return LayerSettings(_env_prefix=f"{backend.upper().replace('-', '_')}_")
-
-
 @asynccontextmanager
-async def open_gateway(settings: Settings, driver: Driver, metrics: Metrics) -> AsyncIterator[Gateway]:
-    """Run a gateway around a driver that is not opened yet; it keeps trying to open it."""
-    layers = layer_settings(settings.rag_backend)
+async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
+    """Run a gateway; its driver is opened in the background."""
+    settings, layers = plan.settings, plan.layers
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(State(settings.app_persistent_storage / "state.db"))
         ocs = await stack.enter_async_context(OcsClient(settings)) if settings.nextcloud_url else None
-        generator = await _open_generator(stack, AnswerSettings(), ocs)
-        layered = compose(driver, backend=settings.rag_backend, settings=layers, state=state, metrics=metrics)
+        generator = await _open_generator(stack, plan.answers, ocs)
+        layered = compose(plan.driver, backend=settings.rag_backend, settings=layers, state=state, metrics=metrics)
         chat = ContextChat(
             await stack.enter_async_context(Startup(layered)),
             held=HeldActions(state, settings.action_hold_secs),
@@ -71,8 +89,6 @@ async def _open_generator(stack: AsyncExitStack, settings: AnswerSettings, ocs: 
             return OpenAIChat(await stack.enter_async_context(_llm_client(base_url, settings)), settings)
         case (("auto" | "nextcloud"), _, OcsClient()):
             return NextcloudText(ocs, settings)
-        case "nextcloud", _, None:
-            raise Misconfigured("CC_GENERATOR=nextcloud needs NEXTCLOUD_URL")
         case _:
             return Extractive()
 
@@ -84,7 +100,3 @@ def _llm_client(base_url: str, settings: AnswerSettings) -> httpx.AsyncClient:
         timeout=httpx.Timeout(settings.timeout, connect=10),
         headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
     )
-
-
-SETTINGS: tuple[type[BaseSettings], ...] = (Settings, AnswerSettings, LayerSettings)
-"""Settings classes of the core, in the order of docs/configuration.md."""

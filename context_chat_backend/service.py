@@ -242,10 +242,12 @@ class ContextChat:
             await self._held.release(action)
             self._count(action, "refused")
             raise
-        except BaseException:  # whatever it was, the caller will repeat it: nothing may overtake it
-            with anyio.CancelScope(shield=True):
-                await self._held.hold(action)
+        except (TransientError, Misconfigured):
+            await self._held.hold(action)
             self._count(action, "failed")
+            raise
+        except Exception:  # a bug may well fail for ever, so nothing waits for it
+            self._count(action, "bug")
             raise
         await self._held.release(action)
         self._count(action, "applied")

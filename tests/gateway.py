@@ -29,7 +29,9 @@ PROVIDERS = ("files__default", "mail__mail", "deck__deck", "notes__notes")
 
 
 def make_settings(folder: Path, **values: Any) -> Settings:
-    return Settings(app_secret=SecretStr(SECRET), app_persistent_storage=folder, nextcloud_url=None, **values)
+    return Settings(
+        **{"app_secret": SecretStr(SECRET), "app_persistent_storage": folder, "nextcloud_url": None, **values}
+    )
 
 
 def headers(secret: str = SECRET, user: str = "") -> dict[str, str]:

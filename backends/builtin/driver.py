@@ -26,6 +26,7 @@ from context_chat_backend.contract import (
     UserId,
 )
 from context_chat_backend.toolkit.extract import SUPPORTED_MIME_TYPES
+from context_chat_backend.toolkit.settings import read_settings
 from context_chat_backend.toolkit.vector_store import Indexer
 
 from .embedded import EmbeddedPostgres
@@ -154,4 +155,4 @@ def _require(stored: bool) -> None:
 
 def create(folder: Path) -> BuiltinDriver:
     """`RAG_BACKEND=builtin`: settings from the environment, the embedded database in `folder`."""
-    return BuiltinDriver(BuiltinSettings(), Indexer.from_environment(), folder)
+    return BuiltinDriver(read_settings(BuiltinSettings), Indexer.from_environment(), folder)

@@ -145,7 +145,7 @@ class OpenAIChat:
         return await self.chat(user_id, build_prompt(question, excerpts))
 
     async def chat(self, user_id: UserId, text: str) -> str:  # noqa: ARG002 - the server need not know who asks
-        body = {"model": self._model, "messages": [{"role": "user", "content": text}]}
+        body: dict[str, object] = {"model": self._model, "messages": [{"role": "user", "content": text}]}
         if self._answer_tokens:
             body["max_tokens"] = self._answer_tokens
         with translate_errors(rejected={400, 413, 422}):

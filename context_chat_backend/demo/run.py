@@ -87,7 +87,8 @@ def _load_documents(client: httpx.Client) -> None:
 
 def _ask_questions(client: httpx.Client) -> bool:
     say("\n3. Questions. Each user is answered from their own documents only, with the sources of the answer")
-    return all([_ask(client, user, question) for user, question in QUESTIONS])
+    private = [_ask(client, user, question) for user, question in QUESTIONS]
+    return all(private)
 
 
 def _ask(client: httpx.Client, user: str, question: str) -> bool:

@@ -11,7 +11,7 @@ from .. import __version__
 from ..contract import Driver
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
-from ..runtime import Gateway, make_driver, open_gateway
+from ..runtime import Gateway, open_gateway, plan_gateway
 from ..settings import Settings
 from . import lifecycle_routes, routes
 from .dependencies import spool_folder
@@ -31,7 +31,7 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
 
     Raises `Misconfigured` when there is none of that name or its settings are wrong.
     """
-    driver = make_driver(settings) if driver is None else driver
+    plan = plan_gateway(settings, driver)
     metrics = Metrics()
 
     @asynccontextmanager
@@ -39,7 +39,7 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
         spool = spool_folder(settings)
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         clean_spool(spool)
-        async with open_gateway(settings, driver, metrics) as gateway:
+        async with open_gateway(plan, metrics) as gateway:
             yield {"gateway": gateway}
 
     app = FastAPI(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..contract import Source
 from .embed import Embedder, EmbedSettings, make_embedder
 from .extract.extractor import Extractor, ExtractSettings
+from .settings import read_settings
 from .split import Splitter
 
 SPECIAL_TOKENS = 2
@@ -47,7 +48,7 @@ class Indexer:
     @classmethod
     def from_environment(cls) -> Self:
         """As the variables `EXTRACT_*` and `CC_EM_*` say."""
-        return cls(Extractor(ExtractSettings()), make_embedder(EmbedSettings()))
+        return cls(Extractor(read_settings(ExtractSettings)), make_embedder(read_settings(EmbedSettings)))
 
     async def __aenter__(self) -> Self:
         await self._resources.enter_async_context(self.embedder)
