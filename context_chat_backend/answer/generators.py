@@ -104,24 +104,20 @@ class NextcloudText:
         while True:
             await anyio.sleep(pause)
             pause = min(pause * 1.5, self.LAST_POLL)
-            match await self._task(user_id, task_id):
-                case {"status": "STATUS_SCHEDULED" | "STATUS_RUNNING"} | None:
+            try:
+                data = await self._ocs.call("GET", f"/ocs/v1.php/taskprocessing/task/{task_id}", user_id=user_id)
+            except TransientError as error:  # the task goes on meanwhile
+                log.info("Nextcloud did not tell how a text task is doing: %s", error)
+                continue
+            match data:
+                case {"task": {"status": "STATUS_SCHEDULED" | "STATUS_RUNNING"}}:
                     continue
-                case {"status": "STATUS_SUCCESSFUL", "output": {"output": str(text)}}:
+                case {"task": {"status": "STATUS_SUCCESSFUL", "output": {"output": str(text)}}}:
                     return text
-                case {"status": "STATUS_FAILED" | "STATUS_CANCELLED" | "STATUS_UNKNOWN" as status}:
+                case {"task": {"status": "STATUS_FAILED" | "STATUS_CANCELLED" | "STATUS_UNKNOWN" as status}}:
                     raise Unavailable(f"Nextcloud's text task ended with {status}")
                 case _:
                     raise Unavailable("Nextcloud's answer about a text task cannot be read")
-
-    async def _task(self, user_id: UserId, task_id: int) -> object:
-        """None where Nextcloud cannot tell at the moment: the task goes on meanwhile."""
-        try:
-            data = await self._ocs.call("GET", f"/ocs/v1.php/taskprocessing/task/{task_id}", user_id=user_id)
-        except TransientError as error:
-            log.info("Nextcloud did not tell how a text task is doing: %s", error)
-            return None
-        return data.get("task", data) if isinstance(data, dict) else data
 
     async def _cancel(self, user_id: UserId, task_id: int) -> None:
         """So that no model works for nobody. A failure costs just that."""

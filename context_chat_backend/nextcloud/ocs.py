@@ -91,7 +91,9 @@ def _error_of(code: int) -> DriverError:
         case 404 | 998:
             return NotFound("Nextcloud does not know this route or object")
         case 412:
-            return Misconfigured("Nextcloud has no provider for this kind of task")
+            return Misconfigured(
+                "Nextcloud has no provider for this kind of task: install an app that provides it, or set CC_GENERATOR"
+            )
         case 429:
             return Busy("Nextcloud limits the rate of requests")
         case _:

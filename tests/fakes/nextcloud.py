@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests import gateway
 
@@ -269,8 +269,8 @@ async def _json(request: Request) -> object:
 
 
 @contextmanager
-def serving(app: FakeNextcloud) -> Iterator[str]:
-    """The double on a real socket; yields its URL."""
+def serving(app: ASGIApp) -> Iterator[str]:
+    """A double on a real socket; yields its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="off"))
     thread = Thread(target=server.run, args=([listener],))

@@ -13,7 +13,12 @@ REPO = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def output() -> str:
     completed = subprocess.run(
-        [sys.executable, "-m", "tools.bench", "--quick"], cwd=REPO, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "tools.bench", "--quick"],
+        check=False,
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert completed.returncode == 0, completed.stderr
     return completed.stdout
@@ -23,10 +28,10 @@ def output() -> str:
 @pytest.mark.parametrize("name", ["overhead", "search", "unchanged", "first-load"])
 def test_a_quick_run_prints_a_table_with_ratios(output: str, name: str) -> None:
     _, _, rest = output.partition(f"{name}\n\n")
-    table = [line for line in rest.partition("\n\n")[0].splitlines()]
+    table = rest.partition("\n\n")[0].splitlines()
     head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert rows
-    ratio = next(number for number, title in enumerate(head) if title.startswith("ratio"))
+    ratio = next(number for number, title in enumerate(head) if "ratio" in title)
     assert all(re.fullmatch(r"\d+(\.\d+)?", row[ratio]) and float(row[ratio]) > 0 for row in rows)
 
 
