@@ -49,5 +49,5 @@ test-slow: install  ## stress, memory, crash and random-model tests
 docs: install  ## rewrite the generated documents
 	$(RUN) python tools/generate_docs.py
 
-bench: install  ## measure, and rewrite the table in docs/benchmarks.md
+bench: install  ## measure speed (ARGS=--quick for a minute's worth, ARGS=--write to update docs/benchmarks.md)
 	$(RUN) python -m tools.bench $(ARGS)

@@ -141,7 +141,7 @@ class BuiltinDriver:
         return await self._store.count()
 
     async def search(self, query: Query) -> Sequence[Hit]:
-        embedding = await self._indexer.embedder.embed_query(query.text)
+        embedding = await self._indexer.embed_query(query.text)
         return await self._store.search(query.user_id, embedding, query.text, query.limit, query.scope)
 
     async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract

@@ -46,7 +46,7 @@ class Extractive:
     PASSAGE_TOKENS = 200
 
     def __init__(self) -> None:
-        self.context_tokens = 1200
+        self.context_tokens = 400  # two or three passages: more of them answer the question less and less
 
     async def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> str:  # noqa: ARG002
         words = _words(question)

@@ -69,6 +69,8 @@ class HashCache(Layer):
         entry = await self._recall(source.id)
         if entry is not None and await _is_current(source, entry) and await self._skip(source, entry):
             return Outcome.UNCHANGED
+        if entry is not None:
+            await self._forget([source.id])
         return await self._pass_on(source)
 
     async def _skip(self, source: Source, entry: Entry) -> bool:
@@ -97,7 +99,6 @@ class HashCache(Layer):
         return True
 
     async def _pass_on(self, source: Source) -> Outcome:
-        await self._forget([source.id])
         outcome = await self.inner.upsert(source)
         if outcome is Outcome.PENDING:
             return outcome

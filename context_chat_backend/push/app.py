@@ -1,5 +1,7 @@
 """The ASGI application."""
 
+import logging
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -16,8 +18,10 @@ from ..settings import Settings
 from . import lifecycle_routes, routes
 from .dependencies import spool_folder
 from .errors import install_error_handlers
-from .middleware import RequestId, RequestMetrics, StripPrefix
+from .middleware import ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .multipart import clean_spool
+
+log = logging.getLogger(__name__)
 
 
 class LifespanState(TypedDict):
@@ -39,8 +43,13 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
         spool = spool_folder(settings)
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         clean_spool(spool)
-        async with open_gateway(plan, metrics) as gateway:
-            yield {"gateway": gateway}
+        try:
+            async with open_gateway(plan, metrics) as gateway:
+                yield {"gateway": gateway}
+        except Exception:  # a background task failed in a way nobody foresaw
+            log.critical("the gateway cannot go on", exc_info=True)
+            signal.raise_signal(signal.SIGTERM)  # the server would go on without its background: have it restarted
+            raise
 
     app = FastAPI(
         title="Context Chat gateway",
@@ -53,6 +62,7 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
             Middleware(RequestId),
             Middleware(StripPrefix, app_id=settings.app_id),
             Middleware(RequestMetrics, metrics=metrics),
+            Middleware(ErrorBoundary),
             Middleware(AppAPIAuth, settings=settings),
         ],
     )

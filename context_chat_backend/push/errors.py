@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..contract import DriverError, Misconfigured, PermanentError, TransientError, Unsupported
+from ..contract import DriverError, Misconfigured, TransientError, Unsupported
 from ..logs import request_id
 from ..service import NothingFound
 from .schemas import ScopeError
@@ -33,31 +33,34 @@ def error(status: int, text: str, headers: dict[str, str] | None = None) -> JSON
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Starlette picks the handler of the nearest base class."""
-    app.add_exception_handler(TransientError, _transient)
-    app.add_exception_handler(Misconfigured, _misconfigured)
-    app.add_exception_handler(Unsupported, lambda _, exc: error(501, str(exc)))
-    app.add_exception_handler(PermanentError, lambda _, exc: error(400, str(exc)))
+    """Starlette picks the handler of the nearest base class. Bugs are answered by `middleware.ErrorBoundary`."""
+    app.add_exception_handler(DriverError, _driver_error)
     app.add_exception_handler(BadRequest, lambda _, exc: error(400, str(exc)))
     app.add_exception_handler(ScopeError, lambda _, exc: error(400, f"Context Retrieval Error: {exc}"))
     app.add_exception_handler(NothingFound, _nothing_found)
     app.add_exception_handler(Disabled, lambda *_: error(503, "Context Chat Backend is disabled"))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _bug)
 
 
-def _transient(_: Request, exc: Exception) -> JSONResponse:
-    # never with cc-retry: outside of /loadSources that header aborts the client's whole job
-    assert isinstance(exc, TransientError)  # noqa: S101 - for the type checker
-    seconds = RETRY_AFTER if exc.retry_after is None else max(1, math.ceil(exc.retry_after))
-    return error(503, str(exc), {"Retry-After": str(seconds)})
+def _driver_error(_: Request, exc: Exception) -> JSONResponse:
+    # Nextcloud shows the text to whoever asked: addresses and reasons are for the log only
+    log.warning("answered with an error: %s: %s", type(exc).__name__, exc)
+    hint = f"; the log of the backend has more on request {request_id.get()}"
+    match exc:
+        case TransientError(retry_after=seconds):
+            # never with cc-retry: outside of /loadSources that header aborts the client's whole job
+            return error(503, f"not available right now, try again later{hint}", _retry_after(seconds))
+        case Misconfigured():
+            return error(503, f"not set up correctly{hint}", _retry_after(None))
+        case Unsupported():
+            return error(501, f"not supported by this backend{hint}")
+        case _:
+            return error(400, f"this cannot be done{hint}")
 
 
-def _misconfigured(_: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, DriverError)  # noqa: S101
-    log.error("misconfigured: %s", exc)
-    return error(503, str(exc), {"Retry-After": str(RETRY_AFTER)})
+def _retry_after(seconds: float | None) -> dict[str, str]:
+    return {"Retry-After": str(RETRY_AFTER if seconds is None else max(1, math.ceil(seconds)))}
 
 
 def _nothing_found(*_: object) -> JSONResponse:
@@ -66,7 +69,7 @@ def _nothing_found(*_: object) -> JSONResponse:
 
 
 def _invalid(_: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, RequestValidationError)  # noqa: S101
+    assert isinstance(exc, RequestValidationError)  # noqa: S101 - for the type checker
     problems = (f"{'.'.join(map(str, item['loc'][1:])) or 'body'}: {item['msg']}" for item in exc.errors())
     return error(422, "; ".join(problems))
 
@@ -74,8 +77,3 @@ def _invalid(_: Request, exc: Exception) -> JSONResponse:
 def _http(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)  # noqa: S101
     return error(exc.status_code, exc.detail, dict(exc.headers or {}))
-
-
-def _bug(_: Request, exc: Exception) -> JSONResponse:
-    log.error("unexpected error", exc_info=exc)
-    return error(500, f"internal error, see the log for request {request_id.get()}")

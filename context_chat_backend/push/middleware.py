@@ -1,14 +1,19 @@
 """ASGI middleware of the front end."""
 
+import logging
 import re
 import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..logs import request_id
 from ..metrics import Metrics
+from .errors import error
+
+log = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -36,6 +41,34 @@ class RequestId:
             await self._app(scope, receive, send_with_id)
         finally:
             request_id.reset(token)
+
+
+class ErrorBoundary:
+    """Answers a bug with 500 and logs it with the id of its request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        begun = False
+
+        async def note_begin(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_begin)
+        except ClientDisconnect:
+            log.info("the client went away")
+        except Exception:  # whatever it is, the next request must be served
+            log.exception("unexpected error")
+            if begun:
+                raise  # the server closes the connection, so that the client sees that the answer is not whole
+            response = error(500, f"internal error; the log of the backend has more on request {request_id.get()}")
+            await response(scope, receive, send)
 
 
 class RequestMetrics:

@@ -23,6 +23,7 @@ OVERLAP_TOKENS = 32
 CHUNK_CHARS, OVERLAP_CHARS = 1000, 120
 """For models whose tokens the gateway cannot count."""
 PAGE_CHUNKS = 64
+QUESTIONS_KEPT = 32
 FORMAT = 1
 """Raise it when extraction or splitting changes so much that stored text should be indexed again."""
 
@@ -42,6 +43,7 @@ class Indexer:
     def __init__(self, extractor: Extractor, embedder: Embedder) -> None:
         self.embedder = embedder
         self._extractor = extractor
+        self._questions: dict[str, NDArray[np.float32]] = {}
         self._splitter: Splitter
         self._resources = AsyncExitStack()
 
@@ -59,6 +61,15 @@ class Indexer:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._resources.aclose()
+
+    async def embed_query(self, text: str) -> NDArray[np.float32]:
+        """The vector of a question, shape (dimension,). The last ones are kept: one question may need two searches."""
+        if (vector := self._questions.pop(text, None)) is None:
+            vector = await self.embedder.embed_query(text)
+        self._questions[text] = vector
+        if len(self._questions) > QUESTIONS_KEPT:
+            del self._questions[next(iter(self._questions))]
+        return vector
 
     async def fingerprint(self, source: Source) -> str:
         """Equal for sources that give equal chunks and embeddings with the same embedder."""

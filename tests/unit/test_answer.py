@@ -175,7 +175,7 @@ async def test_a_long_passage_ends_with_an_ellipsis() -> None:
 
 
 async def test_every_cited_source_is_shown() -> None:
-    hits = [hit(number, f"The whale number {number}. " * 40, f"{number}.md") for number in range(1, 30)]
+    hits = [hit(number, f"The whale number {number}. " * 15, f"{number}.md") for number in range(1, 30)]
     found = await Answerer(Extractive()).answer(Query(user_id=ALICE, text="whale", limit=29), hits)
     shown = re.findall(r"^- (\d+)\.md: ", found.text, re.MULTILINE)
     assert found.source_ids == ids(*map(int, shown))

@@ -418,8 +418,11 @@ async def test_a_failing_model_is_a_readable_error(
     assert KEY not in json.dumps(response.json())
 
 
-async def test_a_nextcloud_without_a_model_is_a_readable_error(ask_nextcloud: Ask, nextcloud: FakeNextcloud) -> None:
+async def test_a_nextcloud_without_a_model_is_a_readable_error(
+    ask_nextcloud: Ask, nextcloud: FakeNextcloud, caplog: pytest.LogCaptureFixture
+) -> None:
     nextcloud.has_text_provider = False
     response = ask_nextcloud()
     assert response.status_code == 503
-    assert "no provider" in response.json()["error"]
+    assert "not set up correctly" in response.json()["error"]
+    assert "no provider" in caplog.text  # for the admin

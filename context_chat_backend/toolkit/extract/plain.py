@@ -5,8 +5,6 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from charset_normalizer import from_bytes
-
 from .formats import BINARY, Unreadable
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -49,6 +47,8 @@ def _text_only(decoded: str) -> str:
 
 
 def _detect(data: bytes) -> str:
+    from charset_normalizer import from_bytes  # noqa: PLC0415 - a third of a worker's start, and rarely needed
+
     sample = data[:_SAMPLE_BYTES]
     if len(data) > _SAMPLE_BYTES:
         sample = sample[: sample.rfind(b"\n") + 1] or sample  # a character cut in two would rule its encoding out
