@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from .settings import Settings
@@ -41,13 +42,17 @@ def _console() -> logging.Handler:
 
 def _file(settings: Settings) -> logging.Handler:
     folder = logs_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handler = RotatingFileHandler(
         folder / LOG_FILE, maxBytes=settings.log_file_mb * MIB, backupCount=settings.log_files, encoding="utf-8"
     )
     fields = ["asctime", "levelname", "name", "request_id", "message"]
     handler.setFormatter(
-        JsonFormatter(fields, rename_fields={"asctime": "time", "levelname": "level", "name": "logger"})
+        JsonFormatter(
+            fields,
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # uvicorn's, for terminals
+        )
     )
     handler.addFilter(_add_request_id)
     return handler

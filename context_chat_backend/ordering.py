@@ -66,7 +66,7 @@ class HeldBack(Unavailable):
 
 
 class HeldActions:
-    """Marks of actions that failed for a passing reason, kept across restarts.
+    """Marks of actions that were begun and are not known to be done, kept across restarts.
 
     Nextcloud repeats a failed action later but goes on with the next ones, so an `allow` that failed could be
     repeated after a `deny` that did not. Whatever meets the reach of a marked action is held back until that action
@@ -98,7 +98,7 @@ class HeldActions:
                 raise HeldBack("an earlier action on the same source has to be repeated first")
 
     async def hold(self, action: Action) -> None:
-        """Mark an action that failed. A mark is not prolonged: one that fails for ever must not block a revocation."""
+        """Mark an action. A mark is not prolonged: an action that fails for ever must not block a revocation."""
         digest, now = digest_of(action), self._clock()
         await self._state.execute("delete from held_actions where expires_at <= ?", now)
         rows = [(digest, kind, key, now, now + self._hold_seconds) for kind, key in _keys(reach_of(action))]

@@ -30,7 +30,6 @@ from .contract import (
     Hit,
     Misconfigured,
     NotFound,
-    PermanentError,
     ProviderId,
     Query,
     Rejected,
@@ -41,7 +40,7 @@ from .contract import (
     UserId,
 )
 from .metrics import Metrics
-from .ordering import HeldActions, HeldBack, SourceLocks
+from .ordering import HeldActions, SourceLocks
 
 FILES = ProviderId("files__default")
 MOST_HITS = 1_000
@@ -200,13 +199,13 @@ class ContextChat:
                 await self._held.check(_reach_of_load(source))
                 await self._index(source)
         except Rejected as error:
-            log.info("a source of %s (%s) is not indexed: %s", source.provider, source.mime_type, error)
+            log.info("%s (%s) is not indexed: %s", source.id, source.mime_type, error)
             return Verdict.REJECTED
         except (TransientError, Misconfigured) as error:
-            log.warning("a source of %s has to be sent again: %s", source.provider, error)
+            log.warning("%s has to be sent again: %s", source.id, error)
             return Verdict.RETRY
         except Exception:  # a bug, here or in the driver, must not lose a source or fail its batch
-            log.exception("indexing a source of %s failed", source.provider)
+            log.exception("indexing %s failed", source.id)
             return Verdict.RETRY
         return Verdict.LOADED
 
@@ -233,23 +232,17 @@ class ContextChat:
         Raises a `DriverError` when it was not carried out. After a passing error later actions on the same sources
         are refused until this one has been repeated (see `HeldActions`).
         """
+        # marked before it is begun: a crash in the middle must not let a later action overtake its repetition
+        await self._held.hold(action)
         try:
             await self._apply_in_order(action)
-        except HeldBack:
-            self._count(action, "held_back")
+        except (TransientError, Misconfigured):
+            self._count(action, "failed")
             raise
-        except PermanentError:
+        except Exception:  # refused, or a bug that may well fail for ever: nothing waits for it
             await self._held.release(action)
             self._count(action, "refused")
             raise
-        except (TransientError, Misconfigured):
-            await self._held.hold(action)
-            self._count(action, "failed")
-            raise
-        except Exception:  # a bug may well fail for ever, so nothing waits for it
-            self._count(action, "bug")
-            raise
-        await self._held.release(action)
         self._count(action, "applied")
 
     async def _apply_in_order(self, action: Action) -> None:
@@ -260,6 +253,7 @@ class ContextChat:
                 waiting.deadline = float("inf")
                 await self._held.check(reach, action)
                 await self._carry_out(action)
+                await self._held.release(action)
         if waiting.cancelled_caught:
             raise Unavailable("the sources are being indexed", retry_after=self._action_wait)
 

@@ -84,6 +84,7 @@ class State:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.touch(mode=0o600)  # it names sources; the files beside it get the same mode
         db = sqlite3.connect(self._path, check_same_thread=False)
         db.execute("pragma journal_mode = wal")
         # with WAL a killed process loses nothing; a power cut may lose the last moments, which costs repeated work

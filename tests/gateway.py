@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +153,7 @@ def wait_until_ready(nextcloud: Nextcloud, seconds: float = 60, path: str = "/he
 class GatewayProcess:
     """`ccbe serve` in a process of its own, with nothing of this process's environment; can be started again."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.port = _free_port()
         self.nextcloud = Nextcloud(f"http://127.0.0.1:{self.port}")
@@ -224,12 +224,14 @@ class GatewayProcess:
 
 
 @contextmanager
-def gateway_process(folder: Path | None = None, *, ready: bool = True, **environment: str) -> Iterator[GatewayProcess]:
+def gateway_process(
+    environment: Mapping[str, str] | None = None, *, folder: Path | None = None, ready: bool = True
+) -> Iterator[GatewayProcess]:
     """A running `GatewayProcess`, by default on a new folder that is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="ccb-test-") as temporary:
         # the embedded PostgreSQL of a gateway that runs as root has to pass through; pytest's folders are closed
         Path(temporary).chmod(0o755)
-        gateway = GatewayProcess(folder or Path(temporary), environment)
+        gateway = GatewayProcess(folder or Path(temporary), environment or {})
         try:
             gateway.start(ready=ready)
             yield gateway

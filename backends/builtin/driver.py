@@ -1,11 +1,11 @@
 """The builtin backend: documents, access rules and hybrid search in PostgreSQL with pgvector."""
 
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, Self
 
 import anyio
 
@@ -42,12 +42,12 @@ log = logging.getLogger(__name__)
 class BuiltinDriver:
     """Embeds documents itself and stores them in the database of the settings, else in an embedded one."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        max_source_bytes=100 * MIB,  # context_chat sends no larger files
-        mime_types=SUPPORTED_MIME_TYPES,
-    )
-
     def __init__(self, settings: BuiltinSettings, indexer: Indexer, folder: Path) -> None:
+        self.capabilities = Capabilities(
+            max_source_bytes=100 * MIB,  # context_chat sends no larger files
+            mime_types=SUPPORTED_MIME_TYPES,
+            exclusive=settings.db_url is None,  # other gateways may use an external database, too
+        )
         self._settings = settings
         self._indexer = indexer
         self._folder = folder
@@ -61,10 +61,9 @@ class BuiltinDriver:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._indexer)
-            self._store = await stack.enter_async_context(self._make_store(await self._database(stack)))
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(tasks.cancel_scope.cancel)
-            tasks.start_soon(self._tidy_daily)
+            url = await self._database(stack)
+            self._store = await stack.enter_async_context(self._make_store(url))
+            await _run_in_background(stack, self._tidy_daily)
             self._resources = stack.pop_all()
         return self
 
@@ -77,6 +76,7 @@ class BuiltinDriver:
         if self._settings.db_url is not None:
             return self._settings.db_url.get_secret_value()
         embedded = await stack.enter_async_context(EmbeddedPostgres(self._folder))
+        await _run_in_background(stack, embedded.keep_running)
         return embedded.uri
 
     async def _tidy_daily(self) -> None:
@@ -146,6 +146,13 @@ class BuiltinDriver:
 
     async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract
         raise Unsupported("the builtin backend does not generate answers")
+
+
+async def _run_in_background(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Until the stack is closed."""
+    tasks = await stack.enter_async_context(anyio.create_task_group())
+    stack.callback(tasks.cancel_scope.cancel)
+    tasks.start_soon(work)
 
 
 def _require(stored: bool) -> None:

@@ -30,6 +30,8 @@ MAJOR_VERSION = "18"
 START_SECONDS = 600
 """How long the server may take to accept connections; recovery after a crash is the long case."""
 STOP_SECONDS = 60
+LOOK_SECONDS = 5.0
+"""How often a running gateway looks whether the server is alive."""
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +106,25 @@ class EmbeddedPostgres:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._exit)
+
+    async def keep_running(self) -> None:
+        """Start the server again whenever it has died, e.g. by the kernel for want of memory. Ends by cancellation."""
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            await anyio.to_thread.run_sync(self._revive)
+
+    def _revive(self) -> None:
+        with self._start_lock():
+            if self._accepts_connections():
+                return
+            with self._open("server.lock") as lock:
+                if not _try_lock(lock):
+                    return  # its last processes are on their way out, or it is busy: look again
+                _log.error("the embedded PostgreSQL has died; starting it again")
+                try:
+                    self._launch(lock)
+                except Misconfigured as exc:
+                    _log.error("embedded PostgreSQL: %s", exc)
 
     def _enter(self) -> None:
         self._create_folder()

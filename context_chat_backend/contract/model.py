@@ -120,7 +120,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What `BaseDriver.find` yields: a stored source and who may read it."""
+    """What `BaseDriver.find` yields."""
 
     source_id: SourceId
     provider: ProviderId
@@ -138,3 +138,5 @@ class Capabilities:
     """Larger sources are rejected before the driver is called; None: no limit."""
     mime_types: Set[str] | None = None
     """Other types are rejected before the driver is called; None: any."""
+    exclusive: bool = True
+    """Nobody else writes to the store, so what the gateway remembers of it stays true; else the hash cache is off."""

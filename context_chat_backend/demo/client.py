@@ -9,8 +9,7 @@ from typing import Any
 
 import httpx
 
-from ..settings import Settings
-
+APP_ID = "context_chat_backend"
 DOCUMENTS = Path(__file__).parent / "documents"
 
 
@@ -32,16 +31,16 @@ class Document:
         return (DOCUMENTS / self.file).read_bytes()
 
 
-def make_client(base_url: str, settings: Settings) -> httpx.Client:
-    """An HTTP client with the headers of AppAPI."""
-    secret = settings.app_secret.get_secret_value()
+def make_client(base_url: str, secret: str) -> httpx.Client:
+    """An HTTP client with the headers of AppAPI. Proxies of the environment are left out: the gateway is right here."""
     return httpx.Client(
         base_url=base_url,
         timeout=120,
+        trust_env=False,
         headers={
             "AA-VERSION": "33.0.0",
-            "EX-APP-ID": settings.app_id,
-            "EX-APP-VERSION": settings.app_version,
+            "EX-APP-ID": APP_ID,
+            "EX-APP-VERSION": "5.3.1",
             "AUTHORIZATION-APP-API": base64.b64encode(f":{secret}".encode()).decode(),
         },
     )

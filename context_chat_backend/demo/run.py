@@ -10,13 +10,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
-from ..settings import Settings
-from .client import Document, load, make_client
+from .client import APP_ID, Document, load, make_client
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ANNA, BJOERN, CARMEN = "anna", "björn", "carmen"
@@ -46,6 +45,18 @@ TITLES = {document.source_id: document.title for document in DOCUMENTS}
 START_TIMEOUT = 120
 
 
+class GatewayFailed(Exception):
+    """The gateway does not do what the demo needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running `ccbe serve`."""
+
+    process: subprocess.Popen[bytes]
+    base_url: str
+
+
 def say(text: str = "") -> None:
     """One line to the user."""
     sys.stdout.write(text + "\n")
@@ -54,23 +65,32 @@ def say(text: str = "") -> None:
 
 def run_demo(*, once: bool, port: int) -> int:
     """Run it; without `once` serve until Ctrl-C. Returns the exit code."""
-    with tempfile.TemporaryDirectory(prefix="context-chat-demo-") as folder:
-        Path(folder).chmod(0o711)
-        settings = Settings(
-            app_secret=SecretStr(secrets.token_urlsafe(16)),
-            app_port=port or _free_port(),
-            app_persistent_storage=Path(folder),
-        )
-        say("1. A gateway with nothing configured: embedded PostgreSQL with pgvector, embeddings computed right here")
-        with _gateway(settings) as base_url, make_client(base_url, settings) as client:
-            start = time.monotonic()
-            _wait_until_ready(client)
-            say(f"   ready at {base_url} after {time.monotonic() - start:.1f} s")
-            _load_documents(client)
-            ok = _ask_questions(client) and _revoke(client) and _load_again(client)
-            if ok and not once:
-                _serve(base_url, settings)
-    return 0 if ok else 1
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends the demo as Ctrl-C does
+        signal.signal(ending, signal.default_int_handler)
+    secret = secrets.token_urlsafe(16)
+    try:
+        with tempfile.TemporaryDirectory(prefix="context-chat-demo-") as folder:
+            Path(folder).chmod(0o711)  # as root, the database runs under another account
+            with _gateway(Path(folder), secret, port) as gateway, make_client(gateway.base_url, secret) as client:
+                return 0 if _show(gateway, client, secret, once=once) else 1
+    except KeyboardInterrupt:
+        say("\nstopped")
+        return 0 if not once else 130
+    except GatewayFailed as failure:
+        say(f"\n{failure}")
+        return 1
+
+
+def _show(gateway: Gateway, client: httpx.Client, secret: str, *, once: bool) -> bool:
+    say("1. A gateway with nothing configured: embedded PostgreSQL with pgvector, embeddings computed right here")
+    start = time.monotonic()
+    _wait_until_ready(gateway, client)
+    say(f"   ready at {gateway.base_url} after {time.monotonic() - start:.1f} s")
+    _load_documents(client)
+    ok = _ask_questions(client) and _revoke(client) and _load_again(client)
+    if ok and not once:
+        _serve(gateway, secret)
+    return ok
 
 
 def _load_documents(client: httpx.Client) -> None:
@@ -135,17 +155,40 @@ def _load_again(client: httpx.Client) -> bool:
     return len(answer["loaded_sources"]) == len(unchanged)
 
 
-def _serve(base_url: str, settings: Settings) -> None:
-    header = "AUTHORIZATION-APP-API: $(printf ':%s' '" + settings.app_secret.get_secret_value() + "' | base64)"
+def _serve(gateway: Gateway, secret: str) -> None:
     say("\nThe gateway is still running; ask it yourself, and stop it with Ctrl-C:\n")
-    say(f"  curl {base_url}/query -H 'EX-APP-ID: {settings.app_id}' -H 'EX-APP-VERSION: {settings.app_version}' \\")
-    say(f'    -H "{header}" \\')
+    say(f"  curl {gateway.base_url}/query -H 'EX-APP-ID: {APP_ID}' -H 'EX-APP-VERSION: 5.3.1' \\")
+    say(f"""    -H "AUTHORIZATION-APP-API: $(printf ':%s' '{secret}' | base64)" \\""")
     say("""    -H 'Content-Type: application/json' -d '{"userId": "anna", "query": "Who delivers coffee beans?"}'""")
-    say(f"  curl {base_url}/metrics")
+    say(f"  curl {gateway.base_url}/metrics")
+    gateway.process.wait()
+    raise GatewayFailed("the gateway has ended")
+
+
+@contextmanager
+def _gateway(folder: Path, secret: str, port: int) -> Iterator[Gateway]:
+    """Run `ccbe serve` with default settings until the block ends."""
+    port = port or _free_port()
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
+        "APP_SECRET": secret,
+        "APP_PORT": str(port),
+        "APP_PERSISTENT_STORAGE": str(folder),
+        "LOG_LEVEL": "WARNING",
+    }
+    command = [sys.executable, "-m", "context_chat_backend", "serve"]
+    process = subprocess.Popen(  # noqa: S603 - fixed words
+        command,
+        env=environment,
+        cwd=folder,  # a .env file of the user does not take part
+        start_new_session=True,  # Ctrl-C ends the demo, and the demo ends the gateway
+    )
     try:
-        signal.pause()
-    except KeyboardInterrupt:
-        say("\nstopped")
+        yield Gateway(process, f"http://127.0.0.1:{port}")
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience must not leave a database behind
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def _free_port() -> int:
@@ -155,33 +198,24 @@ def _free_port() -> int:
         return port
 
 
-@contextmanager
-def _gateway(settings: Settings) -> Iterator[str]:
-    """Run `ccbe serve` as a process of its own with default settings; yields its base URL."""
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
-        "APP_SECRET": settings.app_secret.get_secret_value(),
-        "APP_PORT": str(settings.app_port),
-        "APP_PERSISTENT_STORAGE": str(settings.app_persistent_storage),
-        "LOG_LEVEL": "WARNING",
-    }
-    command = [sys.executable, "-m", "context_chat_backend", "serve"]
-    # another folder, so that a .env file of the user does not take part
-    process = subprocess.Popen(command, env=environment, cwd=settings.app_persistent_storage)  # noqa: S603 - fixed words
-    try:
-        yield f"http://127.0.0.1:{settings.app_port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _wait_until_ready(client: httpx.Client) -> None:
+def _wait_until_ready(gateway: Gateway, client: httpx.Client) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
+        if gateway.process.poll() is not None:
+            raise GatewayFailed("the gateway did not start, see above")
         try:
-            if client.get("/health/ready").is_success:
+            if _is_ready(client):
                 return
         except httpx.TransportError:
             pass  # the port is not open yet
         time.sleep(0.2)
-    raise TimeoutError(f"the gateway was not ready within {START_TIMEOUT} s")
+    raise GatewayFailed(f"the gateway was not ready within {START_TIMEOUT} s")
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    if client.get("/enabled").status_code != httpx.codes.OK:  # knows our secret, so it is ours
+        raise GatewayFailed(f"something else answers at {client.base_url}")
+    health = client.get("/health/ready")
+    if health.json()["status"] == "misconfigured":
+        raise GatewayFailed("the gateway cannot open its backend, see above")
+    return health.is_success

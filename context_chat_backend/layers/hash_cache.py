@@ -64,7 +64,7 @@ class HashCache(Layer):
         self._clock = clock
 
     async def upsert(self, source: Source) -> Outcome:
-        if not (self._all_window or self._meta_window):
+        if not (self._all_window or self._meta_window) or not self.capabilities.exclusive:
             return await self.inner.upsert(source)
         entry = await self._recall(source.id)
         if entry is not None and await _is_current(source, entry) and await self._skip(source, entry):

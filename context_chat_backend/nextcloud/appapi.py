@@ -2,12 +2,15 @@
 
 import base64
 import hmac
+import logging
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..settings import Settings
+
+log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/heartbeat", "/health/live", "/health/ready", "/metrics"})
 """AppAPI sends no credentials with the heartbeat; the others are for probes and Prometheus, and tell no data."""
@@ -23,6 +26,7 @@ class AppAPIAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not self._is_authentic(Headers(scope=scope)):
+            log.warning("refused a request without valid AppAPI credentials")
             response = JSONResponse({"error": "AppAPI authentication failed"}, status_code=401)
             return await response(scope, receive, send)
         return await self._app(scope, receive, send)

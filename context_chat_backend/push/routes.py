@@ -66,7 +66,7 @@ async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
     except MalformedUpload as exc:
         raise BadRequest(str(exc)) from exc
     for part in upload.skipped:
-        log.info("a part of an upload is skipped: %s", part.reason)
+        log.info("%s is skipped: %s", part.source_id or "a part of an upload", part.reason)
     return upload
 
 

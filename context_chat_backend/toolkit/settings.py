@@ -1,6 +1,6 @@
 """Reads settings classes so that a mistake is reported in the words of who made it: by the name of the variable."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -11,14 +11,14 @@ from ..contract import Misconfigured
 S = TypeVar("S", bound=BaseSettings)
 
 
-def read_settings(settings: type[S], *, prefix: str | None = None) -> S:
-    """An instance from the environment; `prefix` replaces the one of the class.
+def read_settings(settings: type[S], *, prefix: str | None = None, **values: Any) -> S:
+    """An instance from the environment. `prefix` replaces the one of the class, `values` win over the environment.
 
     Raises `Misconfigured` with a line per wrong variable and without the values, which may be secrets.
     """
     used = prefix if prefix is not None else settings.model_config.get("env_prefix", "")
     try:
-        return settings(_env_prefix=used)
+        return settings(_env_prefix=used, **values)
     except ValidationError as error:
         lines = (_line(item, settings, used) for item in error.errors(include_input=False, include_context=False))
         raise Misconfigured("the settings are wrong: " + "; ".join(lines)) from None
@@ -26,6 +26,8 @@ def read_settings(settings: type[S], *, prefix: str | None = None) -> S:
 
 def _line(item: ErrorDetails, settings: type[BaseSettings], prefix: str) -> str:
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "missing":
+        message = "is required; set it in the environment or in .env"
     if not item["loc"]:
         return message
     name = str(item["loc"][0])  # the field, or its alias, which is the whole variable

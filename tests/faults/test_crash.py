@@ -1,0 +1,188 @@
+"""The gateway is killed, alone or with its database, and starts again on the same storage."""
+
+import os
+import random
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import httpx
+import psycopg
+import pytest
+
+from tests.gateway import GatewayProcess, gateway_process, part
+
+from .tools import (
+    MIB,
+    EmbeddingServer,
+    command_line,
+    embedded_uri,
+    eventually,
+    file,
+    files,
+    partition,
+    postmaster,
+    processes,
+    prose,
+)
+
+pytestmark = pytest.mark.slow
+
+ENDED_AS_ASKED = {0, -signal.SIGTERM}
+"""uvicorn shuts down and then raises the signal again."""
+
+WORKER = "toolkit.extract.worker"
+MARK = "themark"
+FIRST = 1_700_000_000
+
+
+def whole(number: int, *, modified: int = FIRST, size: int = 10_000) -> bytes:
+    """A text of many chunks, another one for each version, with `MARK` in the last of them."""
+    text = prose(size, number) + f" {modified} {MARK}".encode()
+    return part(file(number), text, mime_type="text/plain", modified=modified)
+
+
+def abandon_load(gateway: GatewayProcess, *parts: bytes) -> None:
+    """Load, and be cut off or not."""
+    with suppress(httpx.TransportError):
+        gateway.nextcloud.load(*parts)
+
+
+def die(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: command_line(pid) == "")
+
+
+def assert_nothing_is_half(gateway: GatewayProcess) -> None:
+    """What can be found has all of its chunks."""
+    found = gateway.nextcloud.found("alice")
+    assert gateway.nextcloud.counts() == {"files__default": len(found)}
+    with psycopg.connect(embedded_uri(gateway.folder)) as connection:
+        stored = connection.execute("""
+            select chunk_count, (select count(*) from ccb.chunks where chunks.doc_id = documents.doc_id)
+            from ccb.documents where group_id is not null
+        """).fetchall()
+    assert len(stored) == len(found)
+    assert all(0 < announced == chunks for announced, chunks in stored)
+
+
+def assert_can_be_loaded(gateway: GatewayProcess, numbers: range, *, modified: int = FIRST) -> None:
+    """Every source is loaded, nothing else is there."""
+    batch = [whole(number, modified=modified) for number in numbers]
+    assert partition(gateway.nextcloud, *batch) == ({*files(*numbers)}, set())
+    assert gateway.nextcloud.found("alice") == {*files(*numbers)}
+    assert_nothing_is_half(gateway)
+
+
+@pytest.mark.parametrize("with_database", [False, True])
+def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_half(with_database: bool) -> None:
+    rng, numbers = random.Random(2 * with_database), range(1, 13)
+    with gateway_process() as gateway, ThreadPoolExecutor() as pool:
+        gateway.nextcloud.http.timeout, storage = 300, str(gateway.folder)
+        for version in range(FIRST, FIRST + 5):
+            known = gateway.nextcloud.found("alice")
+            loading = pool.submit(abandon_load, gateway, *(whole(number, modified=version) for number in numbers))
+            time.sleep(rng.uniform(0, 4))
+            database = postmaster(gateway.folder)
+            gateway.kill()
+            if with_database:
+                die(database)
+            loading.result()
+            gateway.start()
+            assert gateway.spooled == []
+            assert known <= gateway.nextcloud.found("alice")
+            assert_nothing_is_half(gateway)
+            eventually(lambda: processes(WORKER, storage) == [])
+        assert_can_be_loaded(gateway, numbers, modified=FIRST + 5)
+        assert gateway.errors() == []
+    assert processes(storage) == []
+
+
+def test_killed_while_it_embeds_the_old_version_is_whole_and_the_new_one_is_not_there(
+    embeddings: EmbeddingServer,
+) -> None:
+    with gateway_process(embeddings.environment) as gateway, ThreadPoolExecutor() as pool:
+        nextcloud, later = gateway.nextcloud, FIRST + 1
+        assert_can_be_loaded(gateway, range(1, 3))
+        embeddings.hold = MARK
+        # 200 KB are more than two pages, so that some of them are in the database when the last one is held up
+        batch = [whole(number, modified=later, size=200_000) for number in range(1, 4)]
+        loading = pool.submit(abandon_load, gateway, *batch)
+        eventually(lambda: embeddings.waiting >= 3)
+        gateway.kill()
+        embeddings.hold = None
+        loading.result()
+        gateway.start()
+        assert gateway.spooled == []
+        assert nextcloud.found("alice") == {*files(1, 2)}
+        assert_nothing_is_half(gateway)
+        assert partition(nextcloud, *batch) == ({*files(1, 2, 3)}, set())
+        assert nextcloud.found("alice") == {*files(1, 2, 3)}
+
+
+def test_an_action_that_a_crash_cut_off_holds_back_what_came_after_it(embeddings: EmbeddingServer) -> None:
+    def change(op: str) -> int:
+        return gateway.nextcloud.post("/updateAccess", op=op, userIds=["bob"], sourceId=file(1)).status_code
+
+    def abandoned_allow() -> None:
+        with suppress(httpx.TransportError):
+            change("allow")
+
+    with gateway_process(embeddings.environment) as gateway, ThreadPoolExecutor() as pool:
+        assert_can_be_loaded(gateway, range(1, 2))
+        embeddings.hold = MARK
+        loading = pool.submit(abandon_load, gateway, whole(1, modified=FIRST + 1))
+        eventually(lambda: embeddings.waiting > 0)
+        allowing = pool.submit(abandoned_allow)
+        time.sleep(1)  # it has come to wait for its source, of which nothing is to be seen from outside
+        assert not allowing.done()
+        gateway.kill()
+        embeddings.hold = None
+        loading.result()
+        allowing.result()
+        gateway.start()
+        first = change("deny")
+        assert change("allow") == 200
+        if first == 503:
+            assert change("deny") == 200
+        assert gateway.nextcloud.found("bob") == set(), "Nextcloud's last word was deny"
+
+
+def test_asked_to_end_it_does_so_soon_and_leaves_nothing_half() -> None:
+    with gateway_process() as gateway, ThreadPoolExecutor() as pool:
+        batch = [whole(number, size=MIB) for number in range(1, 26)]
+        loading = pool.submit(abandon_load, gateway, *batch)
+        eventually(lambda: bool(processes(WORKER, str(gateway.folder))))
+        start = time.monotonic()
+        code = gateway.stop()
+        assert time.monotonic() - start < 25 + 5  # that is for a machine with other things to do
+        loading.result()
+        assert processes(str(gateway.folder)) == []
+        assert gateway.spooled == []
+        gateway.start()
+        assert_nothing_is_half(gateway)
+        assert partition(gateway.nextcloud, whole(31)) == ({*files(31)}, set())
+        assert code in ENDED_AS_ASKED
+
+
+def test_asked_to_end_while_nothing_happens_it_ends_well() -> None:
+    with gateway_process() as gateway:
+        assert gateway.stop() in ENDED_AS_ASKED
+        assert gateway.errors() == []
+
+
+@pytest.mark.parametrize("moment", ["idle", "loading"])
+def test_the_embedded_database_is_started_again_when_it_dies_alone(moment: str, embeddings: EmbeddingServer) -> None:
+    with gateway_process({**embeddings.environment, "BUILTIN_ATTEMPTS": "1"}) as gateway, ThreadPoolExecutor() as pool:
+        assert_can_be_loaded(gateway, range(1, 3))
+        if moment == "loading":
+            embeddings.hold = MARK
+            loading = pool.submit(partition, gateway.nextcloud, whole(3))
+            eventually(lambda: embeddings.waiting > 0)
+        die(postmaster(gateway.folder))
+        if moment == "loading":
+            embeddings.hold = None
+            assert loading.result() == (set(), {*files(3)})
+        eventually(lambda: gateway.nextcloud.http.get("/health/ready").status_code == 200, 30)
+        assert_can_be_loaded(gateway, range(1, 4))
