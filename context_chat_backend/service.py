@@ -138,6 +138,7 @@ class ContextChat:
         self._load_deadline = load_deadline
         self._action_wait = action_wait
         self._locks = SourceLocks()
+        self._action_turn = anyio.Lock()  # Nextcloud sends one at a time; others take turns in the order of their marks
         self._background: TaskGroup
 
     async def __aenter__(self) -> Self:
@@ -249,7 +250,7 @@ class ContextChat:
         reach = reach_of(action)
         wide = not reach.sources
         with anyio.move_on_after(self._action_wait) as waiting:
-            async with self._locks.everything() if wide else self._locks.sources(reach.sources):
+            async with self._action_turn, self._locks.everything() if wide else self._locks.sources(reach.sources):
                 waiting.deadline = float("inf")
                 await self._held.check(reach, action)
                 await self._carry_out(action)
