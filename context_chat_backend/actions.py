@@ -1,9 +1,10 @@
 """Access changes and deletions, as both front ends hand them to the service."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from .contract import AccessOp, ProviderId, SourceId, UserId
+from .contract import AccessOp, ProviderId, Source, SourceId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +92,23 @@ def digest_of(action: Action) -> str:
         value = getattr(action, name)
         parts.append(repr(sorted(value)) if isinstance(value, frozenset) else repr(str(value)))
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def as_after(source: Source, actions: Iterable[Action]) -> Source | None:
+    """A source as these actions would have left it, had it been stored before them; None if deleted."""
+    readers = source.user_ids
+    for action in actions:
+        match action:
+            case DeleteSources(source_ids) if source.id in source_ids:
+                return None
+            case DeleteProvider(provider) if provider == source.provider:
+                return None
+            case SetAccess(user_ids, source_id) if source_id == source.id:
+                readers = user_ids
+            case UpdateAccess(op, user_ids, source_id) if source_id == source.id:
+                readers = readers | user_ids if op is AccessOp.ALLOW else readers - user_ids
+            case UpdateProviderAccess(op, user_ids, provider) if provider == source.provider:
+                readers = readers | user_ids if op is AccessOp.ALLOW else readers - user_ids
+            case DeleteUser(user_id):
+                readers -= {user_id}
+    return replace(source, user_ids=readers)

@@ -3,7 +3,8 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -20,9 +21,11 @@ from .actions import (
     SetAccess,
     UpdateAccess,
     UpdateProviderAccess,
+    as_after,
     reach_of,
 )
 from .answer import Answerer
+from .contents import NoContent
 from .contract import (
     Answer,
     Driver,
@@ -40,7 +43,7 @@ from .contract import (
     UserId,
 )
 from .metrics import Metrics
-from .ordering import HeldActions, SourceLocks
+from .ordering import ActionLog, HeldActions, SourceLocks
 
 FILES = ProviderId("files__default")
 MOST_HITS = 1_000
@@ -84,17 +87,18 @@ class FoundSource:
 class _Batch:
     """The sources of one request, grouped by id, with what is known of them so far."""
 
+    arrival: int
     waiting: dict[SourceId, list[Source]]
     order: tuple[SourceId, ...]
     verdicts: dict[SourceId, Verdict] = field(default_factory=dict)
     finished: anyio.Event = field(default_factory=anyio.Event)
 
     @classmethod
-    def of(cls, sources: Sequence[Source]) -> "_Batch":
+    def of(cls, sources: Sequence[Source], arrival: int) -> "_Batch":
         groups: dict[SourceId, list[Source]] = defaultdict(list)
         for source in sources:
             groups[source.id].append(source)
-        return cls(waiting=groups, order=tuple(groups))
+        return cls(arrival=arrival, waiting=groups, order=tuple(groups))
 
     def next_group(self) -> list[Source] | None:
         return self.waiting.pop(next(iter(self.waiting))) if self.waiting else None
@@ -138,6 +142,8 @@ class ContextChat:
         self._load_deadline = load_deadline
         self._action_wait = action_wait
         self._locks = SourceLocks()
+        self._log = ActionLog()
+        self._loading: set[SourceId] = set()
         self._action_turn = anyio.Lock()  # Nextcloud sends one at a time; others take turns in the order of their marks
         self._background: TaskGroup
 
@@ -159,13 +165,19 @@ class ContextChat:
         """Larger sources are rejected whatever they hold, so a front end need not keep their bytes."""
         return self._driver.capabilities.max_source_bytes
 
-    async def load_sources(self, sources: Sequence[Source]) -> LoadReport:
+    def arrival(self) -> AbstractContextManager[int]:
+        """Enter it before sources begin to arrive and leave it after `load_sources`, which gets its value: actions
+        that are carried out in between then apply to those sources, too."""
+        return self._log.arrival()
+
+    async def load_sources(self, sources: Sequence[Source], arrival: int) -> LoadReport:
         """Index sources and answer within the deadline. Takes over their contents and releases them.
 
         What the deadline cuts off is reported for retry. A source that is under way then goes on in the background,
-        so that one which takes longer than the deadline is found done when it comes again.
+        so that one which takes longer than the deadline is found done when it comes again. A source without readers
+        is not indexed, and what was stored of it is removed.
         """
-        batch = _Batch.of(sources)
+        batch = _Batch.of(sources, arrival)
         if not batch.order:
             return batch.report()
         try:
@@ -180,25 +192,33 @@ class ContextChat:
         return report
 
     async def _work_off(self, batch: _Batch) -> None:
-        while (group := batch.next_group()) is not None:
-            try:
-                verdict = await self._load_group(group)
-            finally:
-                _release(group)
-            self._metrics.sources.labels(verdict.value).inc()
-            batch.record(group[0].id, verdict)
+        with self._log.arrival(batch.arrival):
+            while (group := batch.next_group()) is not None:
+                try:
+                    verdict = await self._load_group(group, batch.arrival)
+                finally:
+                    _release(group)
+                self._metrics.sources.labels(verdict.value).inc()
+                batch.record(group[0].id, verdict)
 
-    async def _load_group(self, group: Sequence[Source]) -> Verdict:
+    async def _load_group(self, group: Sequence[Source], arrival: int) -> Verdict:
         """Index what one request says of one source id, in its order; one part that failed for a passing reason
         brings the id back."""
-        verdicts = [await self._load(source) for source in group]
+        source_id = group[0].id
+        if source_id in self._loading:  # by another request: do not pile up behind it
+            return Verdict.RETRY
+        self._loading.add(source_id)
+        try:
+            verdicts = [await self._load(source, arrival) for source in group]
+        finally:
+            self._loading.remove(source_id)
         return Verdict.RETRY if Verdict.RETRY in verdicts else verdicts[-1]
 
-    async def _load(self, source: Source) -> Verdict:
+    async def _load(self, source: Source, arrival: int) -> Verdict:
         try:
             async with self._locks.sources([source.id]):
                 await self._held.check(_reach_of_load(source))
-                await self._index(source)
+                await self._index(self._as_now(source, arrival))
         except Rejected as error:
             log.info("%s (%s) is not indexed: %s", source.id, source.mime_type, error)
             return Verdict.REJECTED
@@ -210,11 +230,20 @@ class ContextChat:
             return Verdict.RETRY
         return Verdict.LOADED
 
+    def _as_now(self, source: Source, arrival: int) -> Source:
+        current = as_after(source, self._log.since(arrival))
+        if current is None:
+            raise Rejected("deleted while it was on its way in")
+        if source.user_ids and not current.user_ids:
+            raise Unavailable("its readers changed while it was on its way in")
+        return current
+
     async def _index(self, source: Source) -> None:
-        if reason := self._refusal(source):
-            # what the item is now cannot be indexed, so nothing that it was before may be found either
+        if not source.user_ids:
             await self._driver.delete({source.id})
-            raise Rejected(reason)
+            raise Rejected("nobody may read it")
+        if reason := self._refusal(source):
+            source = replace(source, content=NoContent(reason))  # for the driver to remove an older version
         await self._driver.upsert(source)
 
     def _refusal(self, source: Source) -> str | None:
@@ -246,6 +275,10 @@ class ContextChat:
             raise
         self._count(action, "applied")
 
+    async def hold(self, action: Action) -> None:
+        """Mark an action that Nextcloud will repeat, because it did not get our answer or was turned away before."""
+        await self._held.hold(action)
+
     async def _apply_in_order(self, action: Action) -> None:
         reach = reach_of(action)
         wide = not reach.sources
@@ -254,6 +287,7 @@ class ContextChat:
                 waiting.deadline = float("inf")
                 await self._held.check(reach, action)
                 await self._carry_out(action)
+                self._log.record(action)
                 await self._held.release(action)
         if waiting.cancelled_caught:
             raise Unavailable("the sources are being indexed", retry_after=self._action_wait)

@@ -87,8 +87,8 @@ class State:
         self._path.touch(mode=0o600)  # it names sources; the files beside it get the same mode
         db = sqlite3.connect(self._path, check_same_thread=False)
         db.execute("pragma journal_mode = wal")
-        # with WAL a killed process loses nothing; a power cut may lose the last moments, which costs repeated work
-        db.execute("pragma synchronous = normal")
+        # also after a power cut: a lost "forget" would have the cache vouch for a source that is gone
+        db.execute("pragma synchronous = full")
         (version,) = db.execute("pragma user_version").fetchone()
         if version > len(MIGRATIONS):
             db.close()

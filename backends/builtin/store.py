@@ -160,7 +160,7 @@ class Store:
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
         """Remove sources, also those being staged; unknown ids are fine."""
-        await self._value("select ccb_delete_sources(%s)", _texts("source id", source_ids))
+        await self._value("select ccb_delete_sources(%s)", _storable(source_ids))
 
     async def delete_older(self, source_id: SourceId, modified: int) -> None:
         """Remove the stored version if it is older than `modified`, a version that cannot be indexed."""
@@ -188,7 +188,7 @@ class Store:
 
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         """The same for every source of a provider, in steps: a failure leaves some of them done."""
-        users, (provider_text,) = _texts("user id", user_ids), _texts("provider", [provider])
+        users, (provider_text,) = _storable(user_ids), _texts("provider", [provider])
         cursor: int | None = 0
         while cursor is not None:
             cursor = await self._value(
@@ -242,7 +242,9 @@ class Store:
             await connection.execute("select set_config('statement_timeout', %s, false)", [milliseconds])
 
     async def _change_access(self, op: str, source_id: SourceId, user_ids: Set[UserId]) -> bool:
-        users, (source,) = _texts("user id", user_ids), _texts("source id", [source_id])
+        users, (source,) = _storable(user_ids), _texts("source id", [source_id])
+        if op == "set" and user_ids and not users:  # must not look like "nobody", which deletes
+            raise Rejected("none of the user ids can be stored")
         stored: bool = await self._value("select ccb_update_access(%s, %s, %s)", op, users, source)
         return stored
 
@@ -365,12 +367,21 @@ def _described(source: Source, content_hash: str) -> dict[str, object]:
     }
 
 
+def _storable(texts: Iterable[str]) -> list[str]:
+    """Without those that cannot be stored, and so are not."""
+    return sorted(text for text in texts if _can_store(text))
+
+
+def _can_store(text: str) -> bool:
+    """PostgreSQL stores neither NUL nor lone surrogates."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _texts(what: str, texts: Iterable[str]) -> list[str]:
-    """The texts, sorted. PostgreSQL stores neither NUL nor lone surrogates."""
+    """The texts, sorted. Raises `Rejected` if one cannot be stored."""
     checked = sorted(texts)
-    for text in checked:
-        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            raise Rejected(f"a {what} holds characters that the database cannot store")
+    if not all(map(_can_store, checked)):
+        raise Rejected(f"a {what} holds characters that the database cannot store")
     return checked
 
 

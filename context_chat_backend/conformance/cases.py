@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..contents import NoContent
 from ..contract import (
     AccessOp,
     Driver,
@@ -164,6 +165,21 @@ async def a_source_without_text_is_rejected(kit: Kit) -> None:
     await kit.expect("alice", {kit.id(1)})
     advice = "a source of blanks must raise Rejected, so that Nextcloud drops it from its queue"
     await expect_error(Rejected, kit.driver.upsert(kit.source(1, modified=11, text="  \n")), advice)
+    await kit.expect("alice", set())
+
+
+@case("indexing")
+async def a_version_whose_content_is_refused_removes_the_old_one(kit: Kit) -> None:
+    """A newer version whose content raises `Rejected` (too large, wrong type) is not indexed and removes older ones."""
+    await kit.driver.upsert(kit.source(1, modified=10))
+    await kit.expect("alice", {kit.id(1)})
+    older = replace(kit.source(1, modified=9), content=NoContent("too large"))
+    outcome = await kit.driver.upsert(older)
+    expect(outcome is Outcome.UNCHANGED, f"a version that is not newer answered {outcome}")
+    await kit.expect("alice", {kit.id(1)})
+    newer = replace(kit.source(1, modified=11), content=NoContent("too large"))
+    advice = "let the Rejected of content.path() pass, after removing the older version"
+    await expect_error(Rejected, kit.driver.upsert(newer), advice)
     await kit.expect("alice", set())
 
 

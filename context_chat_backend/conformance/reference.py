@@ -71,10 +71,11 @@ class ReferenceDriver(BaseDriver):
         if stored is not None and stored.source.modified >= source.modified:
             self._documents[source.id] = replace(stored, readers=stored.readers | source.user_ids)
             return Outcome.UNCHANGED
-        text = (await source.content.path()).read_text("utf-8", "replace")
-        if not text.strip():
+        try:
+            text = await _text_of(source)
+        except Rejected:
             self._documents.pop(source.id, None)
-            raise Rejected("no text")
+            raise
         self._documents[source.id] = Document(source, text, source.user_ids)
         return Outcome.CREATED if stored is None else Outcome.UPDATED
 
@@ -115,6 +116,13 @@ class ReferenceDriver(BaseDriver):
             if document.visible_to(query)
         ]
         return sorted(hits, key=lambda hit: -hit.score)[: query.limit]
+
+
+async def _text_of(source: Source) -> str:
+    text = (await source.content.path()).read_text("utf-8", "replace")
+    if not text.strip():
+        raise Rejected("no text")
+    return text
 
 
 def _words(text: str) -> set[str]:

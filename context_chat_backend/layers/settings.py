@@ -29,4 +29,4 @@ class LayerSettings(BaseSettings):
     search_timeout: PositiveFloat = Field(30, description="seconds for one try of a search, count or ping")
     answer_timeout: PositiveFloat = Field(300, description="seconds for one try of an answer made by the backend")
     action_timeout: PositiveFloat = Field(600, description="seconds for one try of an access change or a deletion")
-    upsert_timeout: PositiveFloat = Field(3600, description="seconds for one try of indexing a source")
+    upsert_timeout: PositiveFloat = Field(14400, description="seconds for one try of indexing a source")

@@ -28,7 +28,8 @@ from anyio import to_thread
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ..contract import ProviderId, Source, SourceId, UserId
+from ..contents import NoContent
+from ..contract import Content, ProviderId, Source, SourceId, UserId
 
 BLOCK_BYTES = 1024 * 1024
 MAX_HEADERS = 64
@@ -45,6 +46,7 @@ _DISPOSITION = re.compile(rb'form-data;\s*name="sources";\s*filename="(.*)"', re
 _SOURCE_ID = re.compile(rb"([a-zA-Z0-9_-]+__[a-zA-Z0-9_-]+): [a-zA-Z0-9:-]+")
 _MIME_TYPE = re.compile(rb"[!-~]+")
 _NUMBER = re.compile(rb"[0-9]{1,16}")
+_TIME = re.compile(rb"-?[0-9]{1,16}")  # a file may be older than 1970
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LINE_BREAKING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _HEADER_IN_CONTENT = b'\r\nContent-Disposition: form-data; name="sources"; filename="'
@@ -91,11 +93,6 @@ class SpoolFile:
         self._digest.update(data)
         self._size += len(data)
 
-    def read_head(self) -> bytes:
-        """The first `BLOCK_BYTES`; nothing can be written afterwards."""
-        self._file.seek(0)
-        return self._file.read(BLOCK_BYTES)
-
     def content(self) -> SpooledContent:
         self._file.close()
         return SpooledContent(self._path, size=self._size, sha256=self._digest.hexdigest())
@@ -122,7 +119,8 @@ class ParsedUpload:
     """A request that was read to its end. Each list is in the order of the request."""
 
     sources: list[Source] = field(default_factory=list)
-    """Whole and valid; an id that was sent twice is here twice. Every content is a `SpooledContent`."""
+    """Whole and valid; an id that was sent twice is here twice. Contents are `SpooledContent`, or `NoContent` where
+    nothing or too much was sent. Without readers where the sender named none."""
     retry: list[SourceId] = field(default_factory=list)
     """Broken off: not as many bytes came as were announced."""
     skipped: list[SkippedPart] = field(default_factory=list)
@@ -270,6 +268,8 @@ class UploadReader:
             content = part.close()
         except _Unusable as unusable:
             upload.skipped.append(SkippedPart(unusable.reason, part.source_id))
+        except _NothingToIndex as nothing:
+            upload.sources.append(part.announced.source(NoContent(nothing.reason)))
         except _BrokenOff as broken_off:
             upload.retry.append(broken_off.source_id)
         else:
@@ -281,6 +281,14 @@ class UploadReader:
 
 
 class _Unusable(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _NothingToIndex(Exception):
+    """The part is a source all the same: what is stored of it is out of date."""
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -304,7 +312,7 @@ class _Announced:
     user_ids: frozenset[UserId]
     size: int | None
 
-    def source(self, content: SpooledContent) -> Source:
+    def source(self, content: Content) -> Source:
         return Source(
             id=self.id,
             provider=self.provider,
@@ -328,6 +336,7 @@ class _Part:
         self._max_bytes = max_bytes
         self._headers: dict[str, bytes] = {}
         self._size = 0
+        self._tail = b""
         self._file: SpoolFile | None = None
 
     def add_header(self, name: str, value: bytes) -> None:
@@ -352,18 +361,26 @@ class _Part:
         if self.fault is not None:
             return
         self._size += len(data)
+        self._look_for_headers(data)
         if self._max_bytes is not None and self._size > self._max_bytes:
-            self.fail("larger than the limit")
+            self.discard()
             return
         if self._file is None:
             self._file = SpoolFile(self._spool)
         self._file.write(data)
 
+    def _look_for_headers(self, data: memoryview) -> None:
+        """A title that ends the headers early can forge all of them; the genuine ones are then part of the content."""
+        seen = self._tail + data
+        if _HEADER_IN_CONTENT in seen:
+            self.fail("headers in the content")
+        self._tail = seen[-len(_HEADER_IN_CONTENT) :]
+
     def close(self) -> SpooledContent:
-        """The whole content. Raises `_Unusable` or `_BrokenOff`, and no file is left then."""
+        """The whole content. Raises `_Unusable`, `_NothingToIndex` or `_BrokenOff`, and no file is left then."""
         try:
             file = self._verified_file()
-        except (_Unusable, _BrokenOff):
+        except (_Unusable, _NothingToIndex, _BrokenOff):
             self.discard()
             raise
         content = file.content()
@@ -375,11 +392,10 @@ class _Part:
             raise _Unusable(self.fault)
         if self.announced.size not in (None, self._size):
             raise _BrokenOff(self.announced.id)
+        if self._max_bytes is not None and self._size > self._max_bytes:
+            raise _NothingToIndex("larger than the limit")
         if self._file is None:
-            raise _Unusable("no content")
-        # A title that ends the headers early can forge all of them; the genuine ones are then part of the content.
-        if _HEADER_IN_CONTENT in self._file.read_head():
-            raise _Unusable("headers in the content")
+            raise _NothingToIndex("no content")
         return self._file
 
     def fail(self, reason: str) -> None:
@@ -433,10 +449,9 @@ def _read_mime_type(value: bytes) -> str:
 
 
 def _read_modified(value: bytes) -> int:
-    modified = _read_number(value)
-    if modified > MAX_MODIFIED:
+    if _TIME.fullmatch(value) is None or abs(int(value)) > MAX_MODIFIED:
         raise _Unusable("invalid number")
-    return modified
+    return int(value)
 
 
 def _read_number(value: bytes) -> int:
@@ -453,7 +468,4 @@ def _read_user_ids(value: bytes) -> frozenset[UserId]:
         raise _Unusable("invalid user ids") from None
     if _CONTROL.search(joined):
         raise _Unusable("invalid user ids")
-    user_ids = frozenset(UserId(user_id) for user_id in joined.split(",") if user_id.strip())
-    if not user_ids:
-        raise _Unusable("no user ids")
-    return user_ids
+    return frozenset(UserId(user_id) for user_id in joined.split(",") if user_id.strip())

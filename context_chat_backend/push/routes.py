@@ -1,17 +1,26 @@
 """Routes of the push contract: parse, ask the service, render. docs/contract.md says what Nextcloud makes of it."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse
 
-from ..actions import DeleteProvider, DeleteSources, DeleteUser, SetAccess, UpdateAccess, UpdateProviderAccess
+from ..actions import (
+    Action,
+    DeleteProvider,
+    DeleteSources,
+    DeleteUser,
+    SetAccess,
+    UpdateAccess,
+    UpdateProviderAccess,
+)
 from ..contract import ProviderId, SourceId, UserId
 from ..runtime import Gateway
 from ..service import ContextChat, LoadReport
-from .dependencies import EnabledGateway, spool_folder
-from .errors import BadRequest, error
+from .dependencies import CurrentGateway, EnabledGateway, spool_folder
+from .errors import BadRequest, Disabled, error
 from .ids import is_provider_id, is_source_id, survives_enrichment
 from .multipart import MalformedUpload, ParsedUpload, read_upload
 from .schemas import (
@@ -47,8 +56,9 @@ AppApiVersion = Annotated[str, Header(alias="AA-VERSION")]
 @router.put("/loadSources", response_model=LoadedSources)
 async def load_sources(request: Request, gateway: EnabledGateway) -> LoadedSources | JSONResponse:
     """Index the sources of a multipart body (see `multipart.py`)."""
-    upload = await _read(request, gateway)
-    report = await gateway.chat.load_sources(upload.sources)
+    with gateway.chat.arrival() as arrival:
+        upload = await _read(request, gateway)
+        report = await gateway.chat.load_sources(upload.sources, arrival)
     if not upload.complete:
         # what would have followed is unknown, and Nextcloud forgets what is not listed: have all of it repeated
         return error(503, "the request body ended early", {"cc-retry": "true", "Retry-After": "30"})
@@ -113,49 +123,66 @@ SOURCES_DELETED = Message(message="All valid sources deleted")
 USER_DELETED = Message(message="User deleted")
 
 
+async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Action], Awaitable[None]]:
+    """Carries out an action, and keeps its place in the order whenever Nextcloud will repeat it."""
+
+    async def apply(action: Action) -> None:
+        if not gateway.lifecycle.enabled:
+            await gateway.chat.hold(action)
+            raise Disabled
+        await gateway.chat.apply(action)
+        if await request.is_disconnected():
+            await gateway.chat.hold(action)
+
+    return apply
+
+
+Apply = Annotated[Callable[[Action], Awaitable[None]], Depends(_applier)]
+
+
 @router.post("/updateAccess")
-async def update_access(body: UpdateAccessBody, chat: Chat) -> Message:
+async def update_access(body: UpdateAccessBody, apply: Apply) -> Message:
     """Add or remove readers of a source."""
-    await chat.apply(UpdateAccess(body.op, _users(body.users()), _source_id(body.source_id)))
+    await apply(UpdateAccess(body.op, _users(body.users()), _source_id(body.source_id)))
     return ACCESS_UPDATED
 
 
 @router.post("/updateAccessDeclarative")
-async def set_access(body: SetAccessBody, chat: Chat) -> Message:
+async def set_access(body: SetAccessBody, apply: Apply) -> Message:
     """Replace the readers of a source."""
-    await chat.apply(SetAccess(_users(body.users()), _source_id(body.source_id)))
+    await apply(SetAccess(_users(body.users()), _source_id(body.source_id)))
     return ACCESS_UPDATED
 
 
 @router.post("/updateAccessProvider")
-async def update_provider_access(body: UpdateProviderAccessBody, chat: Chat) -> Message:
+async def update_provider_access(body: UpdateProviderAccessBody, apply: Apply) -> Message:
     """Add or remove readers of every source of a provider."""
     if not is_provider_id(body.provider_id):
         raise BadRequest("providerId: expected the form appId__providerId")
-    await chat.apply(UpdateProviderAccess(body.op, _users(body.users()), ProviderId(body.provider_id)))
+    await apply(UpdateProviderAccess(body.op, _users(body.users()), ProviderId(body.provider_id)))
     return ACCESS_UPDATED
 
 
 @router.post("/deleteSources")
-async def delete_sources(body: DeleteSourcesBody, chat: Chat) -> Message:
+async def delete_sources(body: DeleteSourcesBody, apply: Apply) -> Message:
     """Remove sources; unknown ones are no error."""
     if not body.source_ids:
         raise BadRequest("sourceIds: expected at least one")
-    await chat.apply(DeleteSources(frozenset(map(SourceId, body.source_ids))))
+    await apply(DeleteSources(frozenset(map(SourceId, body.source_ids))))
     return SOURCES_DELETED
 
 
 @router.post("/deleteProvider")
-async def delete_provider(body: DeleteProviderBody, chat: Chat) -> Message:
+async def delete_provider(body: DeleteProviderBody, apply: Apply) -> Message:
     """Remove every source of a provider. A bare provider id, which a listener of the app sends, matches nothing."""
-    await chat.apply(DeleteProvider(ProviderId(_filled("providerKey", body.provider_key))))
+    await apply(DeleteProvider(ProviderId(_filled("providerKey", body.provider_key))))
     return SOURCES_DELETED
 
 
 @router.post("/deleteUser")
-async def delete_user(body: DeleteUserBody, chat: Chat) -> Message:
+async def delete_user(body: DeleteUserBody, apply: Apply) -> Message:
     """Remove a user everywhere."""
-    await chat.apply(DeleteUser(UserId(_filled("userId", body.user_id))))
+    await apply(DeleteUser(UserId(_filled("userId", body.user_id))))
     return USER_DELETED
 
 

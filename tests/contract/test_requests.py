@@ -130,7 +130,10 @@ def test_an_upload_that_is_no_multipart_is_refused(nextcloud: Nextcloud, content
 
 
 def test_a_version_that_cannot_be_indexed_removes_the_old_one(nextcloud: Nextcloud) -> None:
-    for newer in (part(WHALE, b" ", modified=2), part(WHALE, mime_type="application/zip", modified=2)):
+    emptied = part(WHALE, b"", modified=2)
+    unsupported = part(WHALE, mime_type="application/zip", modified=2)
+    unread = part(WHALE, users=[], modified=2)
+    for newer in (part(WHALE, b" ", modified=2), emptied, unsupported, unread):
         nextcloud.load(part(WHALE, modified=1))
         assert nextcloud.found("alice") == {WHALE}
         assert nextcloud.load(newer).json() == {"loaded_sources": [], "sources_to_retry": []}
@@ -209,3 +212,30 @@ def test_about(nextcloud: Nextcloud) -> None:
 
 def test_the_openapi_document_can_be_made(nextcloud: Nextcloud) -> None:
     assert "/loadSources" in json.loads(nextcloud.http.get("/openapi.json").text)["paths"]
+
+
+def test_an_older_version_that_cannot_be_indexed_changes_nothing(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE, modified=2))
+    nextcloud.load(part(WHALE, mime_type="application/zip", modified=1), part(WHALE, b"", modified=2))
+    assert nextcloud.found("alice") == {WHALE}
+
+
+def test_an_action_that_was_turned_away_keeps_its_place(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE))
+    allow = {"op": "allow", "userIds": ["bob"], "sourceId": WHALE}
+    nextcloud.http.put("/enabled?enabled=0")
+    assert nextcloud.post("/updateAccess", **allow).status_code == 503
+    nextcloud.http.put("/enabled?enabled=1")
+    deny = {**allow, "op": "deny"}
+    assert nextcloud.post("/updateAccess", **deny).status_code == 503
+    assert nextcloud.post("/updateAccess", **allow).status_code == 200
+    assert nextcloud.post("/updateAccess", **deny).status_code == 200
+    assert nextcloud.found("bob") == set()
+
+
+def test_ids_that_cannot_exist_do_not_stop_an_action(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE, users=["alice", "bob"]), part("files__default: 2"))
+    assert nextcloud.post("/updateAccess", op="deny", userIds=["bob", "x\0"], sourceId=WHALE).status_code == 200
+    assert nextcloud.found("bob") == set()
+    assert nextcloud.post("/deleteSources", sourceIds=["files__default: 2", "a\0b"]).status_code == 200
+    assert nextcloud.found("alice") == {WHALE}

@@ -13,7 +13,8 @@ import anyio
 import httpx
 import pytest
 
-from context_chat_backend.contract import Source, SourceId
+from context_chat_backend.contents import NoContent
+from context_chat_backend.contract import Rejected, Source, SourceId
 from context_chat_backend.push import multipart
 from context_chat_backend.push.multipart import (
     MalformedUpload,
@@ -38,8 +39,6 @@ CAPTURES = load_captures("load_")
 SKIPPED_IN_CAPTURES: dict[str, dict[str, str]] = {
     "load_crlf_title": {"mail__mail: 1:3": "repeated header"},
     "load_crlfcrlf_title": {"mail__mail: 1:4": "missing header"},
-    "load_empty_content": {"files__default: 555": "no content"},
-    "load_no_users": {"files__default: 555": "no user ids"},
     "load_slash_in_item": {"deck__deck: 12/34": "invalid source id"},
 }
 
@@ -127,6 +126,10 @@ def spooled(source: Source) -> SpooledContent:
 
 
 def decoded(source: Source) -> Decoded:
+    if isinstance(source.content, NoContent):
+        return Decoded(
+            source.id, source.provider, source.title, source.mime_type, source.modified, source.user_ids, b""
+        )
     data = spooled(source)._path.read_bytes()
     assert source.content.size == len(data)
     assert spooled(source)._sha256 == hashlib.sha256(data).hexdigest()
@@ -178,7 +181,7 @@ def described(source: Source) -> dict[str, Any]:
 
 def folded(meant: dict[str, Any]) -> dict[str, Any]:
     """What can arrive of what was meant: users are joined by commas without escaping, a title is one line."""
-    user_ids = set(",".join(meant["userIds"]).split(","))
+    user_ids = set(",".join(meant["userIds"]).split(",")) - {""}
     if "…" in user_ids:  # the record of load_many_users is abbreviated
         user_ids = {f"user{number:04}" for number in range(1200)}
     return {**meant, "title": meant["title"].replace("\n", " "), "userIds": user_ids}
@@ -254,8 +257,6 @@ def disposition(source_id: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"userIds": b""}, "no user ids"),
-        ({"userIds": b" , ,"}, "no user ids"),
         ({"userIds": b"admin,caf\xe9"}, "invalid user ids"),
         ({"userIds": b"admin\nroot"}, "invalid user ids"),
         ({"userIds": "admin\u0085".encode()}, "invalid user ids"),
@@ -268,7 +269,7 @@ def disposition(source_id: bytes) -> bytes:
         ({"type": b" ; charset=utf-8"}, "invalid type"),
         ({"type": b"text/\xe9"}, "invalid type"),
         ({"modified": b""}, "invalid number"),
-        ({"modified": b"-1"}, "invalid number"),
+        ({"modified": b"--1"}, "invalid number"),
         ({"modified": b"1_000"}, "invalid number"),
         ({"modified": "١٢".encode()}, "invalid number"),
         ({"modified": b"1700000000\n"}, "invalid number"),
@@ -344,15 +345,16 @@ def test_the_next_part_is_found_directly_behind_a_header_that_stops_the_parser(s
     assert [source.id for source in upload.sources] == ["files__default: 556"]
 
 
-def test_headers_forged_by_a_title_do_not_become_a_source(spool: Path) -> None:
+@pytest.mark.parametrize("padding", [0, 1 << 16, 3 << 20])
+def test_headers_forged_by_a_title_do_not_become_a_source(spool: Path, padding: int) -> None:
     victim = b"files__default: 1"
     title = b"x\r\n" + b"\r\n".join(
         name.encode() + b": " + value
         for name, value in source_headers(userIds=None, title=None, Content_Disposition=disposition(victim))
     )
     mail = {"provider": b"mail__mail", "Content_Disposition": disposition(b"mail__mail: 1:4")}
-    forged = (source_headers(title=title + b"\r\n\r\nPay to this account.", **mail), b"text")
-    upload = read(encode(forged, GOOD_NEIGHBOUR), spool)
+    forged = (source_headers(title=title + b"\r\n\r\nPay to this account." + b"x" * padding, **mail), b"text")
+    upload = read(encode(forged, GOOD_NEIGHBOUR), spool, cuts=range(0, padding + 2000, 65_521))
     assert [source.id for source in upload.sources] == ["files__default: 556"]
     assert [part.reason for part in upload.skipped] == ["headers in the content"]
 
@@ -385,9 +387,28 @@ def test_a_part_above_the_limit_is_skipped_and_not_stored(spool: Path) -> None:
     exact = (source_headers(), b"x" * 100)
     large = (source_headers(Content_Length=b"101"), b"x" * 101)
     upload = read(encode(exact, large, exact), spool, max_part_bytes=100, cuts=range(0, 2000, 7))
-    assert [source.content.size for source in upload.sources] == [100, 100]
-    assert [part.reason for part in upload.skipped] == ["larger than the limit"]
+    assert [source.content.size for source in upload.sources] == [100, 0, 100]
+    assert isinstance(upload.sources[1].content, NoContent)
+    assert upload.skipped == []
     assert len(files(spool)) == 2
+
+
+@pytest.mark.parametrize("change", [{"Content_Length": b"0"}, {"Content_Length": None}])
+async def test_an_emptied_file_is_a_source_that_cannot_be_read(change: dict[str, bytes | None], spool: Path) -> None:
+    (source,) = read(encode((source_headers(**change), b"")), spool).sources
+    with pytest.raises(Rejected, match="no content"):
+        await source.content.path()
+
+
+@pytest.mark.parametrize("user_ids", [b"", b" , ,"])
+def test_a_source_may_have_lost_all_its_readers(user_ids: bytes, spool: Path) -> None:
+    (source,) = read(encode((source_headers(userIds=user_ids), b"text")), spool).sources
+    assert source.user_ids == frozenset()
+
+
+def test_a_file_may_be_older_than_1970(spool: Path) -> None:
+    (source,) = read(encode((source_headers(modified=b"-86400"), b"text")), spool).sources
+    assert source.modified == -86400
 
 
 @pytest.mark.parametrize("announced", [b"3", b"5", b"0"])

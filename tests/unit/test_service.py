@@ -1,12 +1,21 @@
 """What the service decides, around a driver that does exactly what the test says."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
-from context_chat_backend.actions import DeleteSources, UpdateAccess
+from context_chat_backend.actions import (
+    Action,
+    DeleteProvider,
+    DeleteSources,
+    DeleteUser,
+    SetAccess,
+    UpdateAccess,
+    UpdateProviderAccess,
+)
 from context_chat_backend.answer import Answerer, Extractive
 from context_chat_backend.conformance.kit import FileContent, Kit
 from context_chat_backend.conformance.reference import ReferenceDriver
@@ -27,7 +36,7 @@ from context_chat_backend.contract import (
 )
 from context_chat_backend.metrics import Metrics
 from context_chat_backend.ordering import HeldActions, HeldBack
-from context_chat_backend.service import ContextChat, NothingFound
+from context_chat_backend.service import ContextChat, LoadReport, NothingFound
 from context_chat_backend.state import State
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +90,11 @@ async def chat(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
         yield chat
 
 
+async def load(chat: ContextChat, sources: Sequence[Source]) -> LoadReport:
+    with chat.arrival() as arrival:
+        return await chat.load_sources(sources, arrival)
+
+
 @pytest.mark.parametrize("failure", [Busy("full"), Unavailable("reset"), Misconfigured("key"), ValueError("bug")])
 async def test_one_failing_source_is_to_retry_and_costs_no_other(
     chat: ContextChat, driver: Scripted, kit: Kit, failure: Exception
@@ -90,7 +104,7 @@ async def test_one_failing_source_is_to_retry_and_costs_no_other(
             raise failure
 
     driver.before_upsert = fail_second
-    report = await chat.load_sources([kit.source(item) for item in (1, 2, 3)])
+    report = await load(chat, [kit.source(item) for item in (1, 2, 3)])
     assert (report.loaded, report.retry, report.rejected) == ((kit.id(1), kit.id(3)), (kit.id(2),), ())
 
 
@@ -99,19 +113,21 @@ async def test_a_rejected_source_is_in_neither_list(chat: ContextChat, driver: S
         raise Rejected("encrypted")
 
     driver.before_upsert = reject
-    report = await chat.load_sources([kit.source(1)])
+    report = await load(chat, [kit.source(1)])
     assert (report.loaded, report.retry, report.rejected) == ((), (), (kit.id(1),))
 
 
-async def test_types_and_sizes_that_are_not_declared_never_reach_the_driver(
+async def test_a_version_of_an_undeclared_type_or_size_removes_older_ones_only(
     driver: Scripted, chat: ContextChat, kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Capabilities(max_source_bytes=10, mime_types=frozenset({"text/markdown"}))
-    await chat.load_sources([kit.source(1)])
-    driver.upserts.clear()
+    await load(chat, [kit.source(1)])
     monkeypatch.setattr(Scripted, "capabilities", small)
-    report = await chat.load_sources([kit.source(1, modified=1_800_000_000)])
-    assert (report.rejected, driver.upserts) == ((kit.id(1),), [])
+    report = await load(chat, [kit.source(1, modified=1_600_000_000)])
+    assert report.loaded == (kit.id(1),)  # not newer: the stored version stays
+    assert await kit.found("alice") == {kit.id(1)}
+    report = await load(chat, [kit.source(1, modified=1_800_000_000)])
+    assert report.rejected == (kit.id(1),)
     assert await kit.found("alice") == frozenset()
 
 
@@ -123,12 +139,15 @@ async def test_a_slow_source_is_answered_in_time_and_goes_on(chat: ContextChat, 
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    report = await chat.load_sources(sources)
+    report = await load(chat, sources)
     assert report.retry == tuple(source.id for source in sources)
     assert len(driver.upserts) == 3  # as many as may run at once
+    report = await load(chat, sources[:1])
+    assert report.retry == (sources[0].id,)  # at once: it is under way already
     go_on.set()
     driver.before_upsert = None
-    report = await chat.load_sources(sources)
+    await anyio.wait_all_tasks_blocked()
+    report = await load(chat, sources)
     assert report.loaded == tuple(source.id for source in sources)
 
 
@@ -144,7 +163,7 @@ async def test_contents_are_released_when_nobody_needs_them(
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    await chat.load_sources(sources)
+    await load(chat, sources)
     assert len(released) == 2  # given back; the others are under way
     go_on.set()
     await anyio.wait_all_tasks_blocked()
@@ -153,7 +172,7 @@ async def test_contents_are_released_when_nobody_needs_them(
 
 async def test_one_id_twice_is_done_in_order(chat: ContextChat, kit: Kit) -> None:
     same = [kit.source(1, users=("alice",)), kit.source(1, users=("bob",))]
-    report = await chat.load_sources(same)
+    report = await load(chat, same)
     assert report.loaded == (kit.id(1),)
     assert await kit.found("alice") == await kit.found("bob") == {kit.id(1)}
 
@@ -167,7 +186,7 @@ async def test_an_action_during_indexing_is_applied_after_it(chat: ContextChat, 
 
     driver.before_upsert = slow
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(chat.load_sources, [kit.source(1, users=("alice", "bob"))])
+        tasks.start_soon(load, chat, [kit.source(1, users=("alice", "bob"))])
         await started.wait()
         await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
     assert await kit.found("bob") == frozenset()
@@ -184,7 +203,7 @@ async def test_an_action_does_not_wait_for_ever(chat: ContextChat, driver: Scrip
     driver.before_upsert = wait
     deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(chat.load_sources, [kit.source(1, users=("alice", "bob"))])
+        tasks.start_soon(load, chat, [kit.source(1, users=("alice", "bob"))])
         await started.wait()
         with pytest.raises(Unavailable, match="being indexed"):
             await chat.apply(deny)
@@ -194,7 +213,7 @@ async def test_an_action_does_not_wait_for_ever(chat: ContextChat, driver: Scrip
 
 
 async def test_nothing_overtakes_a_failed_action(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
-    await chat.load_sources([kit.source(1)])
+    await load(chat, [kit.source(1)])
     allow = UpdateAccess(AccessOp.ALLOW, kit.users("bob"), kit.id(1))
     deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
     driver.access_failure = Unavailable("reset")
@@ -204,7 +223,7 @@ async def test_nothing_overtakes_a_failed_action(chat: ContextChat, driver: Scri
     for overtaking in (deny, DeleteSources(frozenset({kit.id(1)}))):
         with pytest.raises(HeldBack):
             await chat.apply(overtaking)
-    report = await chat.load_sources([kit.source(1), kit.source(2)])
+    report = await load(chat, [kit.source(1), kit.source(2)])
     assert (report.retry, report.loaded) == ((kit.id(1),), (kit.id(2),))
     await chat.apply(allow)
     await chat.apply(deny)
@@ -212,7 +231,7 @@ async def test_nothing_overtakes_a_failed_action(chat: ContextChat, driver: Scri
 
 
 async def test_nobody_waits_for_an_action_that_met_a_bug(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
-    await chat.load_sources([kit.source(1, users=("alice", "bob"))])
+    await load(chat, [kit.source(1, users=("alice", "bob"))])
     driver.access_failure = ValueError("bug")
     with pytest.raises(ValueError, match="bug"):
         await chat.apply(UpdateAccess(AccessOp.ALLOW, kit.users("carol"), kit.id(1)))
@@ -253,5 +272,70 @@ async def test_a_backend_that_answers_is_asked_to(
 
 async def test_the_count_always_names_the_files(chat: ContextChat, kit: Kit) -> None:
     assert await chat.count() == {"files__default": 0}
-    await chat.load_sources([kit.source(1)])
+    await load(chat, [kit.source(1)])
     assert await chat.count() == {"files__default": 0, kit.provider(): 1}
+
+
+WAITING = [
+    (lambda kit: UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(5)), {"alice"}),
+    (lambda kit: UpdateAccess(AccessOp.ALLOW, kit.users("carol"), kit.id(5)), {"alice", "bob", "carol"}),
+    (lambda kit: SetAccess(kit.users("carol"), kit.id(5)), {"carol"}),
+    (lambda kit: UpdateProviderAccess(AccessOp.DENY, kit.users("bob"), kit.provider()), {"alice"}),
+    (lambda kit: DeleteUser(kit.user("bob")), {"alice"}),
+    (lambda kit: DeleteSources(frozenset({kit.id(5)})), set()),
+    (lambda kit: DeleteProvider(kit.provider()), set()),
+    (lambda kit: UpdateAccess(AccessOp.DENY, kit.users("alice", "bob"), kit.id(5)), set()),
+]
+
+
+@pytest.mark.parametrize(("action", "readers"), WAITING)
+async def test_an_action_reaches_sources_that_are_still_on_their_way_in(
+    chat: ContextChat, driver: Scripted, kit: Kit, action: Callable[[Kit], Action], readers: set[str]
+) -> None:
+    async def slow(_: Source) -> None:
+        await anyio.sleep(0.02)
+
+    driver.before_upsert = slow
+    with chat.arrival() as arrival:  # the body is being received
+        await chat.apply(action(kit))
+        sources = [kit.source(item, users=("alice", "bob")) for item in range(6)]
+        await chat.load_sources(sources, arrival)
+    for user in ("alice", "bob", "carol"):
+        assert (kit.id(5) in await kit.found(user)) is (user in readers)
+
+
+async def test_an_action_reaches_sources_that_wait_for_their_turn(
+    chat: ContextChat, driver: Scripted, kit: Kit
+) -> None:
+    started, go_on = anyio.Event(), anyio.Event()
+
+    async def wait(_: Source) -> None:
+        started.set()
+        await go_on.wait()
+
+    driver.before_upsert = wait
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load, chat, [kit.source(item, users=("alice", "bob")) for item in range(6)])
+        await started.wait()
+        await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(5)))
+        await chat.apply(DeleteSources(frozenset({kit.id(4)})))
+        go_on.set()
+    assert await kit.found("bob") == {kit.id(item) for item in range(4)}
+    assert await kit.found("alice") == {kit.id(item) for item in (0, 1, 2, 3, 5)}
+
+
+async def test_actions_are_forgotten_with_the_last_arrival(chat: ContextChat, kit: Kit) -> None:
+    deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
+    await chat.apply(deny)
+    with chat.arrival(), chat.arrival():
+        await chat.apply(deny)
+        assert len(chat._log._actions) == 1
+    assert not chat._log._actions
+    assert not chat._log._open
+
+
+async def test_a_source_that_lost_all_readers_is_removed(chat: ContextChat, kit: Kit) -> None:
+    await load(chat, [kit.source(1)])
+    report = await load(chat, [replace(kit.source(1), user_ids=frozenset())])
+    assert report.rejected == (kit.id(1),)
+    assert await kit.found("alice") == frozenset()
