@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -256,16 +256,17 @@ class ContextChat:
 
     # ------------------------------------------------------------------ access changes and deletions
 
-    async def apply(self, action: Action) -> None:
+    async def apply(self, action: Action, caller_waits: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Carry out an access change or a deletion; an unknown source, provider or user is success.
 
-        Raises a `DriverError` when it was not carried out. After a passing error later actions on the same sources
-        are refused until this one has been repeated (see `HeldActions`).
+        Raises a `DriverError` when it was not carried out. Then, and also when it was but `caller_waits` says that
+        nobody will hear of it, the action will come again: until then later ones on the same sources are refused
+        (see `HeldActions`).
         """
         # marked before it is begun: a crash in the middle must not let a later action overtake its repetition
         await self._held.hold(action)
         try:
-            await self._apply_in_order(action)
+            await self._apply_in_order(action, caller_waits)
         except (TransientError, Misconfigured):
             self._count(action, "failed")
             raise
@@ -276,10 +277,10 @@ class ContextChat:
         self._count(action, "applied")
 
     async def hold(self, action: Action) -> None:
-        """Mark an action that Nextcloud will repeat, because it did not get our answer or was turned away before."""
+        """Mark an action that is turned away and will come again."""
         await self._held.hold(action)
 
-    async def _apply_in_order(self, action: Action) -> None:
+    async def _apply_in_order(self, action: Action, caller_waits: Callable[[], Awaitable[bool]] | None) -> None:
         reach = reach_of(action)
         wide = not reach.sources
         with anyio.move_on_after(self._action_wait) as waiting:
@@ -288,7 +289,8 @@ class ContextChat:
                 await self._held.check(reach, action)
                 await self._carry_out(action)
                 self._log.record(action)
-                await self._held.release(action)
+                if caller_waits is None or await caller_waits():
+                    await self._held.release(action)
         if waiting.cancelled_caught:
             raise Unavailable("the sources are being indexed", retry_after=self._action_wait)
 

@@ -135,8 +135,8 @@ class Capabilities:
     settle_seconds: float = 0.0
     """After this long every write is visible to every search; 0 where it is so when the call returns."""
     max_source_bytes: int | None = None
-    """Larger sources are rejected before the driver is called; None: no limit."""
+    """The content of larger sources cannot be read: `path` raises `Rejected`; None: no limit."""
     mime_types: Set[str] | None = None
-    """Other types are rejected before the driver is called; None: any."""
+    """The content of sources of other types cannot be read: `path` raises `Rejected`; None: any."""
     exclusive: bool = True
     """Nobody else writes to the store, so what the gateway remembers of it stays true; else the hash cache is off."""

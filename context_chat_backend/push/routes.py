@@ -126,13 +126,14 @@ USER_DELETED = Message(message="User deleted")
 async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Action], Awaitable[None]]:
     """Carries out an action, and keeps its place in the order whenever Nextcloud will repeat it."""
 
+    async def caller_waits() -> bool:
+        return not await request.is_disconnected()
+
     async def apply(action: Action) -> None:
         if not gateway.lifecycle.enabled:
             await gateway.chat.hold(action)
             raise Disabled
-        await gateway.chat.apply(action)
-        if await request.is_disconnected():
-            await gateway.chat.hold(action)
+        await gateway.chat.apply(action, caller_waits)
 
     return apply
 
