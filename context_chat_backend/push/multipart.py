@@ -30,6 +30,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ..contents import NoContent
 from ..contract import Content, ProviderId, Source, SourceId, UserId
+from .ids import is_source_id
 
 BLOCK_BYTES = 1024 * 1024
 MAX_HEADERS = 64
@@ -43,7 +44,6 @@ _REQUIRED = frozenset({"userids", "title", "type", "modified", "provider", "cont
 _HEADERS = _REQUIRED | {"content-length"}
 _BOUNDARY = re.compile(rb"[ -~]{1,70}")
 _DISPOSITION = re.compile(rb'form-data;\s*name="sources";\s*filename="(.*)"', re.DOTALL)
-_SOURCE_ID = re.compile(rb"([a-zA-Z0-9_-]+__[a-zA-Z0-9_-]+): [a-zA-Z0-9:-]+")
 _MIME_TYPE = re.compile(rb"[!-~]+")
 _NUMBER = re.compile(rb"[0-9]{1,16}")
 _TIME = re.compile(rb"-?[0-9]{1,16}")  # a file may be older than 1970
@@ -415,10 +415,10 @@ def _read_source_id(headers: Mapping[str, bytes]) -> tuple[SourceId, ProviderId]
     disposition = _DISPOSITION.fullmatch(headers["content-disposition"])
     if disposition is None:
         raise _Unusable("not a source")
-    source_id = _SOURCE_ID.fullmatch(disposition[1])
-    if source_id is None:
+    source_id = disposition[1].decode("ascii", errors="replace")
+    if not is_source_id(source_id):
         raise _Unusable("invalid source id")
-    return SourceId(source_id[0].decode("ascii")), ProviderId(source_id[1].decode("ascii"))
+    return SourceId(source_id), ProviderId(source_id.partition(": ")[0])
 
 
 def _read_headers(headers: Mapping[str, bytes], source_id: SourceId, provider: ProviderId) -> _Announced:
