@@ -1,7 +1,7 @@
 """The builtin backend: documents, access rules and hybrid search in PostgreSQL with pgvector."""
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,9 @@ from context_chat_backend.contract import (
     Answer,
     Capabilities,
     DriverError,
+    Finding,
     Hit,
+    Level,
     NotFound,
     Outcome,
     ProviderId,
@@ -22,6 +24,7 @@ from context_chat_backend.contract import (
     Rejected,
     Source,
     SourceId,
+    StoredVersion,
     Unsupported,
     UserId,
 )
@@ -146,6 +149,24 @@ class BuiltinDriver:
 
     async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract
         raise Unsupported("the builtin backend does not generate answers")
+
+    def inventory(
+        self,
+        source_ids: Set[SourceId] | None = None,  # noqa: ARG002 - part of the contract
+        *,
+        skip: int = 0,  # noqa: ARG002
+        bulk: bool = False,  # noqa: ARG002
+    ) -> AsyncIterator[StoredVersion]:
+        raise Unsupported("the builtin backend asks its database instead of keeping an inventory")
+
+    async def check(self) -> Sequence[Finding]:
+        status = await self._store.status()
+        place = "external" if self._settings.db_url is not None else "embedded"
+        return [Finding(level=Level.OK, subject="database", text=f"{place}, {_listed(status)}")]
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 async def _run_in_background(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

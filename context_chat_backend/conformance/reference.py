@@ -24,6 +24,7 @@ from ..contract import (
     SourceId,
     SourceScope,
     Stored,
+    StoredVersion,
     UserId,
 )
 
@@ -34,6 +35,7 @@ class Document:
 
     source: Source
     text: str
+    sha256: str
     readers: frozenset[UserId]
 
     def visible_to(self, query: Query) -> bool:
@@ -50,9 +52,10 @@ class ReferenceDriver(BaseDriver):
     """Forgets everything when the process ends, so its identity is a new one each time. Reads all types as UTF-8."""
 
     capabilities = Capabilities(
+        inventory=True,
         mime_types=frozenset(
             {"text/plain", "text/markdown", "text/csv", "text/html", "application/json", "application/pdf"}
-        )
+        ),
     )
 
     def __init__(self) -> None:
@@ -76,7 +79,7 @@ class ReferenceDriver(BaseDriver):
         except Rejected:
             self._documents.pop(source.id, None)
             raise
-        self._documents[source.id] = Document(source, text, source.user_ids)
+        self._documents[source.id] = Document(source, text, await source.content.sha256(), source.user_ids)
         return Outcome.CREATED if stored is None else Outcome.UPDATED
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
@@ -102,6 +105,26 @@ class ReferenceDriver(BaseDriver):
             source = document.source
             if provider in {None, source.provider} and (user_id is None or user_id in document.readers):
                 yield Stored(source_id=source.id, provider=source.provider)
+
+    async def inventory(
+        self,
+        source_ids: Set[SourceId] | None = None,
+        *,
+        skip: int = 0,
+        bulk: bool = False,  # noqa: ARG002 - there is one way only
+    ) -> AsyncIterator[StoredVersion]:
+        wanted = [id_ for id_ in list(self._documents) if source_ids is None or id_ in source_ids]
+        for id_ in wanted[skip:]:
+            document = self._documents[id_]
+            yield StoredVersion(
+                source_id=id_,
+                provider=document.source.provider,
+                title=document.source.title,
+                mime_type=document.source.mime_type,
+                modified=document.source.modified,
+                sha256=document.sha256,
+                user_ids=document.readers,
+            )
 
     async def search(self, query: Query) -> Sequence[Hit]:
         wanted = _words(query.text)

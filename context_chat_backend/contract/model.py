@@ -127,6 +127,43 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion:
+    """What `inventory` yields: the version of a source that searches find."""
+
+    source_id: SourceId
+    provider: ProviderId
+    title: str
+    mime_type: str
+    modified: int
+    sha256: str
+    """Of the content."""
+    user_ids: frozenset[UserId] | None
+    """The readers; None where the backend does not tell."""
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, but not as well as it could."""
+    ERROR = "error"
+    """It does not work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a check of a backend says to its admin."""
+
+    level: Level
+    subject: str
+    """Two or three words, e.g. "account"."""
+    text: str
+    cure: str = ""
+    """What to do; empty where nothing has to be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What callers have to know about a driver. Declared must work, undeclared must raise `Unsupported`."""
 
@@ -138,5 +175,7 @@ class Capabilities:
     """The content of larger sources cannot be read: `path` raises `Rejected`; None: no limit."""
     mime_types: Set[str] | None = None
     """The content of sources of other types cannot be read: `path` raises `Rejected`; None: any."""
+    inventory: bool = False
+    """`inventory` works."""
     exclusive: bool = True
     """Nobody else writes to the store, so what the gateway remembers of it stays true; else the hash cache is off."""

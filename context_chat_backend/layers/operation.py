@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import TypeVar
 
-from ..contract import AccessOp, Answer, Hit, Outcome, ProviderId, Query, Source, SourceId, UserId
+from ..contract import AccessOp, Answer, Finding, Hit, Outcome, ProviderId, Query, Source, SourceId, UserId
 from .base import Layer
 
 T = TypeVar("T")
@@ -49,3 +49,6 @@ class OperationLayer(Layer, ABC):
 
     async def answer(self, query: Query) -> Answer:
         return await self.around("answer", lambda: self.inner.answer(query))
+
+    async def check(self) -> Sequence[Finding]:
+        return await self.around("check", self.inner.check)

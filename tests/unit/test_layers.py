@@ -92,7 +92,10 @@ def operations(of: type) -> set[str]:
 
 @pytest.mark.parametrize("layer", [Layer, OperationLayer])
 def test_a_layer_forwards_every_operation_explicitly(layer: type) -> None:
-    wanted = operations(Driver) | {"__aenter__", "__aexit__"} if layer is Layer else operations(Driver)
+    # an inventory is a stream: nothing can be done around it that would hold for all of its items
+    left_out = {"inventory"} if layer is OperationLayer else set()
+    added = {"__aenter__", "__aexit__"} if layer is Layer else set()
+    wanted = operations(Driver) - left_out | added
     assert wanted <= set(vars(layer))
 
 
