@@ -26,6 +26,7 @@ class Shipped:
 SHIPPED: Mapping[str, Shipped] = MappingProxyType(
     {
         "builtin": Shipped("backends.builtin.driver:create", "Install the project with `uv sync`."),
+        "r2r": Shipped("backends.r2r.driver:create", "It is part of the distribution."),
         "reference": Shipped("context_chat_backend.conformance.reference:create", "It is part of the package."),
     }
 )

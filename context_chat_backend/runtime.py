@@ -1,6 +1,6 @@
 """Puts the parts together: settings in, a running gateway out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ import httpx
 
 from .answer import Answerer, AnswerSettings, Extractive, Generator, NextcloudText, OpenAIChat
 from .contract import Driver, Misconfigured
-from .layers import LayerSettings, compose
+from .layers import LayerSettings, Probe, compose
+from .layers.queue_depth import QueueDepthProbe, QueueSettings
 from .layers.startup import Startup
 from .metrics import Metrics
 from .nextcloud.lifecycle import Lifecycle
@@ -37,6 +38,7 @@ class Plan:
 
     settings: Settings
     layers: LayerSettings
+    queues: QueueSettings
     answers: AnswerSettings
     driver: Driver
 
@@ -49,6 +51,7 @@ def plan_gateway(settings: Settings, driver: Driver | None = None) -> Plan:
     return Plan(
         settings=settings,
         layers=read_settings(LayerSettings, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
+        queues=read_settings(QueueSettings),
         answers=answers,
         driver=make_driver(settings) if driver is None else driver,
     )
@@ -68,7 +71,14 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         state = await stack.enter_async_context(State(settings.app_persistent_storage / "state.db"))
         ocs = await stack.enter_async_context(OcsClient(settings)) if settings.nextcloud_url else None
         generator = await _open_generator(stack, plan.answers, ocs)
-        layered = compose(plan.driver, backend=settings.rag_backend, settings=layers, state=state, metrics=metrics)
+        layered = compose(
+            plan.driver,
+            backend=settings.rag_backend,
+            settings=layers,
+            state=state,
+            metrics=metrics,
+            probes=await _open_probes(stack, plan.queues),
+        )
         chat = ContextChat(
             await stack.enter_async_context(Startup(layered)),
             held=HeldActions(state, settings.action_hold_secs),
@@ -81,6 +91,12 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         await stack.enter_async_context(chat)
         lifecycle = await stack.enter_async_context(Lifecycle(state, chat, ocs))
         yield Gateway(settings=settings, chat=chat, lifecycle=lifecycle, metrics=metrics)
+
+
+async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequence[Probe]:
+    if settings.health_url is None:
+        return ()
+    return (await stack.enter_async_context(QueueDepthProbe(settings)),)
 
 
 async def _open_generator(stack: AsyncExitStack, settings: AnswerSettings, ocs: OcsClient | None) -> Generator:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 from .errors import NotFound, Unsupported
 from .model import (
@@ -115,7 +115,7 @@ class BaseDriver(ABC):
     Override a derived operation where the backend can do it in one step.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: Capabilities = Capabilities()
 
     @property
     @abstractmethod

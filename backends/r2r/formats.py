@@ -1,0 +1,56 @@
+"""Which documents R2R reads itself, by the extension that tells it the type."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+EXTENSIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "application/epub+zip": "epub",
+        "application/json": "json",
+        "application/msword": "doc",
+        "application/pdf": "pdf",
+        "application/rtf": "rtf",
+        "application/vnd.ms-excel": "xls",
+        "application/vnd.ms-outlook": "msg",
+        "application/vnd.ms-powerpoint": "ppt",
+        "application/vnd.oasis.opendocument.text": "odt",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+        "application/xhtml+xml": "html",
+        "audio/mpeg": "mp3",
+        "image/bmp": "bmp",
+        "image/gif": "gif",
+        "image/heic": "heic",
+        "image/jpeg": "jpg",
+        "image/png": "png",
+        "image/svg+xml": "svg",
+        "image/tiff": "tiff",
+        "message/rfc822": "eml",
+        "text/css": "css",
+        "text/csv": "csv",
+        "text/html": "html",
+        "text/markdown": "md",
+        "text/org": "org",
+        "text/plain": "txt",
+        "text/rtf": "rtf",
+        "text/tab-separated-values": "tsv",
+        "text/x-python": "py",
+        "text/x-rst": "txt",
+    }
+)
+"""MIME type -> extension. R2R takes the type from the name of the upload and from nothing else. reStructuredText goes
+as plain text: R2R 3.6.6 indexes the style sheet that its converter adds."""
+
+READ_BY_A_MODEL = frozenset(type_ for type_ in EXTENSIONS if type_.startswith(("image/", "audio/"))) - {"image/svg+xml"}
+"""R2R asks a vision or speech model for their text, so a failure may be the model's."""
+
+PLAIN = frozenset({"text/plain", "text/markdown", "text/org", "text/x-rst", "text/csv", "text/tab-separated-values"})
+"""Their bytes are the text. Sent as UTF-8 without NUL, which would leave R2R with a document that has no chunks."""
+
+
+def extensions_of(title: str, mime_type: str) -> set[str]:
+    """With dots, lower case: the one of the title and the one of the type."""
+    known = EXTENSIONS.get(mime_type)
+    return {PurePosixPath(title).suffix.lower(), f".{known}" if known else ""} - {""}

@@ -1,0 +1,107 @@
+"""Uploads that R2R may still be at work on, or that nobody has looked at since.
+
+R2R goes on with a document whose sender is gone, and shows it in no collection before it is done. Operations that
+reach many sources find such documents here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from context_chat_backend.contract import ProviderId, SourceId
+from context_chat_backend.toolkit.sqlite import Row, SqliteFile
+
+MIGRATIONS = (
+    """
+    create table uploads (
+      document_id text primary key, source_id text not null, provider text not null,
+      tries integer not null, since real not null, given_up integer not null default 0) without rowid;
+    create index uploads_provider on uploads (provider);
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An upload."""
+
+    document_id: UUID
+    source_id: SourceId
+    provider: ProviderId
+    tries: int
+    """How often it was sent."""
+    since: float
+    """Unix seconds of the last try."""
+    given_up: bool
+    """Deleted while R2R may have been at work on it, in which case it comes back."""
+
+
+class Journal:
+    """An async context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path, MIGRATIONS)
+        self.given_up: set[UUID] = set()
+        """Documents that count as deleted, although they may come back."""
+
+    async def __aenter__(self) -> Self:
+        await self._file.__aenter__()
+        self.given_up = {entry.document_id for entry in await self.entries() if entry.given_up}
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._file.__aexit__(exc_type, exc, tb)
+
+    async def begin(self, document_id: UUID, source_id: SourceId, provider: ProviderId, now: float) -> None:
+        """An upload is about to be sent."""
+        await self._file.execute(
+            "insert into uploads (document_id, source_id, provider, tries, since) values (?, ?, ?, 1, ?)"
+            " on conflict (document_id) do update set tries = tries + 1, since = excluded.since, given_up = 0",
+            str(document_id),
+            source_id,
+            provider,
+            now,
+        )
+        self.given_up.discard(document_id)
+
+    async def give_up(self, document_id: UUID, source_id: SourceId, now: float) -> None:
+        """A document is deleted although R2R may be at work on it."""
+        await self._file.execute(
+            "insert into uploads (document_id, source_id, provider, tries, since, given_up) values (?, ?, '', 0, ?, 1)"
+            " on conflict (document_id) do update set since = excluded.since, given_up = 1",
+            str(document_id),
+            source_id,
+            now,
+        )
+        self.given_up.add(document_id)
+
+    async def end(self, document_id: UUID) -> None:
+        """A document is as it should be, or gone."""
+        await self._file.execute("delete from uploads where document_id = ?", str(document_id))
+        self.given_up.discard(document_id)
+
+    async def entry(self, document_id: UUID) -> Entry | None:
+        """What is known of a document; None for one that was seen to be good, or is not known."""
+        rows = await self._file.fetch("select * from uploads where document_id = ?", str(document_id))
+        return _entry(rows[0]) if rows else None
+
+    async def entries(self, provider: ProviderId | None = None) -> list[Entry]:
+        """All of them, or those of a provider."""
+        rows = await self._file.fetch("select * from uploads where ? is null or provider = ?", provider, provider)
+        return [_entry(row) for row in rows]
+
+
+def _entry(row: Row) -> Entry:
+    document_id, source_id, provider, tries, since, given_up = row
+    return Entry(
+        document_id=UUID(str(document_id)),
+        source_id=SourceId(str(source_id)),
+        provider=ProviderId(str(provider)),
+        tries=int(str(tries)),
+        since=float(str(since)),
+        given_up=bool(given_up),
+    )

@@ -1,0 +1,260 @@
+"""Bringing one version of a source into R2R, and making sure that searches find it."""
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import anyio
+from anyio import to_thread
+
+from context_chat_backend.contract import Rejected, Source, Unavailable
+from context_chat_backend.toolkit.collections import CollectionMap
+from context_chat_backend.toolkit.concurrency import Batcher
+from context_chat_backend.toolkit.extract.extractor import Extractor
+
+from .client import Exists, NewDocument, R2RClient, Refused
+from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL
+from .journal import Journal
+from .library import ASK_AGAIN, IDS_PER_CALL, LINGER, Library
+from .names import Names
+from .retrieval import documents_only
+from .settings import R2RSettings
+from .wire import Document
+
+PATIENCE = 0.5
+"""Seconds that a look at a new document waits for those whose upload is under way, so that one call serves all."""
+MOST_TRIES = 5
+"""After so many failures that may have been R2R's own the document is to blame."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+METADATA_READERS = 20_000
+"""R2R takes a megabyte of metadata; readers beyond these are added afterwards."""
+MOST_HITS = 1000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to send a document."""
+
+    name: str
+    mime_type: str
+    content: Path | bytes
+    has_text: bool
+    """It is known to hold text: if R2R has nothing to find in it, that is R2R's fault."""
+
+
+class Uploads:
+    """An async context manager; enter it inside of the entered library."""
+
+    def __init__(
+        self,
+        client: R2RClient,
+        names: Names,
+        collections: CollectionMap,
+        journal: Journal,
+        *,
+        library: Library,
+        extractor: Extractor,
+        settings: R2RSettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._names = names
+        self._collections = collections
+        self._journal = journal
+        self._library = library
+        self._extractor = extractor
+        self._settings = settings
+        self._clock = clock
+        self._looks = Batcher(self._look, size=IDS_PER_CALL, linger=LINGER, patience=PATIENCE)
+        self._searches = Batcher(self._find, size=IDS_PER_CALL, linger=LINGER)
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._resources.enter_async_context(self._looks)
+        await self._resources.enter_async_context(self._searches)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    async def upload(self, source: Source, document_id: UUID) -> None:
+        """Make a document of a source under a free id; searches find it when this returns.
+
+        Raises `Rejected` when R2R takes it in no form, or when there is no text. A document that is of no use is
+        removed; one that R2R may be at work on is left in the journal.
+        """
+        try:
+            await self._upload_in_some_form(source, document_id)
+        except Rejected:
+            await self._journal.end(document_id)
+            raise
+
+    async def _upload_in_some_form(self, source: Source, document_id: UUID) -> None:
+        refused = Rejected("there is no form to send it in")
+        async for form in self._forms(source):
+            try:
+                return await self._upload(source, document_id, form)
+            except Refused as error:
+                log.info("%s is not taken as %s: %s", source.id, form.name, error)
+                refused = error
+                await self._client.delete_document(document_id)
+        raise refused
+
+    async def confirm(self, document: Document) -> None:
+        """Make sure that searches find a document that was sent earlier and not looked at since.
+
+        Raises `Refused` when there is nothing to find in it.
+        """
+        await self._require_searchable(document)
+        await self._journal.end(document.id)
+
+    # ------------------------------------------------------------------ forms
+
+    async def _forms(self, source: Source) -> AsyncIterator[Form]:
+        path = await source.content.path()
+        if self._settings.upload == "original" and (form := await _original(source, path)):
+            yield form
+        yield await self._text(source, path)
+
+    async def _text(self, source: Source, path: Path) -> Form:
+        data = (await self._extractor.text(path, source.mime_type)).encode("utf-8", "replace")
+        limit = self._settings.max_text_bytes
+        if len(data) > limit:
+            # as with the extractor's own limit: rejecting would hide all of the document, cutting hides its end
+            log.warning("only the first %d bytes of the text of %s are indexed (R2R_MAX_TEXT_BYTES)", limit, source.id)
+            data = data[:limit].decode("utf-8", "ignore").encode()
+        return Form("content.txt", "text/plain", data, has_text=True)
+
+    # ------------------------------------------------------------------ one try
+
+    async def _upload(self, source: Source, document_id: UUID, form: Form) -> None:
+        document = await self._described(source, document_id, form)
+        await self._journal.begin(document_id, source.id, source.provider, self._clock())
+        with self._looks.expecting() as look:
+            try:
+                await self._client.upload(document)
+            except Exists as error:  # the answer to an earlier try was lost, or another gateway is at it
+                raise Unavailable(str(error), retry_after=ASK_AGAIN) from error
+            except Refused:
+                await self._blame_model(source, document_id)
+                raise
+            made = await look(document_id)
+        await self._check(source, await self._final(document_id, made), form)
+        await self._journal.end(document_id)
+
+    async def _described(self, source: Source, document_id: UUID, form: Form) -> NewDocument:
+        provider, *users = (self._names.provider(source.provider), *sorted(map(self._names.user, source.user_ids)))
+        ids = await self._collections.ensure([provider, *users])
+        return NewDocument(
+            id=document_id,
+            file_name=form.name,
+            mime_type=form.mime_type,
+            content=form.content,
+            metadata={
+                **await describe(source),
+                "collection_ids": [ids[user] for user in users[:METADATA_READERS]],
+            },
+            collection_id=UUID(ids[provider]),
+        )
+
+    async def _final(self, document_id: UUID, made: Document | None) -> Document:
+        """The document once R2R has finished it, which is at once unless it has a queue."""
+        pause = FIRST_PAUSE
+        with anyio.move_on_after(self._settings.http_timeout):
+            while made is not None and not made.is_final:
+                await anyio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                made = await self._looks.get(document_id)
+        if made is None:
+            raise Unavailable("R2R does not have the document that it took")
+        if not made.is_final:
+            raise Unavailable(f"R2R is at work on it ({made.ingestion_status})", retry_after=ASK_AGAIN)
+        return made
+
+    async def _check(self, source: Source, made: Document, form: Form) -> None:
+        if not made.is_searchable:
+            await self._blame(made.id, "R2R could not ingest it")
+            raise Refused("R2R could not ingest it")
+        if made.total_tokens == 0 and not form.has_text:
+            raise Refused("R2R finds no text in it")
+        await self._library.set_readers(made, source.provider, source.user_ids)
+        try:
+            await self._require_searchable(made)
+        except Refused:
+            if form.has_text:
+                await self._client.delete_document(made.id)
+                raise Unavailable("R2R stored nothing of the document; is its embedding model the right one?") from None
+            raise
+
+    async def _require_searchable(self, document: Document) -> None:
+        """R2R calls a document a success even when it could not store its chunks."""
+        if not await self._searches.get(document.id) and not await self._client.has_chunks(document.id):
+            raise Refused("R2R stored nothing that could be found")
+
+    async def _blame_model(self, source: Source, document_id: UUID) -> None:
+        if source.mime_type in READ_BY_A_MODEL or self._settings.ingestion_mode != "fast":
+            await self._blame(document_id, "R2R could not read it, perhaps for its model")
+
+    async def _blame(self, document_id: UUID, reason: str) -> None:
+        """Raise `Unavailable` as long as a failure may be R2R's own."""
+        entry = await self._journal.entry(document_id)
+        if entry is None or entry.tries < MOST_TRIES:
+            raise Unavailable(reason, retry_after=ASK_AGAIN)
+
+    # ------------------------------------------------------------------ looks for several at once
+
+    async def _look(self, ids: Sequence[UUID]) -> Mapping[UUID, Document]:
+        return {document.id: document for document in await self._client.documents(ids)}
+
+    async def _find(self, ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+        """Documents of which a search finds something. Those with many chunks may hide others."""
+        limit = min(MOST_HITS, 10 * len(ids))
+        chunks = await self._client.search("document", documents_only(ids, limit))
+        return {chunk.document_id: True for chunk in chunks}
+
+
+async def describe(source: Source) -> dict[str, Any]:
+    """What R2R keeps beside a document, see `wire.Metadata`. R2R fails at NUL, JSON at half characters."""
+    metadata: dict[str, Any] = {
+        "source_id": source.id,
+        "provider": source.provider,
+        "sha256": await source.content.sha256(),
+        "modified": source.modified,
+        "cc_title": storable(source.title),
+        "cc_type": source.mime_type,
+    }
+    json.dumps(metadata)
+    return metadata
+
+
+def storable(text: str) -> str:
+    """A text as it comes back from R2R."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+async def _original(source: Source, path: Path) -> Form | None:
+    extension = EXTENSIONS.get(source.mime_type)
+    if extension is None:
+        return None
+    plain = source.mime_type in PLAIN
+    if plain and not await to_thread.run_sync(_is_clean, path):
+        return None  # R2R fails at other encodings, and stores nothing of a text with NUL
+    return Form(f"content.{extension}", source.mime_type, path, has_text=False)
+
+
+def _is_clean(path: Path) -> bool:
+    try:
+        return "\0" not in path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,161 @@
+"""What R2R answers, as far as the driver reads it. Found by running R2R 3.6.6; unknown keys are ignored."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, Field, ValidationError
+
+from context_chat_backend.contract import ProviderId, SourceId
+
+T = TypeVar("T")
+
+FINAL = frozenset({"success", "failed"})
+"""All other values of `ingestion_status` mean that R2R is still at work, or that it was killed at work."""
+
+
+class Results(BaseModel, Generic[T]):
+    """The envelope of an answer."""
+
+    results: T
+
+
+class Page(Results[list[T]], Generic[T]):
+    """The envelope of a list. Past the end `total_entries` is 0."""
+
+    total_entries: int
+
+
+class Token(BaseModel):
+    token: str
+
+
+class Login(BaseModel):
+    access_token: Token
+
+
+class Account(BaseModel):
+    id: UUID
+    is_superuser: bool
+
+
+class Collection(BaseModel):
+    id: UUID
+    name: str
+    document_count: int = 0
+
+
+class Metadata(BaseModel):
+    """What the driver puts beside a document. Chunks keep it as it was when they were made."""
+
+    source_id: SourceId
+    provider: ProviderId
+    sha256: str
+    """Of the content."""
+    modified: int
+    cc_title: str
+    """Not `title`: R2R would take the type of the document from that."""
+    cc_type: str
+
+
+class Document(BaseModel):
+    id: UUID
+    collection_ids: list[UUID]
+    metadata: dict[str, Any]
+    ingestion_status: str
+    updated_at: datetime
+    total_tokens: int | None = None
+    """0 where R2R found no text."""
+
+    @property
+    def described(self) -> Metadata | None:
+        """None for a document that the driver did not make."""
+        try:
+            return Metadata.model_validate(self.metadata)
+        except ValidationError:
+            return None
+
+    @property
+    def is_final(self) -> bool:
+        """R2R will not change it any more by itself."""
+        return self.ingestion_status in FINAL
+
+    @property
+    def is_searchable(self) -> bool:
+        """Ingested, as far as R2R says."""
+        return self.ingestion_status == "success"
+
+
+class Upload(BaseModel):
+    """The answer to a new document."""
+
+    task_id: UUID | None = None
+    """Of a queue; without one the document is final when the answer comes."""
+
+
+class Chunk(BaseModel):
+    id: UUID
+    document_id: UUID
+    collection_ids: list[UUID]
+    score: float
+    text: str
+    metadata: dict[str, Any]
+
+    @property
+    def described(self) -> Metadata | None:
+        """None for a chunk of a document that the driver did not make."""
+        try:
+            return Metadata.model_validate(self.metadata)
+        except ValidationError:
+            return None
+
+
+class SearchResults(BaseModel):
+    chunk_search_results: list[Chunk] = Field(default_factory=list)
+
+
+class Generated(BaseModel):
+    """The answer of /retrieval/rag."""
+
+    generated_answer: str
+    search_results: SearchResults
+
+
+class Failure(BaseModel):
+    """The body of R2R's own errors, which stands either alone or in `detail`."""
+
+    error_type: str = ""
+    detail: "Failure | Any" = None
+
+
+class AppSettings(BaseModel):
+    default_max_collections_per_user: int | None = None
+    default_max_upload_size: int | None = None
+    max_upload_size_by_type: dict[str, int] = Field(default_factory=dict)
+
+
+class IngestionSettings(BaseModel):
+    provider: str = ""
+    excluded_parsers: list[str] = Field(default_factory=list)
+
+
+class EmbeddingSettings(BaseModel):
+    base_model: str = ""
+    base_dimension: int | None = None
+
+
+class OrchestrationSettings(BaseModel):
+    provider: str = ""
+
+
+class Configuration(BaseModel):
+    app: AppSettings = Field(default_factory=AppSettings)
+    ingestion: IngestionSettings = Field(default_factory=IngestionSettings)
+    embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
+    orchestration: OrchestrationSettings = Field(default_factory=OrchestrationSettings)
+
+
+class ServerSettings(BaseModel):
+    """Of /system/settings, which also holds a password in clear: nothing else of it is kept."""
+
+    config: Configuration

@@ -1,0 +1,148 @@
+"""Doing several things at a time against a backend: in parallel, and together in one call."""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..contract import Unavailable
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+async def for_each(work: Callable[[K], Awaitable[object]], items: Iterable[K], *, at_once: int) -> None:
+    """Run `work` for each item, `at_once` of them at a time. The first failure cancels the rest and is raised as it
+    is, not in a group."""
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await work(item)
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(at_once):
+                tasks.start_soon(worker)
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+@dataclass(eq=False)
+class _Call(Generic[K, V]):
+    key: K
+    done: anyio.Event = field(default_factory=anyio.Event)
+    value: V | None = None
+    error: Exception | None = field(default_factory=lambda: Unavailable("the backend is being closed"))
+    """Until there is a value: None would tell the caller that there is none."""
+
+
+class Batcher(Generic[K, V]):
+    """Turns look-ups that are asked for at the same time into one call (the data-loader pattern).
+
+    An async context manager. A batch is sent `linger` seconds after its first key, or when it is full. It also waits,
+    but no longer than `patience` seconds, for the callers who announced themselves by `expecting()`.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
+        *,
+        size: int,
+        linger: float = 0.0,
+        patience: float = 0.0,
+    ) -> None:
+        self._fetch = fetch
+        self._size = size
+        self._linger = linger
+        self._patience = patience
+        self._waiting: list[_Call[K, V]] = []
+        self._expected = 0
+        self._changed = anyio.Event()
+        self._tasks: TaskGroup
+
+    async def __aenter__(self) -> Self:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._send_batches)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._tasks.cancel_scope.cancel()
+        await self._tasks.__aexit__(None, None, None)
+        for call in self._waiting:
+            call.done.set()
+
+    async def get(self, key: K) -> V | None:
+        """What `fetch` returns for the key, None where it does not. Raises what `fetch` raises."""
+        call = _Call[K, V](key)
+        self._waiting.append(call)
+        self._notify()
+        await call.done.wait()
+        if call.error is not None:
+            raise call.error
+        return call.value
+
+    @contextmanager
+    def expecting(self) -> Iterator[Callable[[K], Awaitable[V | None]]]:
+        """Announce a call of `get`, to be made with what is yielded or not at all."""
+        announced = True
+        self._expected += 1
+
+        def arrive() -> None:
+            nonlocal announced
+            if announced:
+                announced = False
+                self._expected -= 1
+                self._notify()
+
+        async def get(key: K) -> V | None:
+            arrive()
+            return await self.get(key)
+
+        try:
+            yield get
+        finally:
+            arrive()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _send_batches(self) -> None:
+        while True:
+            while not self._waiting:
+                await self._changed.wait()
+            await self._gather()
+            batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+            self._tasks.start_soon(self._send, batch)
+
+    async def _gather(self) -> None:
+        if len(self._waiting) < self._size:
+            await anyio.sleep(self._linger)
+        with anyio.move_on_after(self._patience):
+            while self._expected and len(self._waiting) < self._size:
+                await self._changed.wait()
+
+    async def _send(self, batch: list[_Call[K, V]]) -> None:
+        try:
+            values = await self._fetch(list(dict.fromkeys(call.key for call in batch)))
+        except Exception as error:  # noqa: BLE001 - raised again in each caller
+            for call in batch:
+                call.error = error
+        else:
+            for call in batch:
+                call.value, call.error = values.get(call.key), None
+        finally:
+            for call in batch:
+                call.done.set()
