@@ -1,21 +1,44 @@
 """One set of HTTP cases through every backend."""
 
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from tests.fakes.r2r import r2r_server
 from tests.gateway import Nextcloud, make_settings, running_gateway
 
-BACKENDS = ("reference", "builtin")
+BACKENDS = ("reference", "builtin", "r2r")
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nextcloud]:
-    """A gateway with nothing but `RAG_BACKEND` set."""
+    """A gateway with nothing but `RAG_BACKEND` set, and what that backend cannot do without."""
     folder: Path = tmp_path_factory.mktemp(request.param)
-    with running_gateway(make_settings(folder, rag_backend=request.param)) as nextcloud:
+    with surroundings(request.param), running_gateway(make_settings(folder, rag_backend=request.param)) as nextcloud:
         yield nextcloud
+
+
+def surroundings(backend: str) -> AbstractContextManager[object]:
+    """What has to run beside a gateway."""
+    return r2r_double() if backend == "r2r" else nullcontext()
+
+
+@contextmanager
+def r2r_double() -> Iterator[None]:
+    """The strict double of R2R, found through the environment."""
+    with r2r_server() as double:
+        environment = {
+            "R2R_BASE_URL": double.url,
+            "R2R_USER": double.superuser.email,
+            "R2R_PASSWORD": double.superuser.password,
+        }
+        with patch.dict(os.environ, environment):
+            yield
+        assert double.violations == []
 
 
 @pytest.fixture
