@@ -7,7 +7,7 @@ ARGS ?=
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: help demo run check test test-slow docs bench install format
+.PHONY: help demo run check test test-slow test-r2r docs bench install format
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,10 +41,13 @@ format: install  ## rewrite the code in the house format
 	$(RUN) ruff check --fix .
 
 test: install  ## the tests that run in some minutes
-	$(RUN) pytest -m 'not slow' $(ARGS)
+	$(RUN) pytest -m 'not slow and not r2r' $(ARGS)
 
 test-slow: install  ## stress, memory, crash and random-model tests
-	$(RUN) pytest -m slow $(ARGS)
+	$(RUN) pytest -m 'slow and not r2r' $(ARGS)
+
+test-r2r: install  ## tests with a real R2R, which is installed into .r2r-venv (or CCBE_R2R_VENV) when missing
+	$(RUN) pytest -m r2r $(ARGS)
 
 docs: install  ## rewrite the generated documents
 	$(RUN) python tools/generate_docs.py

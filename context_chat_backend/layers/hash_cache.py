@@ -1,39 +1,46 @@
 """Remembers what was indexed, so that a re-scan of unchanged sources costs little or nothing."""
 
-import hashlib
-import json
 import logging
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Set
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from ..contract import AccessOp, Driver, NotFound, Outcome, ProviderId, Source, SourceId, UserId
 from ..metrics import Metrics
 from ..state import State
 from .base import Layer
 from .settings import LayerSettings
+from .upsert_cache import Entry, UpsertCache, digest_of, meta_digest
+
+REPORT_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is known of a stored source, and when that was last true."""
+class SkipReport:
+    """Tells admins that sources are skipped, in a line now and then instead of one per source."""
 
-    content: str | None
-    """Digest of the bytes that are indexed; None when only `modified` is known of the stored version."""
-    meta: str | None
-    readers: str | None
-    """Digest of users who may read it; None once an access change went through: then only the backend knows."""
-    exact: bool
-    """Nobody but `readers` may read it."""
-    modified: int
-    seen_at: float
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._skipped: Counter[str] = Counter()
+        self._reported_at = float("-inf")
 
-    def covers(self, source: Source) -> bool:
-        """The backend would neither index this version nor change its readers."""
-        return self.readers == digest_of(source.user_ids) and (self.exact or source.modified <= self.modified)
+    def count(self, window: str) -> None:
+        """A source was skipped; the first one is reported at once."""
+        self._skipped[window] += 1
+        if self._clock() - self._reported_at >= REPORT_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Report what was not reported yet."""
+        for window, number in sorted(self._skipped.items()):
+            log.info("Quick-skip %s: %d sources", window, number)
+        self._skipped.clear()
+        self._reported_at = self._clock()
 
 
 class HashCache(Layer):
@@ -56,17 +63,32 @@ class HashCache(Layer):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(inner)
-        self._state = state
+        self._entries = UpsertCache(state)
         self._all_window = settings.skip_upsert_all_within_secs
         self._meta_window = settings.skip_upsert_meta_within_secs
         self._backend = backend
         self._metrics = metrics
         self._clock = clock
+        self._report = SkipReport(clock)
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        if self.capabilities.exclusive:
+            log.info("Upsert skip windows: all %d s, meta %d s", self._all_window, self._meta_window)
+        else:
+            log.info("Upsert skip windows: off, others may write to this backend, too")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._report.write()
+        await super().__aexit__(exc_type, exc, tb)
 
     async def upsert(self, source: Source) -> Outcome:
         if not (self._all_window or self._meta_window) or not self.capabilities.exclusive:
             return await self.inner.upsert(source)
-        entry = await self._recall(source.id)
+        entry = await self._entries.recall(self.identity, source.id)
         if entry is not None and await _is_current(source, entry) and await self._skip(source, entry):
             return Outcome.UNCHANGED
         if entry is not None:
@@ -117,7 +139,7 @@ class HashCache(Layer):
 
     def _skipped(self, window: str) -> bool:
         self._metrics.skipped.labels(self._backend, window).inc()
-        log.debug("Quick-skip %s", window)
+        self._report.count(window)
         return True
 
     # ------------------------------------------------------- what may change a remembered source
@@ -148,53 +170,26 @@ class HashCache(Layer):
 
     # ------------------------------------------------------- rows
 
-    async def _recall(self, source_id: SourceId) -> Entry | None:
-        rows = await self._state.fetch(
-            "select content, meta, readers, exact, modified, seen_at from upserts where backend = ? and source_id = ?",
-            self.identity,
-            source_id,
-        )
-        return Entry(*rows[0]) if rows else None  # type: ignore[arg-type] # column types are those of the table
-
     async def _remember(self, source: Source, entry: Entry) -> None:
         """Store the entry with the readers of `source`."""
-        readers = digest_of(source.user_ids)
-        row = (self.identity, source.id, *astuple(replace(entry, readers=readers)))
+        known = replace(entry, readers=digest_of(source.user_ids))
         try:
-            await self._state.execute("insert or replace into upserts values (?, ?, ?, ?, ?, ?, ?, ?)", *row)
+            await self._entries.remember(self.identity, [(source.id, known)])
         except sqlite3.OperationalError:  # e.g. a full disk: a lost entry costs one more upload, not this one
             log.warning("the upsert cache cannot be written", exc_info=True)
 
     async def _forget(self, source_ids: Iterable[SourceId]) -> None:
-        identity = self.identity
-        await self._state.execute_many(
-            "delete from upserts where backend = ? and source_id = ?", [(identity, id_) for id_ in source_ids]
-        )
+        await self._entries.forget(self.identity, source_ids)
 
     async def _forget_readers(self, source_ids: Iterable[SourceId]) -> None:
-        identity = self.identity
-        await self._state.execute_many(
-            "update upserts set readers = null where backend = ? and source_id = ?",
-            [(identity, id_) for id_ in source_ids],
-        )
+        await self._entries.forget_readers(self.identity, source_ids)
 
     async def _forget_all_readers(self) -> None:
         # rare operations; afterwards each source costs one access call, which also finds those that were deleted
-        await self._state.execute("update upserts set readers = null where backend = ?", self.identity)
+        await self._entries.forget_all_readers(self.identity)
 
 
 async def _is_current(source: Source, entry: Entry) -> bool:
     if source.modified <= entry.modified:
         return True
     return entry.meta == meta_digest(source) and entry.content == await source.content.sha256()
-
-
-def meta_digest(source: Source) -> str:
-    """Digest of what is stored beside the text. `modified` is compared by order, not by equality."""
-    return digest_of([source.provider, source.title, source.mime_type], keep_order=True)
-
-
-def digest_of(values: Iterable[str], *, keep_order: bool = False) -> str:
-    """Digest of a set (or, with `keep_order`, of a sequence) of texts."""
-    canonical = json.dumps(list(values) if keep_order else sorted(values))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,6 +6,7 @@ so that a client cannot come to rely on something untested. https://platform.ope
 
 import base64
 import hashlib
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ class _Strict(BaseModel):
 class EmbeddingRequest(_Strict):
     model: str
     input: str | Annotated[list[str], Field(min_length=1)]
-    encoding_format: Literal["float"] = "float"
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1)] | None = None
 
 
 class Message(_Strict):
@@ -39,6 +41,7 @@ class ChatRequest(_Strict):
     model: str
     messages: Annotated[list[Message], Field(min_length=1)]
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     stream: Literal[False] = False
@@ -90,6 +93,9 @@ class FakeOpenAI:
     def _embeddings(self, body: EmbeddingRequest) -> dict[str, Any]:
         if body.model not in self.embedding_models:
             raise HTTPException(404, f"The model `{body.model}` does not exist or you do not have access to it")
+        longest = self.embedding_models[body.model]
+        if body.dimensions is not None and body.dimensions > longest:
+            raise HTTPException(400, f"dimensions: at most {longest}")
         texts = [body.input] if isinstance(body.input, str) else body.input
         if len(texts) > self.max_inputs:
             raise HTTPException(400, f"input: at most {self.max_inputs} items")
@@ -98,10 +104,10 @@ class FakeOpenAI:
                 raise HTTPException(400, "input cannot be an empty string")
             self._check_length(text)
         self.requests.append(body)
-        dimension = self.embedding_models[body.model]
+        vectors = (self.vector(text, body.dimensions or longest) for text in texts)
         data = [
-            {"object": "embedding", "index": index, "embedding": self.vector(text, dimension)}
-            for index, text in enumerate(texts)
+            {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
+            for index, vector in enumerate(vectors)
         ]
         tokens = sum(map(_tokens, texts))
         return {
@@ -145,6 +151,12 @@ class FakeOpenAI:
     def _check_length(self, text: str) -> None:
         if len(text) > self.max_characters:
             raise HTTPException(400, "This model's maximum context length is 8192 tokens")
+
+
+def _encoded(vector: list[float], encoding_format: str) -> list[float] | str:
+    if encoding_format == "float":
+        return vector
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def _tokens(text: str) -> int:

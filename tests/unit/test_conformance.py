@@ -1,7 +1,7 @@
 """The kit passes the drivers that keep the contract and finds what is wrong with those that do not."""
 
 import io
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,10 @@ from context_chat_backend.contract import (
     AccessOp,
     Answer,
     Capabilities,
+    Finding,
     Hit,
+    Level,
+    Misconfigured,
     NotFound,
     Outcome,
     ProviderId,
@@ -23,6 +26,7 @@ from context_chat_backend.contract import (
     Rejected,
     Source,
     SourceId,
+    StoredVersion,
     UserId,
 )
 from context_chat_backend.registry import driver_factory
@@ -136,6 +140,59 @@ class DeclaresAnswers(ReferenceDriver):
         return Answer(text="made up", source_ids=())
 
 
+class ListsUnaskedSources(ReferenceDriver):
+    def inventory(
+        self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
+    ) -> AsyncIterator[StoredVersion]:
+        return super().inventory(None, skip=skip, bulk=bulk)
+
+
+class ListsFirstReaders(ReferenceDriver):
+    async def inventory(
+        self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
+    ) -> AsyncIterator[StoredVersion]:
+        async for stored in super().inventory(source_ids, skip=skip, bulk=bulk):
+            yield replace(stored, user_ids=self._documents[stored.source_id].source.user_ids)
+
+
+class ListsOtherDigestsInBulk(ReferenceDriver):
+    async def inventory(
+        self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
+    ) -> AsyncIterator[StoredVersion]:
+        async for stored in super().inventory(source_ids, skip=skip, bulk=bulk):
+            yield replace(stored, sha256=stored.sha256.upper()) if bulk else stored
+
+
+class NeverSkips(ReferenceDriver):
+    def inventory(
+        self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
+    ) -> AsyncIterator[StoredVersion]:
+        return super().inventory(source_ids, bulk=bulk)
+
+
+class HidesItsInventory(ReferenceDriver):
+    capabilities = Capabilities(inventory=False)
+
+
+class WarnsWithoutCure(ReferenceDriver):
+    async def check(self) -> Sequence[Finding]:
+        return [Finding(level=Level.WARNING, subject="rights", text="too many")]
+
+
+class KeepsReadersToItself(ReferenceDriver):
+    async def inventory(
+        self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
+    ) -> AsyncIterator[StoredVersion]:
+        if bulk:
+            raise Misconfigured("an export needs a superuser")
+        async for stored in super().inventory(source_ids, skip=skip):
+            yield replace(stored, user_ids=None)
+
+
+async def test_an_inventory_need_not_tell_readers_nor_have_an_export() -> None:
+    assert not await failures(KeepsReadersToItself())
+
+
 class ChangesItsIdentity(ReferenceDriver):
     @property
     def identity(self) -> str:
@@ -158,6 +215,12 @@ class ChangesItsIdentity(ReferenceDriver):
         (DropsOldestHits, "a_limit_is_kept"),
         (MiscountsEverything, "a_deleted_user_is_gone_everywhere"),
         (DeclaresAnswers, "answers_work_exactly_if_declared"),
+        (ListsUnaskedSources, "inventory_describes_what_is_stored"),
+        (ListsFirstReaders, "inventory_describes_what_is_stored"),
+        (ListsOtherDigestsInBulk, "inventory_describes_what_is_stored"),
+        (NeverSkips, "inventory_describes_what_is_stored"),
+        (HidesItsInventory, "inventory_describes_what_is_stored"),
+        (WarnsWithoutCure, "check_answers_with_findings"),
         (ChangesItsIdentity, "the_identity_is_stable"),
     ],
 )

@@ -1,0 +1,59 @@
+"""Shows how far a long command is."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TextIO
+
+BAR_WIDTH = 30
+BAR_INTERVAL = 0.1
+LINE_INTERVAL = 10.0
+"""Seconds between two signs of life, on a terminal and elsewhere."""
+
+
+class Progress:
+    """A context manager that counts: a bar on a terminal, else a line every ten seconds."""
+
+    def __init__(self, out: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._clock = clock
+        self._is_terminal = out.isatty()
+        self._interval = BAR_INTERVAL if self._is_terminal else LINE_INTERVAL
+        self._shown_at = clock()
+        self._total: int | None = None
+        self.done = 0
+
+    def begin(self, *, total: int | None, done: int = 0) -> None:
+        """What lies ahead: None where that is not known."""
+        self._total, self.done = total, done
+
+    def advance(self, items: int) -> None:
+        """Some more are done."""
+        self.done += items
+        if self._clock() - self._shown_at >= self._interval:
+            self._show()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._is_terminal and self.done:
+            self._show()
+            self._out.write("\n")
+
+    def _show(self) -> None:
+        self._shown_at = self._clock()
+        self._out.write(f"\r{self._bar()}{self._count()}" if self._is_terminal else f"{self._count()}\n")
+        self._out.flush()
+
+    def _count(self) -> str:
+        return f"{self.done:,}" if self._total is None else f"{self.done:,} of {self._total:,}"
+
+    def _bar(self) -> str:
+        if not self._total:
+            return ""
+        filled = BAR_WIDTH * min(self.done, self._total) // self._total
+        return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] "
