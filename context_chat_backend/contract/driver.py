@@ -96,8 +96,8 @@ class Driver(Protocol):
         """Everything that is stored and searchable, or those of these sources that are. For the tools around the hash
         cache, never called while the gateway serves. Raises `Unsupported` unless declared.
 
-        `skip` leaves out the first ones, to go on after an interruption. `bulk` uses the backend's export where it
-        has one: faster for large stores, but it may need more rights.
+        `skip` leaves out at most so many of the first ones, to go on after an interruption. `bulk` uses the backend's
+        export where it has one: faster for large stores, but it may need more rights.
         """
 
     async def check(self) -> Sequence[Finding]:

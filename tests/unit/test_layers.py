@@ -320,6 +320,20 @@ async def test_the_cache_survives_a_restart(tmp_path: Path, driver: Recorder, ki
     assert driver.calls == ["upsert"]
 
 
+async def test_admins_are_told_of_windows_and_skips(
+    cache: HashCache, kit: Kit, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "context_chat_backend.layers.hash_cache")
+    async with cache:
+        for _ in range(4):  # the first one is indexed, the second reported at once, the others when the cache is closed
+            await cache.upsert(kit.source(1))
+    assert caplog.messages == [
+        "Upsert skip windows: all 100 s, meta 200 s",
+        "Quick-skip all: 1 sources",
+        "Quick-skip all: 2 sources",
+    ]
+
+
 # ------------------------------------------------------------------ Observe, Startup, compose
 
 
