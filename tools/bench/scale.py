@@ -17,6 +17,8 @@ class Scale:
     """Per round and kind of request, for the overhead."""
     small_sources: int
     """Per round."""
+    cached_sources: int
+    """That a re-scan meets."""
     documents: int
     """Of about 3 KB, per round."""
 
@@ -28,6 +30,16 @@ FULL = Scale(
     searches=40,
     requests=400,
     small_sources=200,
+    cached_sources=100_000,
     documents=40,
 )
-QUICK = Scale(rounds=2, topics=50, store_chunks=(1_000,), searches=5, requests=20, small_sources=25, documents=4)
+QUICK = Scale(
+    rounds=2,
+    topics=50,
+    store_chunks=(1_000,),
+    searches=5,
+    requests=20,
+    small_sources=25,
+    documents=4,
+    cached_sources=2_000,
+)
