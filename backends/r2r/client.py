@@ -164,8 +164,14 @@ class R2RClient:
         with translate_errors():
             async with self._http.stream("POST", "documents/export", json=body) as response:
                 await self._raise_for_status(response)
-                async for line in response.aiter_lines():
-                    yield line
+                rest = ""
+                async for text in response.aiter_text():
+                    # not `aiter_lines`: it also ends lines at characters that R2R leaves in titles as they are
+                    *lines, rest = (rest + text).split("\n")
+                    for line in lines:
+                        yield line
+                if rest:
+                    yield rest
 
     # ------------------------------------------------------------------ collections
 
@@ -214,8 +220,8 @@ class R2RClient:
         await self._send("DELETE", f"collections/{collection_id}/documents/{document_id}", accept={404})
 
     async def reset_graph(self, collection_id: UUID) -> None:
-        """Empty the graph of a collection."""
-        await self._send("POST", f"graphs/{collection_id}/reset", accept={404})
+        """Empty the graph of a collection; a collection that does not exist is fine, to which R2R answers 403."""
+        await self._send("POST", f"graphs/{collection_id}/reset", accept={403, 404})
 
     # ------------------------------------------------------------------ retrieval
 

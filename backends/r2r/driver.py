@@ -7,10 +7,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID
 
 import anyio
@@ -49,17 +48,21 @@ from .checks import findings
 from .client import R2RClient, Refused
 from .formats import EXTENSIONS, extensions_of
 from .journal import Journal
-from .library import AT_ONCE, Library, Versions, described
+from .library import AT_ONCE, SOURCES_PER_CALL, AtWork, Library, Versions, described
 from .names import Names
 from .namespace import load_namespace
 from .retrieval import Found, Reach, as_hit, newest, search_settings, without_citations
 from .settings import R2RSettings
 from .uploads import Uploads, storable
-from .wire import Chunk, Document, Metadata
+from .wire import Chunk, Document, Metadata, as_metadata
 
 MIB = 2**20
 TIDY_SECONDS = 60.0
-EXPORTED = ("id", "metadata", "collection_ids", "ingestion_status")
+BATCH = 600
+"""Sources that are looked up and deleted together."""
+EXPORTED = ("id", "metadata")
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -190,30 +193,36 @@ class R2RDriver(BaseDriver):
     # ------------------------------------------------------------------ indexing
 
     async def upsert(self, source: Source) -> Outcome:
+        try:
+            return await self._upsert(source)
+        except NotFound as error:
+            raise Unavailable("another gateway deleted a document of it meanwhile") from error
+
+    async def _upsert(self, source: Source) -> Outcome:
         versions = await self._library.settled(source.id)
         current = await self._confirmed(versions)
+        others = [each for each in versions.documents if each is not current]
         if current is not None and described(current).modified >= source.modified:
             await self._library.add_readers(current, source.provider, source.user_ids)
-            await self._library.remove(versions.leftovers)
+            await self._library.remove(others)
             return Outcome.UNCHANGED
         if current is not None and await self._is_same(source, described(current)):
             await self._library.set_readers(current, source.provider, source.user_ids)
             await self._client.patch_metadata(current.id, {"modified": source.modified})
-            await self._library.remove(versions.leftovers)
+            await self._library.remove(others)
             return Outcome.UPDATED
-        await self._library.remove([each for each in versions.documents if each.is_final and each is not current])
-        return await self._replace(source, current)
+        return await self._replace(source, current, others)
 
     async def _confirmed(self, versions: Versions) -> Document | None:
-        """The current version, after a look at one that was sent but not looked at since."""
-        current = versions.current
-        if current is None or await self._journal.entry(current.id) is None:
-            return current
-        try:
-            await self._uploads.confirm(current)
-        except Refused:
-            return None
-        return current
+        """The newest version that searches find, after a look at those that were sent but not looked at since."""
+        while (newest := versions.current) is not None and await self._journal.entry(newest.id) is not None:
+            try:
+                await self._uploads.confirm(newest)
+            except Refused:
+                versions = versions.without(newest)
+            else:
+                break
+        return newest
 
     async def _is_same(self, source: Source, stored: Metadata) -> bool:
         """Whether a newer version has nothing new that a search could show."""
@@ -224,16 +233,15 @@ class R2RDriver(BaseDriver):
             and stored.sha256 == await source.content.sha256()
         )
 
-    async def _replace(self, source: Source, current: Document | None) -> Outcome:
+    async def _replace(self, source: Source, current: Document | None, others: Sequence[Document]) -> Outcome:
         """Make the new version beside the current one, then remove that: at no moment nothing is found.
 
         Until then only those find the old version who may read both.
         """
-        old = [] if current is None else [current]
-        if current is not None:
-            old = await self._narrowed(current, source)
-        first, second = self._names.documents(source.id)
-        free = second if old and old[0].id == first else first
+        old = [] if current is None else await self._narrowed(current, source)
+        free = self._free_place(source.id, old)
+        await self._library.remove(document for document in others if document.id != free)
+        await self._library.make_room(document for document in others if document.id == free)
         try:
             if not extensions_of(source.title, source.mime_type).isdisjoint(self._settings.exclude_exts):
                 raise Rejected("its extension is in R2R_EXCLUDE_EXTS")  # noqa: TRY301 - one way out for all refusals
@@ -243,6 +251,11 @@ class R2RDriver(BaseDriver):
             raise
         await self._library.remove(old)
         return Outcome.CREATED if current is None else Outcome.UPDATED
+
+    def _free_place(self, source_id: SourceId, taken: Sequence[Document]) -> UUID:
+        """The id for a new version. R2R may bring back a document that was given up: not over this if avoidable."""
+        places = set(self._names.documents(source_id)) - {document.id for document in taken}
+        return min(places, key=lambda place: (place in self._journal.given_up, place))
 
     async def _narrowed(self, current: Document, source: Source) -> list[Document]:
         """The current version with those readers only who may read the new one, too; nothing where there are none."""
@@ -257,7 +270,7 @@ class R2RDriver(BaseDriver):
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
         versions = await self._library.versions_of(list(source_ids))
-        await for_each(self._delete, versions.items(), at_once=AT_ONCE)
+        await self._for_all(self._delete, versions.items())
 
     async def _delete(self, item: tuple[SourceId, Versions]) -> None:
         source_id, versions = item
@@ -300,16 +313,38 @@ class R2RDriver(BaseDriver):
 
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         stored = [stored.source_id async for stored in self.find(provider=provider)]
-        await for_each(lambda id_: self._update_if_stored(op, id_, user_ids), stored, at_once=AT_ONCE)
+        await self._for_all(lambda id_: self._update_if_stored(op, id_, user_ids), stored)
+
+    async def delete_provider(self, provider: ProviderId) -> None:
+        stored = [stored.source_id async for stored in self.find(provider=provider)]
+        batches = [frozenset(stored[start : start + BATCH]) for start in range(0, len(stored), BATCH)]
+        await self._for_all(self.delete, batches, at_once=1)
 
     async def delete_user(self, user_id: UserId) -> None:
         """The collection of the user stays, empty: in R2R deleting one deletes the text of what is in it."""
         stored = [stored.source_id async for stored in self.find(user_id=user_id)]
-        await for_each(lambda id_: self._update_if_stored(AccessOp.DENY, id_, {user_id}), stored, at_once=AT_ONCE)
+        await self._for_all(lambda id_: self._update_if_stored(AccessOp.DENY, id_, {user_id}), stored)
+
+    async def _for_all(
+        self, work: Callable[[T], Awaitable[object]], items: Iterable[T], *, at_once: int = AT_ONCE
+    ) -> None:
+        """A source that R2R is at work on does not hold up the others; it is raised when they are done."""
+        held_up: list[AtWork] = []
+
+        async def attempt(item: T) -> None:
+            try:
+                await work(item)
+            except AtWork as error:
+                held_up.append(error)
+
+        await for_each(attempt, items, at_once=at_once)
+        if held_up:
+            raise held_up[0]
 
     async def find(self, *, provider: ProviderId | None = None, user_id: UserId | None = None) -> AsyncIterator[Stored]:
         """Also sources that R2R may be at work on, whoever will be able to read them: R2R does not list those."""
-        found = {entry.source_id: entry.provider for entry in await self._journal.entries(provider)}
+        uploads = await self._journal.entries(provider)
+        found = {entry.source_id: entry.provider for entry in uploads if not entry.given_up}
         for name in self._collections_of(provider, user_id):
             async for metadata in self._members(name):
                 if provider in {None, metadata.provider}:
@@ -416,46 +451,41 @@ class R2RDriver(BaseDriver):
     async def inventory(
         self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
     ) -> AsyncIterator[StoredVersion]:
+        """Lists say what there may be; each source is then looked up, since it may have two documents."""
         await self._learn_all_collections()
+        async for batch in _in_batches(self._listed_ids(source_ids, skip, bulk=bulk), SOURCES_PER_CALL):
+            for versions in (await self._library.versions_of(batch)).values():
+                if (version := await self._as_version(versions)) is not None:
+                    yield version
+
+    async def _listed_ids(self, source_ids: Set[SourceId] | None, skip: int, *, bulk: bool) -> AsyncIterator[SourceId]:
         if source_ids is not None:
-            documents = self._current_of(source_ids)
-        else:
-            documents = self._exported() if bulk else self._listed(skip)
-        skip = 0 if source_ids is None and not bulk else skip
-        async for document in documents:
+            for source_id in sorted(source_ids)[skip:]:
+                yield source_id
+            return
+        async for document_id, metadata in self._exported(skip) if bulk else self._listed(skip):
+            if metadata is not None and self._is_ours(document_id, metadata):
+                yield metadata.source_id
+
+    async def _listed(self, skip: int) -> AsyncIterator[tuple[UUID, Metadata | None]]:
+        while page := await self._client.all_documents(skip):
+            skip += len(page)
+            for document in page:
+                yield document.id, document.described
+
+    async def _exported(self, skip: int) -> AsyncIterator[tuple[UUID, Metadata | None]]:
+        async for line in self._client.export(EXPORTED):
             if skip > 0:
                 skip -= 1
-            elif (version := await self._as_version(document)) is not None:
-                yield version
+                continue
+            for document_id, metadata in csv.reader([line]):
+                yield UUID(document_id), as_metadata(json.loads(metadata))
 
-    async def _current_of(self, source_ids: Set[SourceId]) -> AsyncIterator[Document]:
-        for versions in (await self._library.versions_of(list(source_ids))).values():
-            if versions.current is not None:
-                yield versions.current
-
-    async def _listed(self, offset: int) -> AsyncIterator[Document]:
-        while page := await self._client.all_documents(offset):
-            offset += len(page)
-            for document in page:
-                yield document
-
-    async def _exported(self) -> AsyncIterator[Document]:
-        async for line in self._client.export(EXPORTED):
-            for id_, metadata, collection_ids, status in csv.reader([line]):
-                yield Document(
-                    id=UUID(id_),
-                    metadata=json.loads(metadata),
-                    collection_ids=[UUID(text) for text in collection_ids.strip("{}").split(",") if text],
-                    ingestion_status=status,
-                    updated_at=datetime.now(UTC),
-                )
-
-    async def _as_version(self, document: Document) -> StoredVersion | None:
-        metadata = document.described
-        if metadata is None or not document.is_searchable or not self._is_ours(document.id, metadata):
+    async def _as_version(self, versions: Versions) -> StoredVersion | None:
+        document = versions.current
+        if document is None or await self._journal.entry(document.id) is not None:
             return None
-        if await self._journal.entry(document.id) is not None:
-            return None
+        metadata = described(document)
         return StoredVersion(
             source_id=metadata.source_id,
             provider=metadata.provider,
@@ -475,6 +505,17 @@ class R2RDriver(BaseDriver):
                 await self._library.tidy()
             except DriverError as error:
                 log.warning("R2R could not be tidied up: %s", error)
+
+
+async def _in_batches(items: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:
+    batch: list[T] = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def create(folder: Path) -> R2RDriver:

@@ -25,6 +25,8 @@ from .wire import Document, Metadata
 
 IDS_PER_CALL = 150
 """Proxies usually stop at addresses of 8 kB."""
+SOURCES_PER_CALL = IDS_PER_CALL // 2
+"""Each has two ids."""
 LINGER = 0.005
 AT_ONCE = 4
 ASK_AGAIN = 60.0
@@ -34,6 +36,10 @@ JUST_SENT = 60.0
 DAY = 86_400.0
 
 log = logging.getLogger(__name__)
+
+
+class AtWork(Unavailable):
+    """R2R is at work on a version of a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,10 @@ class Versions:
         current = self.current
         return [document for document in self.documents if document.is_final and document is not current]
 
+    def without(self, document: Document) -> "Versions":
+        """The others."""
+        return replace(self, documents=tuple(each for each in self.documents if each is not document))
+
 
 NOTHING = Versions(())
 
@@ -88,7 +98,7 @@ class Library:
         self._reset_graphs = reset_graphs
         self._clock = clock
         self._foreign: set[UUID] = set()
-        self._look_ups = Batcher(self.versions_of, size=IDS_PER_CALL // 2, linger=LINGER)
+        self._look_ups = Batcher(self.versions_of, size=SOURCES_PER_CALL, linger=LINGER)
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -124,13 +134,13 @@ class Library:
         return replace(versions, documents=tuple(document for document in versions.documents if document.is_final))
 
     async def settle(self, source_id: SourceId, versions: Versions) -> None:
-        """Remove documents that R2R will never finish. Raises `Unavailable` as long as it may be at work on one."""
+        """Remove documents that R2R will never finish. Raises `AtWork` as long as it may be at work on one."""
         for document in versions.unfinished:
             await self._give_up_if_stuck(document, source_id)
         present = {document.id for document in versions.documents}
         for id_ in self._names.documents(source_id):
             if id_ not in present and await self._was_just_sent(id_):
-                raise Unavailable("it was just sent to R2R", retry_after=JUST_SENT)
+                raise AtWork("it was just sent to R2R", retry_after=JUST_SENT)
 
     async def _was_just_sent(self, document_id: UUID) -> bool:
         """Whether R2R may have a document of which it tells nothing yet: its sender did not wait for the answer."""
@@ -142,7 +152,7 @@ class Library:
         if (entry := await self._journal.entry(document.id)) is not None:
             idle = min(idle, self._clock() - entry.since)  # the zone of R2R's clock may be wrong
         if idle <= self._stuck_after:
-            raise Unavailable(f"R2R is at work on it ({document.ingestion_status})", retry_after=ASK_AGAIN)
+            raise AtWork(f"R2R is at work on it ({document.ingestion_status})", retry_after=ASK_AGAIN)
         log.warning("R2R does not finish document %s (%s): it is removed", document.id, document.ingestion_status)
         await self._journal.give_up(document.id, source_id, self._clock())
         await self._client.delete_document(document.id)
@@ -165,12 +175,19 @@ class Library:
         """Delete documents that R2R is not at work on."""
 
         async def remove(document: Document) -> None:
-            if self._reset_graphs:
-                await for_each(self._client.reset_graph, await self._user_collections(document), at_once=AT_ONCE)
-            await self._client.delete_document(document.id)
+            await self._delete(document)
             await self._journal.end(document.id)
 
         await for_each(remove, documents, at_once=AT_ONCE)
+
+    async def make_room(self, documents: Iterable[Document]) -> None:
+        """The same where another try follows: it stays known how many there were."""
+        await for_each(self._delete, documents, at_once=AT_ONCE)
+
+    async def _delete(self, document: Document) -> None:
+        if self._reset_graphs:
+            await for_each(self._client.reset_graph, await self._user_collections(document), at_once=AT_ONCE)
+        await self._client.delete_document(document.id)
 
     # ------------------------------------------------------------------ readers
 

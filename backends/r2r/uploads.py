@@ -139,9 +139,9 @@ class Uploads:
     # ------------------------------------------------------------------ one try
 
     async def _upload(self, source: Source, document_id: UUID, form: Form) -> None:
-        document = await self._described(source, document_id, form)
-        await self._journal.begin(document_id, source.id, source.provider, self._clock())
         with self._looks.expecting() as look:
+            document = await self._described(source, document_id, form)
+            await self._journal.begin(document_id, source.id, source.provider, self._clock())
             try:
                 await self._client.upload(document)
             except Exists as error:  # the answer to an earlier try was lost, or another gateway is at it

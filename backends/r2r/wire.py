@@ -58,6 +58,14 @@ class Metadata(BaseModel):
     cc_type: str
 
 
+def as_metadata(values: object) -> Metadata | None:
+    """None for what the driver did not write."""
+    try:
+        return Metadata.model_validate(values)
+    except ValidationError:
+        return None
+
+
 class Document(BaseModel):
     id: UUID
     collection_ids: list[UUID]
@@ -70,10 +78,7 @@ class Document(BaseModel):
     @property
     def described(self) -> Metadata | None:
         """None for a document that the driver did not make."""
-        try:
-            return Metadata.model_validate(self.metadata)
-        except ValidationError:
-            return None
+        return as_metadata(self.metadata)
 
     @property
     def is_final(self) -> bool:
@@ -104,10 +109,7 @@ class Chunk(BaseModel):
     @property
     def described(self) -> Metadata | None:
         """None for a chunk of a document that the driver did not make."""
-        try:
-            return Metadata.model_validate(self.metadata)
-        except ValidationError:
-            return None
+        return as_metadata(self.metadata)
 
 
 class SearchResults(BaseModel):

@@ -262,7 +262,7 @@ class Documents:
         shown = render(document, self._clock)
         return shown | {
             "type": document.document_type,
-            "metadata": json.dumps(document.metadata),
+            "metadata": json.dumps(document.metadata, ensure_ascii=False),
             "collection_ids": "{" + ",".join(shown["collection_ids"]) + "}",
             "created_at": shown["created_at"][:19].replace("T", " "),
             "updated_at": shown["updated_at"][:19].replace("T", " "),

@@ -31,6 +31,8 @@ from tests.fakes.r2r.tokens import Gate
 
 Handler = Callable[[Call], object]
 
+NO_GRAPH = "The currently authenticated user does not have access to the collection associated with the given graph."
+
 
 @dataclass
 class Script:
@@ -54,6 +56,8 @@ class FakeR2R:
         self.requests: list[tuple[str, str]] = []
         """Method and path of each."""
         self.violations: list[str] = []
+        self.graph_resets: list[UUID] = []
+        """Collections whose graphs were emptied."""
         self.orchestrated = False
         """Uploads are answered at once and wait in a queue for `finish_ingestions`."""
         self.database_down = False
@@ -187,6 +191,7 @@ class FakeR2R:
             self._route("GET", f"{collection}/documents", collections.documents, query=schemas.Page),
             self._route("POST", membership, collections.assign),
             self._route("DELETE", membership, collections.remove),
+            self._route("POST", "/v3/graphs/{id}/reset", self._reset_graph),
             self._route("POST", "/v3/documents", self._create_document, body=schemas.NewDocument),
             self._route("GET", "/v3/documents", documents.list, query=schemas.DocumentPage),
             self._route("POST", "/v3/documents/export", documents.export, body=schemas.Export),
@@ -202,6 +207,13 @@ class FakeR2R:
             self._route("POST", "/v3/retrieval/embedding", system.embedding, body=str),
             self._route("GET", "/v3/indices", system.indices),
         ]
+
+    def _reset_graph(self, call: Call) -> dict[str, bool]:
+        """R2R answers 403 for a collection that does not exist, also to a superuser."""
+        if call.id not in call.account.collection_ids:
+            raise refused(403, NO_GRAPH)
+        self.graph_resets.append(call.id)
+        return {"success": True}
 
     def _create_document(self, call: Call) -> Response | Ingestion:
         ingestion = self._ingestor.accept(call.account, call.body)
