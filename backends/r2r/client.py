@@ -1,10 +1,10 @@
 """R2R's HTTP API: one method per call, foreign errors translated. The facts behind it are in README.md."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
@@ -301,7 +301,7 @@ class R2RClient:
             date = parsedate_to_datetime(response.headers.get("Date", ""))
         except ValueError:
             return
-        self.clock_ahead = (date - datetime.now(UTC)).total_seconds()
+        self.clock_ahead = date.timestamp() - time.time()
 
 
 class _ChunkId(BaseModel):

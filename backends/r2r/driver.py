@@ -297,13 +297,22 @@ class R2RDriver(BaseDriver):
 
     async def _change_readers(self, source_id: SourceId, wanted: Callable[[Document], Awaitable[Set[UserId]]]) -> None:
         versions = await self._library.versions(source_id)
-        if versions.current is not None:
-            await self._set_readers(versions.current, await wanted(versions.current))
-        await self._library.remove(versions.leftovers)
+        current = versions.current
+        if current is not None:
+            await self._set_all_readers(current, versions.leftovers, await wanted(current))
         # what can be found is right by now; a version that R2R is at work on would get its readers of before
         await self._library.settle(source_id, versions)
-        if versions.current is None:
+        if current is None:
             raise NotFound("no such source")
+
+    async def _set_all_readers(self, current: Document, older: Sequence[Document], user_ids: Set[UserId]) -> None:
+        """Of all versions that can be found. Older ones go, unless there may be nothing to find of the current one."""
+        await self._set_readers(current, user_ids)
+        if await self._journal.entry(current.id) is None or await self._client.has_chunks(current.id):
+            await self._library.remove(older)
+            return
+        for document in (each for each in older if each.is_searchable):
+            await self._set_readers(document, await self._library.readers_of(document) & user_ids)
 
     async def _set_readers(self, document: Document, user_ids: Set[UserId]) -> None:
         if user_ids:

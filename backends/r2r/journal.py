@@ -17,7 +17,8 @@ MIGRATIONS = (
     """
     create table uploads (
       document_id text primary key, source_id text not null, provider text not null,
-      tries integer not null, since real not null, given_up integer not null default 0) without rowid;
+      tries integer not null, first real not null, since real not null,
+      given_up integer not null default 0) without rowid;
     create index uploads_provider on uploads (provider);
     """,
 )
@@ -32,6 +33,8 @@ class Entry:
     provider: ProviderId
     tries: int
     """How often it was sent."""
+    first: float
+    """Unix seconds of the first try."""
     since: float
     """Unix seconds of the last try."""
     given_up: bool
@@ -59,7 +62,7 @@ class Journal:
     async def begin(self, document_id: UUID, source_id: SourceId, provider: ProviderId, now: float) -> None:
         """An upload is about to be sent."""
         await self._file.execute(
-            "insert into uploads (document_id, source_id, provider, tries, since) values (?, ?, ?, 1, ?)"
+            "insert into uploads (document_id, source_id, provider, tries, first, since) values (?1, ?2, ?3, 1, ?4, ?4)"
             " on conflict (document_id) do update set tries = tries + 1, since = excluded.since, given_up = 0",
             str(document_id),
             source_id,
@@ -71,7 +74,7 @@ class Journal:
     async def give_up(self, document_id: UUID, source_id: SourceId, now: float) -> None:
         """A document is deleted although R2R may be at work on it."""
         await self._file.execute(
-            "insert into uploads (document_id, source_id, provider, tries, since, given_up) values (?, ?, '', 0, ?, 1)"
+            "insert into uploads values (?1, ?2, '', 0, ?3, ?3, 1)"
             " on conflict (document_id) do update set since = excluded.since, given_up = 1",
             str(document_id),
             source_id,
@@ -96,12 +99,13 @@ class Journal:
 
 
 def _entry(row: Row) -> Entry:
-    document_id, source_id, provider, tries, since, given_up = row
+    document_id, source_id, provider, tries, first, since, given_up = row
     return Entry(
         document_id=UUID(str(document_id)),
         source_id=SourceId(str(source_id)),
         provider=ProviderId(str(provider)),
         tries=int(str(tries)),
+        first=float(str(first)),
         since=float(str(since)),
         given_up=bool(given_up),
     )

@@ -30,8 +30,8 @@ from .wire import Document
 
 PATIENCE = 0.5
 """Seconds that a look at a new document waits for those whose upload is under way, so that one call serves all."""
-MOST_TRIES = 5
-"""After so many failures that may have been R2R's own the document is to blame."""
+LEAST_TRIES, LEAST_SECONDS = 5, 86_400.0
+"""After so many failures over so long a time the document is to blame, not R2R or its models."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 METADATA_READERS = 20_000
 """R2R takes a megabyte of metadata; readers beyond these are added afterwards."""
@@ -207,10 +207,11 @@ class Uploads:
             await self._blame(document_id, "R2R could not read it, perhaps for its model")
 
     async def _blame(self, document_id: UUID, reason: str) -> None:
-        """Raise `Unavailable` as long as a failure may be R2R's own."""
+        """Raise `Unavailable` as long as a failure may be R2R's own, or that of its models."""
         entry = await self._journal.entry(document_id)
-        if entry is None or entry.tries < MOST_TRIES:
+        if entry is None or entry.tries < LEAST_TRIES or self._clock() - entry.first < LEAST_SECONDS:
             raise Unavailable(reason, retry_after=ASK_AGAIN)
+        await self._client.embed("document")  # raises if its embedding model is away right now
 
     # ------------------------------------------------------------------ looks for several at once
 

@@ -8,6 +8,7 @@ import pytest
 
 from backends.r2r import uploads
 from backends.r2r.driver import R2RDriver
+from backends.r2r.library import DAY
 from context_chat_backend.contract import Outcome, Rejected, Unavailable
 
 from .r2r_stage import ALICE, DOCUMENTS, PAPER, WHALE, Stage, found, journal, nothing, source_id, texts
@@ -82,14 +83,15 @@ async def test_the_old_version_is_found_while_the_new_one_is_queued(stage: Stage
 
 
 @pytest.mark.usefixtures("queue")
-async def test_what_fails_in_the_queue_is_rejected_after_five_tries(stage: Stage, driver: R2RDriver) -> None:
-    stage.double.provider_down = True
+async def test_what_fails_in_the_queue_for_a_day_is_rejected(stage: Stage, driver: R2RDriver) -> None:
+    broken = stage.source(1, b"broken", title="whale.pdf", mime_type="application/pdf")
     finish_at_look(stage, 1)
     for _ in range(4):
         with pytest.raises(Unavailable):
-            await driver.upsert(stage.source(1, title="whale.md", mime_type="text/markdown"))
+            await driver.upsert(broken)
+    stage.pass_time(DAY)
     with pytest.raises(Rejected):
-        await driver.upsert(stage.source(1, title="whale.md", mime_type="text/markdown"))
+        await driver.upsert(broken)
     assert stage.stored() == []
     assert await journal(driver) == []
 

@@ -9,6 +9,7 @@ import pytest
 
 from backends.r2r.driver import R2RDriver
 from context_chat_backend.contract import (
+    AccessOp,
     Busy,
     DriverError,
     Outcome,
@@ -213,6 +214,8 @@ async def test_a_new_version_without_chunks_does_not_cost_the_old_one(stage: Sta
     with pytest.raises(Unavailable):
         await driver.upsert(new(stage))
     assert await texts(driver, ALICE) == [WHALE]
+    await driver.update_access(AccessOp.ALLOW, source_id(1), {CAROL})
+    assert await texts(driver, ALICE) == [WHALE], "an access change is no reason to take the new version for good"
     with pytest.raises(Unavailable):
         await driver.upsert(new(stage))
     assert await texts(driver, ALICE) == [WHALE]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from backends.r2r.driver import R2RDriver
+from backends.r2r.library import DAY
 from context_chat_backend.contents import NoContent
 from context_chat_backend.contract import Outcome, Query, Rejected, Source, Unavailable
 from tests.fakes.r2r.store import Document
@@ -170,28 +171,39 @@ async def leave_failed(stage: Stage) -> None:
     stage.double.store.write(Document(id_, owner, [], "png", metadata, "content.png", 4, "failed", now, now))
 
 
-async def test_a_picture_that_the_model_fails_at_is_tried_five_times(stage: Stage, driver: R2RDriver) -> None:
+async def test_a_picture_that_the_model_fails_at_is_tried_for_a_day(stage: Stage, driver: R2RDriver) -> None:
     stage.double.fail_next("POST", DOCUMENTS, 500, UNREADABLE, times=5)
     for number in range(1, 5):
         with pytest.raises(Unavailable):
             await driver.upsert(png(stage))
         await leave_failed(stage)
         assert len(stage.wire.uploads) == number
+    stage.pass_time(DAY)
     with pytest.raises(Rejected):
         await driver.upsert(png(stage))
     assert stage.wire.uploads == ["content.png"] * 5
     assert await nothing_is_left(stage, driver)
 
 
-async def test_a_picture_that_r2r_keeps_nothing_of_is_tried_five_times(stage: Stage, driver: R2RDriver) -> None:
+async def test_a_picture_that_r2r_keeps_nothing_of_is_tried_for_a_day(stage: Stage, driver: R2RDriver) -> None:
     stage.double.fail_next("POST", DOCUMENTS, 500, UNREADABLE, times=5)
     for _ in range(4):
         with pytest.raises(Unavailable):
             await driver.upsert(png(stage))
         stage.pass_time(61)
+    stage.pass_time(DAY)
     with pytest.raises(Rejected):
         await driver.upsert(png(stage))
     assert await nothing_is_left(stage, driver)
+
+
+async def test_nothing_is_rejected_while_the_models_are_away(stage: Stage, driver: R2RDriver) -> None:
+    stage.double.fail_next("POST", DOCUMENTS, 500, UNREADABLE, times=9)
+    stage.double.provider_down = True
+    for _ in range(9):
+        with pytest.raises(Unavailable):
+            await driver.upsert(png(stage))
+        stage.pass_time(DAY)
 
 
 async def test_the_tries_of_one_version_are_not_held_against_another(stage: Stage, driver: R2RDriver) -> None:
@@ -200,6 +212,7 @@ async def test_the_tries_of_one_version_are_not_held_against_another(stage: Stag
         with pytest.raises(Unavailable):
             await driver.upsert(png(stage))
         stage.pass_time(61)
+    stage.pass_time(DAY)
     with pytest.raises(Rejected):
         await driver.upsert(png(stage))
     with pytest.raises(Unavailable):
@@ -211,6 +224,7 @@ async def test_in_other_modes_than_fast_every_failure_may_be_the_models(stage: S
         for _ in range(4):
             with pytest.raises(Unavailable):
                 await driver.upsert(stage.source(1, b"broken", title="whale.pdf", mime_type="application/pdf"))
+        stage.pass_time(DAY)
         with pytest.raises(Rejected):
             await driver.upsert(stage.source(1, b"broken", title="whale.pdf", mime_type="application/pdf"))
         assert await nothing_is_left(stage, driver)

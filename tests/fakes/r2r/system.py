@@ -136,6 +136,7 @@ class System:
         return {"start_time": started, "uptime_seconds": uptime, "cpu_usage": 1.0, "memory_usage": 1.0}
 
     def embedding(self, call: Call) -> list[float]:
+        self._providers.check_embeddings_of_search()
         return self._providers.vector(call.body)
 
     def indices(self, call: Call) -> Response:
