@@ -10,23 +10,26 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import anyio
 import numpy as np
 import uvicorn
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.fakes.openai import EmbeddingRequest, FakeOpenAI, Message
+from tests.fakes.openai import ChatRequest, EmbeddingRequest, FakeOpenAI, Message
 from tests.faults.tools import EmbeddingServer
 
 EMBEDDING_MODEL = "text-embedding-3-small"
 CHAT_MODEL = "stub-chat"
 DIMENSION = 512
+SEEN = "A lighthouse stands on a cliff above the harbour."
+"""In every image."""
 
 _WORD = re.compile(r"[^\W_]+")
 _FILLERS = frozenset(
@@ -43,7 +46,48 @@ _CHUNK = re.compile(r"^(?:Source ID )?\[([0-9a-f]{7})\][:\s]*", re.MULTILINE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Words(_Strict):
+    type: Literal["text"]
+    text: str
+
+
+class _ImageUrl(_Strict):
+    url: str = Field(pattern=r"^data:image/[a-z]+;base64,[A-Za-z0-9+/]+=*$")
+
+
+class _Image(_Strict):
+    type: Literal["image_url"]
+    image_url: _ImageUrl
+
+
+class _MessageWithImage(_Strict):
+    role: Literal["user"]
+    content: Annotated[list[_Words | _Image], Field(min_length=2, max_length=2)]
+
+
+class ImageRequest(_Strict):
+    """A question about one image."""
+
+    model: str
+    messages: Annotated[list[_MessageWithImage], Field(min_length=1, max_length=1)]
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stream: Literal[False]
+
+    def described(self) -> ChatRequest:
+        """As if the image were what can be seen in it."""
+        return ChatRequest(model=self.model, messages=[Message(role="user", content=SEEN)])
+
+
 class _Models(FakeOpenAI):
+    def _chat(self, body: ChatRequest | ImageRequest) -> dict[str, Any]:
+        return super()._chat(body.described() if isinstance(body, ImageRequest) else body)
+
     def vector(self, text: str, dimension: int) -> list[float]:
         """Of unit length. Their cosine similarity follows the words that two texts share."""
         vector = np.zeros(dimension)
@@ -139,6 +183,9 @@ class ModelStub(EmbeddingServer):
     api: FakeOpenAI = field(default_factory=_models)
     embeddings: Route = field(default_factory=Route)
     chat: Route = field(default_factory=Route)
+    _port: int = 0
+    _is_serving: bool = False
+    _server: ExitStack = field(default_factory=ExitStack)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._route(scope["path"])
@@ -148,11 +195,31 @@ class ModelStub(EmbeddingServer):
         else:
             await fault(scope, receive, send)
 
+    def start(self) -> None:
+        """Serve in a thread, at the same address each time."""
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/v1"
+        server = uvicorn.Server(uvicorn.Config(self, log_config=None, ws="none", lifespan="off"))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+
+        self._server.callback(thread.join, timeout=60)
+        self._server.callback(setattr, server, "should_exit", True)
+        self._is_serving = True
+
+    def stop(self) -> None:
+        """Finish what has been asked for; from then on connections are refused."""
+        self._server.close()
+        self._is_serving = False
+
     def recover(self) -> None:
-        """Answer everything, at once."""
+        """Answer everything, at once, also after `stop`."""
         self.hold = None
         self.embeddings.recover()
         self.chat.recover()
+        if not self._is_serving:
+            self.start()
 
     def _route(self, path: str) -> Route | None:
         return {"/v1/embeddings": self.embeddings, "/v1/chat/completions": self.chat}.get(path)
@@ -160,21 +227,14 @@ class ModelStub(EmbeddingServer):
 
 @contextmanager
 def model_stub() -> Iterator[ModelStub]:
-    """Serves in a thread until the block ends."""
+    """Serves until the block ends."""
     stub = ModelStub()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        stub.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        server = uvicorn.Server(uvicorn.Config(stub, log_config=None, ws="none", lifespan="off"))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield stub
-        finally:
-            stub.recover()
-            server.should_exit = True
-            thread.join(timeout=60)
+    stub.start()
+    try:
+        yield stub
+    finally:
+        stub.recover()
+        stub.stop()
 
 
 def _repeat(fault: ASGIApp, times: int | None) -> Iterator[ASGIApp]:

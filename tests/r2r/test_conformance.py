@@ -1,0 +1,47 @@
+"""The driver keeps the contract on a real R2R, whatever its account and its settings."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backends.r2r.driver import create
+from context_chat_backend.conformance.cases import CASES
+from context_chat_backend.conformance.runner import conform
+
+from .server import R2RServer, r2r_server
+from .tools import environment, r2r_environment
+
+pytestmark = [pytest.mark.r2r, pytest.mark.anyio]
+
+UNLIMITED = 1_000_000
+TEXT_AND_MEANING = {"R2R_UPLOAD": "text", "R2R_SEARCH_MODE": "semantic", "R2R_USE_GENERATED_ANSWER": "false"}
+
+
+@pytest.fixture(scope="module")
+def unlimited() -> Iterator[R2RServer]:
+    """An R2R that does not count the requests of ordinary accounts."""
+    names = ("global_per_min", "route_per_min", "monthly_limit")
+    with r2r_server(settings=dict.fromkeys(names, UNLIMITED)) as server:
+        yield server
+
+
+async def assert_conforms(variables: dict[str, str], folder: Path) -> None:
+    out = io.StringIO()
+    with environment(variables):
+        driver = create(folder)
+    assert await conform(driver, out=out), out.getvalue()
+    assert f"{len(CASES)} passed, 0 failed, 0 skipped" in out.getvalue()
+
+
+async def test_a_superuser_keeps_the_contract(r2r: R2RServer, tmp_path: Path) -> None:
+    await assert_conforms(r2r_environment(r2r), tmp_path)
+
+
+async def test_an_ordinary_account_keeps_the_contract(unlimited: R2RServer, tmp_path: Path) -> None:
+    await assert_conforms(r2r_environment(unlimited, unlimited.ordinary_account()), tmp_path)
+
+
+async def test_texts_found_by_meaning_only_keep_the_contract(r2r: R2RServer, tmp_path: Path) -> None:
+    await assert_conforms(r2r_environment(r2r) | TEXT_AND_MEANING, tmp_path)
