@@ -36,6 +36,8 @@ T = TypeVar("T")
 CANNOT_START = 2
 """Exit code when the environment is wrong."""
 INTERRUPTED = 130
+"""As the shell says it for Ctrl-C."""
+INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
@@ -50,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DriverError as error:
         sys.stderr.write(f"ccbe: {error}\n")
         return CANNOT_START
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # e.g. `ccbe check | head -3`; what is still buffered has nowhere to go either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,9 +169,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _print_finding(finding: Finding) -> None:
-    sys.stdout.write(f"{finding.level:8} {finding.subject:14} {finding.text}\n")
+    sys.stdout.write(f"{finding.level:8} {finding.subject:16} {finding.text}\n")
     if finding.cure:
-        sys.stdout.write(f"{'':23} -> {finding.cure}\n")
+        sys.stdout.write(f"{'':25} -> {finding.cure}\n")
     sys.stdout.flush()
 
 

@@ -293,7 +293,9 @@ class R2RClient:
         if (await self._http.get("users/me")).is_success:
             raise Unavailable("R2R's model provider refuses the key of R2R")
         raise Misconfigured(
-            "R2R refuses the credentials: check R2R_USER and R2R_PASSWORD, R2R_API_KEY or R2R_API_TOKEN"
+            f"R2R refuses what {self._settings.credentials} says"
+            if self._settings.credentials
+            else "R2R asks for credentials: set R2R_USER and R2R_PASSWORD"
         )
 
     def _note_clock(self, response: httpx.Response) -> None:

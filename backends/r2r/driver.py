@@ -278,9 +278,9 @@ class R2RDriver(BaseDriver):
         await self._library.settle(source_id, versions)
         stored = {document.id for document in versions.documents}
         for id_ in self._names.documents(source_id):
-            if id_ not in stored and await self._journal.entry(id_) is not None:
+            if id_ not in stored and (entry := await self._journal.entry(id_)) is not None:
                 # sent, and perhaps waiting for R2R to begin with it
-                await self._journal.give_up(id_, source_id, self._clock())
+                await self._journal.give_up(id_, source_id, upload=entry.upload, now=self._clock())
 
     async def set_access(self, source_id: SourceId, user_ids: Set[UserId]) -> None:
         async def exactly_these(_: Document) -> Set[UserId]:
@@ -379,7 +379,8 @@ class R2RDriver(BaseDriver):
 
     def _is_ours(self, document_id: UUID, metadata: Metadata) -> bool:
         """R2R lets others add documents to a collection; nobody else can make our ids."""
-        return document_id in self._names.documents(metadata.source_id) and document_id not in self._journal.given_up
+        made_here = document_id in self._names.documents(metadata.source_id)
+        return made_here and not self._journal.is_given_up(document_id, metadata)
 
     async def count(self) -> Mapping[ProviderId, int]:
         counts: dict[ProviderId, int] = {}
@@ -390,6 +391,8 @@ class R2RDriver(BaseDriver):
                 collection = await self._client.collection(UUID(id_))
                 counts[provider] = 0 if collection is None else max(0, collection.document_count)
 
+        if not self.capabilities.exclusive:
+            await self._learn_all_collections()  # another gateway may have met other providers
         await for_each(ask, self._collections_of(None, None), at_once=AT_ONCE)
         return {provider: number for provider, number in counts.items() if number}
 

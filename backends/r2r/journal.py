@@ -13,12 +13,14 @@ from uuid import UUID
 from context_chat_backend.contract import ProviderId, SourceId
 from context_chat_backend.toolkit.sqlite import Row, SqliteFile
 
+from .wire import Metadata
+
 MIGRATIONS = (
     """
     create table uploads (
       document_id text primary key, source_id text not null, provider text not null,
       tries integer not null, first real not null, since real not null,
-      given_up integer not null default 0) without rowid;
+      upload text not null, given_up integer not null default 0) without rowid;
     create index uploads_provider on uploads (provider);
     """,
 )
@@ -37,6 +39,8 @@ class Entry:
     """Unix seconds of the first try."""
     since: float
     """Unix seconds of the last try."""
+    upload: str
+    """The last one, see `wire.Metadata.cc_upload`."""
     given_up: bool
     """Deleted while R2R may have been at work on it, in which case it comes back."""
 
@@ -46,12 +50,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, MIGRATIONS)
-        self.given_up: set[UUID] = set()
-        """Documents that count as deleted, although they may come back."""
+        self.given_up: dict[UUID, str] = {}
+        """The uploads that count as deleted, although they may come back, by id of their document."""
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()
-        self.given_up = {entry.document_id for entry in await self.entries() if entry.given_up}
+        self.given_up = {entry.document_id: entry.upload for entry in await self.entries() if entry.given_up}
         return self
 
     async def __aexit__(
@@ -59,33 +63,42 @@ class Journal:
     ) -> None:
         await self._file.__aexit__(exc_type, exc, tb)
 
-    async def begin(self, document_id: UUID, source_id: SourceId, provider: ProviderId, now: float) -> None:
+    async def begin(
+        self, document_id: UUID, source_id: SourceId, provider: ProviderId, *, upload: str, now: float
+    ) -> None:
         """An upload is about to be sent."""
         await self._file.execute(
-            "insert into uploads (document_id, source_id, provider, tries, first, since) values (?1, ?2, ?3, 1, ?4, ?4)"
-            " on conflict (document_id) do update set tries = tries + 1, since = excluded.since, given_up = 0",
+            "insert into uploads values (?1, ?2, ?3, 1, ?4, ?4, ?5, 0) on conflict (document_id)"
+            " do update set tries = tries + 1, since = excluded.since, upload = excluded.upload, given_up = 0",
             str(document_id),
             source_id,
             provider,
             now,
+            upload,
         )
-        self.given_up.discard(document_id)
+        self.given_up.pop(document_id, None)
 
-    async def give_up(self, document_id: UUID, source_id: SourceId, now: float) -> None:
+    async def give_up(self, document_id: UUID, source_id: SourceId, *, upload: str, now: float) -> None:
         """A document is deleted although R2R may be at work on it."""
         await self._file.execute(
-            "insert into uploads values (?1, ?2, '', 0, ?3, ?3, 1)"
-            " on conflict (document_id) do update set since = excluded.since, given_up = 1",
+            "insert into uploads values (?1, ?2, '', 0, ?3, ?3, ?4, 1) on conflict (document_id)"
+            " do update set since = excluded.since, upload = excluded.upload, given_up = 1",
             str(document_id),
             source_id,
             now,
+            upload,
         )
-        self.given_up.add(document_id)
+        self.given_up[document_id] = upload
 
     async def end(self, document_id: UUID) -> None:
         """A document is as it should be, or gone."""
         await self._file.execute("delete from uploads where document_id = ?", str(document_id))
-        self.given_up.discard(document_id)
+        self.given_up.pop(document_id, None)
+
+    def is_given_up(self, document_id: UUID, metadata: Metadata | None) -> bool:
+        """Whether a document in R2R is one that came back, and not a later one under the same id."""
+        upload = self.given_up.get(document_id)
+        return upload is not None and (metadata is None or metadata.cc_upload == upload)
 
     async def entry(self, document_id: UUID) -> Entry | None:
         """What is known of a document; None for one that was seen to be good, or is not known."""
@@ -99,7 +112,7 @@ class Journal:
 
 
 def _entry(row: Row) -> Entry:
-    document_id, source_id, provider, tries, first, since, given_up = row
+    document_id, source_id, provider, tries, first, since, upload, given_up = row
     return Entry(
         document_id=UUID(str(document_id)),
         source_id=SourceId(str(source_id)),
@@ -107,5 +120,6 @@ def _entry(row: Row) -> Entry:
         tries=int(str(tries)),
         first=float(str(first)),
         since=float(str(since)),
+        upload=str(upload),
         given_up=bool(given_up),
     )

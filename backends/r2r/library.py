@@ -120,8 +120,11 @@ class Library:
         for start in range(0, len(ids), IDS_PER_CALL):
             for document in await self._client.documents(ids[start : start + IDS_PER_CALL]):
                 found[places[document.id]].append(document)
-        given_up = frozenset(self._journal.given_up & places.keys())
-        return {source_id: Versions(tuple(documents), given_up) for source_id, documents in found.items()}
+        return {source_id: self._as_versions(documents) for source_id, documents in found.items()}
+
+    def _as_versions(self, documents: Sequence[Document]) -> Versions:
+        back = (each.id for each in documents if self._journal.is_given_up(each.id, each.described))
+        return Versions(tuple(documents), frozenset(back))
 
     async def versions(self, source_id: SourceId) -> Versions:
         """Of one source; asked together with others that are asked for at the same time."""
@@ -154,7 +157,9 @@ class Library:
         if idle <= self._stuck_after:
             raise AtWork(f"R2R is at work on it ({document.ingestion_status})", retry_after=ASK_AGAIN)
         log.warning("R2R does not finish document %s (%s): it is removed", document.id, document.ingestion_status)
-        await self._journal.give_up(document.id, source_id, self._clock())
+        metadata = document.described
+        upload = "" if metadata is None else metadata.cc_upload
+        await self._journal.give_up(document.id, source_id, upload=upload, now=self._clock())
         await self._client.delete_document(document.id)
 
     async def tidy(self) -> None:
@@ -166,10 +171,16 @@ class Library:
             found = await self._client.documents(ids[start : start + IDS_PER_CALL])
             stored |= {document.id: document for document in found}
         for id_, entry in entries.items():
-            if id_ in stored and entry.given_up and stored[id_].is_final:
-                await self._client.delete_document(id_)
+            if id_ in stored and entry.given_up:
+                await self._remove_if_back(stored[id_])
             elif id_ not in stored and self._clock() - entry.since > DAY:
                 await self._journal.end(id_)
+
+    async def _remove_if_back(self, document: Document) -> None:
+        if not self._journal.is_given_up(document.id, document.described):
+            await self._journal.end(document.id)  # made anew, by another gateway
+        elif document.is_final:
+            await self._client.delete_document(document.id)
 
     async def remove(self, documents: Iterable[Document]) -> None:
         """Delete documents that R2R is not at work on."""

@@ -106,3 +106,12 @@ class R2RSettings(BaseSettings):
         if (self.user is None) != (self.password is None):
             raise ValueError("R2R_USER and R2R_PASSWORD belong together")
         return self
+
+    @property
+    def credentials(self) -> str:
+        """The variables that hold them; empty where none are set."""
+        if self.user is not None:
+            return "R2R_USER with R2R_PASSWORD"
+        if self.api_token is not None:
+            return "R2R_API_TOKEN"
+        return "R2R_API_KEY" if self.api_key is not None else ""

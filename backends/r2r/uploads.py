@@ -1,8 +1,8 @@
 """Bringing one version of a source into R2R, and making sure that searches find it."""
 
-import json
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -141,7 +141,9 @@ class Uploads:
     async def _upload(self, source: Source, document_id: UUID, form: Form) -> None:
         with self._looks.expecting() as look:
             document = await self._described(source, document_id, form)
-            await self._journal.begin(document_id, source.id, source.provider, self._clock())
+            await self._journal.begin(
+                document_id, source.id, source.provider, upload=document.metadata["cc_upload"], now=self._clock()
+            )
             try:
                 await self._client.upload(document)
             except Exists as error:  # the answer to an earlier try was lost, or another gateway is at it
@@ -226,17 +228,16 @@ class Uploads:
 
 
 async def describe(source: Source) -> dict[str, Any]:
-    """What R2R keeps beside a document, see `wire.Metadata`. R2R fails at NUL, JSON at half characters."""
-    metadata: dict[str, Any] = {
+    """What R2R keeps beside a document, see `wire.Metadata`."""
+    return {
         "source_id": source.id,
         "provider": source.provider,
         "sha256": await source.content.sha256(),
         "modified": source.modified,
         "cc_title": storable(source.title),
         "cc_type": source.mime_type,
+        "cc_upload": uuid.uuid4().hex,
     }
-    json.dumps(metadata)
-    return metadata
 
 
 def storable(text: str) -> str:

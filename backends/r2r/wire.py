@@ -56,6 +56,8 @@ class Metadata(BaseModel):
     cc_title: str
     """Not `title`: R2R would take the type of the document from that."""
     cc_type: str
+    cc_upload: str
+    """Tells one upload from a later one under the same id."""
 
 
 def as_metadata(values: object) -> Metadata | None:

@@ -38,7 +38,7 @@ class SkipReport:
     def write(self) -> None:
         """Report what was not reported yet."""
         for window, number in sorted(self._skipped.items()):
-            log.info("Quick-skip %s: %d sources", window, number)
+            log.info("Quick-skip %s: %d source(s)", window, number)
         self._skipped.clear()
         self._reported_at = self._clock()
 

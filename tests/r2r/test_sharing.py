@@ -130,7 +130,6 @@ def test_what_two_gateways_delete_at_once_is_counted_once(twins: tuple[GatewayPr
     assert one.counts() == {"files__default": len(ids) - len(gone)}
 
 
-@pytest.mark.xfail(reason="a gateway counts only those providers of which it has loaded a source itself", strict=True)
 def test_what_one_gateway_loads_the_other_counts(twins: tuple[GatewayProcess, GatewayProcess]) -> None:
     one, two = (twin.nextcloud for twin in twins)
     assert partition(one, part(WHALE)) == ({WHALE}, set())
@@ -138,7 +137,6 @@ def test_what_one_gateway_loads_the_other_counts(twins: tuple[GatewayProcess, Ga
     assert two.counts() == {"files__default": 1}
 
 
-@pytest.mark.xfail(reason="a gateway hides, and later deletes, the document that another one made anew", strict=True)
 def test_what_one_gateway_gave_up_can_be_loaded_through_the_other(r2r: R2RServer, models: ModelStub) -> None:
     settings = {"R2R_NAMESPACE": str(uuid.uuid4()), "R2R_HTTP_TIMEOUT": "4", "R2R_ATTEMPTS": "1"}
     variables = r2r_environment(r2r) | settings

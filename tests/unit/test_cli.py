@@ -198,7 +198,7 @@ def test_check_prints_findings_and_succeeds_without_errors(tmp_path: Path) -> No
     done = run("check", cwd=tmp_path, CC_GENERATOR="extractive", **GATEWAY)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert any(line.startswith("ok       backend        reference opens") for line in lines)
+    assert any(line.startswith("ok       backend          reference opens") for line in lines)
     place = next(number for number, line in enumerate(lines) if line.startswith("warning  Nextcloud"))
     assert lines[place + 1].strip().startswith("-> Set NEXTCLOUD_URL")
 

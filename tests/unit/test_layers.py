@@ -329,8 +329,8 @@ async def test_admins_are_told_of_windows_and_skips(
             await cache.upsert(kit.source(1))
     assert caplog.messages == [
         "Upsert skip windows: all 100 s, meta 200 s",
-        "Quick-skip all: 1 sources",
-        "Quick-skip all: 2 sources",
+        "Quick-skip all: 1 source(s)",
+        "Quick-skip all: 2 source(s)",
     ]
 
 
