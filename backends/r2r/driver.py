@@ -45,7 +45,7 @@ from context_chat_backend.toolkit.extract.extractor import Extractor, ExtractSet
 from context_chat_backend.toolkit.settings import read_settings
 
 from .checks import findings
-from .client import R2RClient, Refused
+from .client import PAGE, R2RClient, Refused
 from .formats import EXTENSIONS, extensions_of
 from .journal import Journal
 from .library import AT_ONCE, SOURCES_PER_CALL, AtWork, Library, Versions, described
@@ -130,7 +130,7 @@ class R2RDriver(BaseDriver):
         self._collections = collections = await stack.enter_async_context(
             CollectionMap(folder / "collections.db", find=self._find_collection, create=self._create_collection)
         )
-        self._journal = journal = await stack.enter_async_context(Journal(folder / "uploads.db"))
+        self._journal = journal = await stack.enter_async_context(Journal(folder / "uploads.db", self._clock))
         self._library = library = await stack.enter_async_context(
             Library(
                 client,
@@ -204,14 +204,21 @@ class R2RDriver(BaseDriver):
         others = [each for each in versions.documents if each is not current]
         if current is not None and described(current).modified >= source.modified:
             await self._library.add_readers(current, source.provider, source.user_ids)
+            await self._vouch_for(current)
             await self._library.remove(others)
             return Outcome.UNCHANGED
         if current is not None and await self._is_same(source, described(current)):
             await self._library.set_readers(current, source.provider, source.user_ids)
             await self._client.patch_metadata(current.id, {"modified": source.modified})
+            await self._vouch_for(current)
             await self._library.remove(others)
             return Outcome.UPDATED
         return await self._replace(source, current, others)
+
+    async def _vouch_for(self, document: Document) -> None:
+        """It was looked at, and is in all of its collections."""
+        if await self._journal.entry(document.id) is not None:
+            await self._journal.end(document.id)
 
     async def _confirmed(self, versions: Versions) -> Document | None:
         """The newest version that searches find, after a look at those that were sent but not looked at since."""
@@ -276,6 +283,9 @@ class R2RDriver(BaseDriver):
         source_id, versions = item
         await self._library.remove(document for document in versions.documents if document.is_final)
         await self._library.settle(source_id, versions)
+        await self._give_up_absent(source_id, versions)
+
+    async def _give_up_absent(self, source_id: SourceId, versions: Versions) -> None:
         stored = {document.id for document in versions.documents}
         for id_ in self._names.documents(source_id):
             if id_ not in stored and (entry := await self._journal.entry(id_)) is not None:
@@ -303,6 +313,7 @@ class R2RDriver(BaseDriver):
         # what can be found is right by now; a version that R2R is at work on would get its readers of before
         await self._library.settle(source_id, versions)
         if current is None:
+            await self._give_up_absent(source_id, versions)
             raise NotFound("no such source")
 
     async def _set_all_readers(self, current: Document, older: Sequence[Document], user_ids: Set[UserId]) -> None:
@@ -321,18 +332,33 @@ class R2RDriver(BaseDriver):
             await self._library.remove([document])
 
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
-        stored = [stored.source_id async for stored in self.find(provider=provider)]
-        await self._for_all(lambda id_: self._update_if_stored(op, id_, user_ids), stored)
+        async for stored in self._pages_until_nothing_new(provider=provider):
+            await self._for_all(lambda id_: self._update_if_stored(op, id_, user_ids), stored)
 
     async def delete_provider(self, provider: ProviderId) -> None:
-        stored = [stored.source_id async for stored in self.find(provider=provider)]
-        batches = [frozenset(stored[start : start + BATCH]) for start in range(0, len(stored), BATCH)]
-        await self._for_all(self.delete, batches, at_once=1)
+        async for stored in self._pages_until_nothing_new(provider=provider):
+            batches = [frozenset(stored[start : start + BATCH]) for start in range(0, len(stored), BATCH)]
+            await self._for_all(self.delete, batches, at_once=1)
 
     async def delete_user(self, user_id: UserId) -> None:
         """The collection of the user stays, empty: in R2R deleting one deletes the text of what is in it."""
-        stored = [stored.source_id async for stored in self.find(user_id=user_id)]
-        await self._for_all(lambda id_: self._update_if_stored(AccessOp.DENY, id_, {user_id}), stored)
+        async for stored in self._pages_until_nothing_new(user_id=user_id):
+            await self._for_all(lambda id_: self._update_if_stored(AccessOp.DENY, id_, {user_id}), stored)
+
+    async def _pages_until_nothing_new(
+        self, *, provider: ProviderId | None = None, user_id: UserId | None = None
+    ) -> AsyncIterator[list[SourceId]]:
+        """What `find` lists, and listed again what it did not list before: a document that goes away meanwhile moves
+        another one from one page to the one before."""
+        known: set[SourceId] = set()
+        while True:
+            listed = [stored.source_id async for stored in self.find(provider=provider, user_id=user_id)]
+            new = [source_id for source_id in listed if source_id not in known]
+            if new:
+                yield new
+            known.update(new)
+            if not new or len(listed) < PAGE:  # there is no page to move from
+                return
 
     async def _for_all(
         self, work: Callable[[T], Awaitable[object]], items: Iterable[T], *, at_once: int = AT_ONCE
@@ -426,7 +452,15 @@ class R2RDriver(BaseDriver):
             return []
         settings = search_settings(reach, query.limit, self._settings)
         chunks = await self._client.search(storable(query.text), settings)
-        return newest(self._own(chunks, reach))[: query.limit]
+        return newest(await self._readable(self._own(chunks, reach), reach))[: query.limit]
+
+    async def _readable(self, found: list[Found], reach: Reach) -> list[Found]:
+        """Without chunks whose document does not say the same. R2R changes a document and its chunks one after the
+        other, and removes them so: where it fails in between, the document has what is narrower."""
+        ids = list({chunk.document_id for chunk, _ in found})
+        documents = await self._library.documents(ids)
+        allowed = {document.id for document in documents if reach.admits(document.id, document.collection_ids)}
+        return [(chunk, metadata) for chunk, metadata in found if chunk.document_id in allowed]
 
     def _own(self, chunks: Iterable[Chunk], reach: Reach) -> list[Found]:
         """Chunks of documents of this installation, as long as they are in reach whatever R2R made of the filters."""

@@ -46,6 +46,15 @@ as plain text: R2R 3.6.6 indexes the style sheet that its converter adds."""
 READ_BY_A_MODEL = frozenset(type_ for type_ in EXTENSIONS if type_.startswith(("image/", "audio/"))) - {"image/svg+xml"}
 """R2R asks a vision or speech model for their text, so a failure may be the model's."""
 
+TEXT = frozenset(type_ for type_ in EXTENSIONS if type_.startswith("text/")) | {
+    "application/json",
+    "application/rtf",
+    "application/xhtml+xml",
+    "image/svg+xml",
+    "message/rfc822",
+}
+"""R2R drops 128 chunks at a time where one of them holds a NUL: such a file goes as text, which the gateway cleans."""
+
 PLAIN = frozenset({"text/plain", "text/markdown", "text/org", "text/x-rst", "text/csv", "text/tab-separated-values"})
 """Their bytes are the text. Sent as UTF-8 without NUL, which would leave R2R with a document that has no chunks."""
 

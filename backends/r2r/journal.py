@@ -4,6 +4,8 @@ R2R goes on with a document whose sender is gone, and shows it in no collection 
 reach many sources find such documents here.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,13 +50,16 @@ class Entry:
 class Journal:
     """An async context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._file = SqliteFile(path, MIGRATIONS)
         self.given_up: dict[UUID, str] = {}
         """The uploads that count as deleted, although they may come back, by id of their document."""
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()
+        # whoever sent them is gone, and R2R may not have begun with them
+        await self._file.execute("update uploads set since = ? where since > 0 and given_up = 0", self._clock())
         self.given_up = {entry.document_id: entry.upload for entry in await self.entries() if entry.given_up}
         return self
 
@@ -77,6 +82,21 @@ class Journal:
             upload,
         )
         self.given_up.pop(document_id, None)
+
+    async def left(self, document_id: UUID) -> None:
+        """The sender of an upload waits no longer: R2R may begin with it only now."""
+        await self._file.execute("update uploads set since = ? where document_id = ?", self._clock(), str(document_id))
+
+    async def doubt(self, document_id: UUID, source_id: SourceId, provider: ProviderId, *, upload: str) -> None:
+        """A document is about to be deleted, which R2R may do by half."""
+        await self._file.execute(
+            "insert into uploads values (?1, ?2, ?3, 0, ?4, 0, ?5, 0) on conflict (document_id) do nothing",
+            str(document_id),
+            source_id,
+            provider,
+            self._clock(),
+            upload,
+        )
 
     async def give_up(self, document_id: UUID, source_id: SourceId, *, upload: str, now: float) -> None:
         """A document is deleted although R2R may be at work on it."""

@@ -1,7 +1,7 @@
 """What R2R has of each source, and who may read it.
 
-A source has up to two documents: while a newer version is being made the older one stays findable. Which one counts is
-told by their metadata alone, so that nothing has to be remembered beside R2R.
+A source may have several documents: while a newer version is being made the older one stays findable. Which one counts
+is told by their metadata alone, so that nothing has to be remembered beside R2R.
 """
 
 import logging
@@ -19,14 +19,13 @@ from context_chat_backend.toolkit.concurrency import Batcher, for_each
 
 from .client import R2RClient
 from .journal import Journal
-from .names import Names
+from .names import PLACES, Names
 from .wire import Collection as R2RCollection
 from .wire import Document, Metadata
 
 IDS_PER_CALL = 150
 """Proxies usually stop at addresses of 8 kB."""
-SOURCES_PER_CALL = IDS_PER_CALL // 2
-"""Each has two ids."""
+SOURCES_PER_CALL = IDS_PER_CALL // PLACES
 LINGER = 0.005
 AT_ONCE = 4
 ASK_AGAIN = 60.0
@@ -34,6 +33,7 @@ ASK_AGAIN = 60.0
 JUST_SENT = 60.0
 """Seconds after which R2R shows a document that it was sent, or does not have it."""
 DAY = 86_400.0
+MONTH = 30 * DAY
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class AtWork(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """The documents that R2R has of one source, at most two."""
+    """The documents that R2R has of one source."""
 
     documents: tuple[Document, ...]
     given_up: frozenset[UUID] = frozenset()
@@ -113,18 +113,21 @@ class Library:
     # ------------------------------------------------------------------ versions
 
     async def versions_of(self, source_ids: Sequence[SourceId]) -> Mapping[SourceId, Versions]:
-        """Of each source, in one call for up to 75."""
+        """Of each source, in one call for up to 50."""
         places = {id_: source_id for source_id in source_ids for id_ in self._names.documents(source_id)}
         found: dict[SourceId, list[Document]] = {source_id: [] for source_id in source_ids}
-        ids = list(places)
-        for start in range(0, len(ids), IDS_PER_CALL):
-            for document in await self._client.documents(ids[start : start + IDS_PER_CALL]):
-                found[places[document.id]].append(document)
+        for document in await self.documents(list(places)):
+            found[places[document.id]].append(document)
         return {source_id: self._as_versions(documents) for source_id, documents in found.items()}
 
     def _as_versions(self, documents: Sequence[Document]) -> Versions:
         back = (each.id for each in documents if self._journal.is_given_up(each.id, each.described))
         return Versions(tuple(documents), frozenset(back))
+
+    async def documents(self, ids: Sequence[UUID]) -> list[Document]:
+        """Those that exist, whatever their number."""
+        calls = [ids[start : start + IDS_PER_CALL] for start in range(0, len(ids), IDS_PER_CALL)]
+        return [document for call in calls for document in await self._client.documents(call)]
 
     async def versions(self, source_id: SourceId) -> Versions:
         """Of one source; asked together with others that are asked for at the same time."""
@@ -165,15 +168,11 @@ class Library:
     async def tidy(self) -> None:
         """Remove given-up documents that came back, and forget uploads that nothing came of."""
         entries = {entry.document_id: entry for entry in await self._journal.entries()}
-        ids = list(entries)
-        stored: dict[UUID, Document] = {}
-        for start in range(0, len(ids), IDS_PER_CALL):
-            found = await self._client.documents(ids[start : start + IDS_PER_CALL])
-            stored |= {document.id: document for document in found}
+        stored = {document.id: document for document in await self.documents(list(entries))}
         for id_, entry in entries.items():
             if id_ in stored and entry.given_up:
                 await self._remove_if_back(stored[id_])
-            elif id_ not in stored and self._clock() - entry.since > DAY:
+            elif id_ not in stored and self._clock() - entry.since > (MONTH if entry.given_up else DAY):
                 await self._journal.end(id_)
 
     async def _remove_if_back(self, document: Document) -> None:
@@ -198,6 +197,8 @@ class Library:
     async def _delete(self, document: Document) -> None:
         if self._reset_graphs:
             await for_each(self._client.reset_graph, await self._user_collections(document), at_once=AT_ONCE)
+        if (metadata := document.described) is not None:
+            await self._journal.doubt(document.id, metadata.source_id, metadata.provider, upload=metadata.cc_upload)
         await self._client.delete_document(document.id)
 
     # ------------------------------------------------------------------ readers

@@ -10,6 +10,7 @@ from uuid import UUID
 from context_chat_backend.contract import ProviderId, SourceId, UserId
 
 USER, PROVIDER = "u", "p"
+PLACES = 3
 
 
 class Names:
@@ -19,9 +20,10 @@ class Names:
         self._namespace = namespace
         self._prefix = f"cc:{uuid.uuid5(namespace, 'collections').hex[:12]}:"
 
-    def documents(self, source_id: SourceId) -> tuple[UUID, UUID]:
-        """The ids that a source may have in R2R. Two: a new version is made beside the old one."""
-        return self._document(source_id, 0), self._document(source_id, 1)
+    def documents(self, source_id: SourceId) -> tuple[UUID, ...]:
+        """The ids that a source may have in R2R: a new version is made beside the old one, and neither under an id that
+        R2R may bring an earlier document back to."""
+        return tuple(self._document(source_id, place) for place in range(PLACES))
 
     def _document(self, source_id: SourceId, place: int) -> UUID:
         return uuid.uuid5(self._namespace, f"{place}:{source_id}")

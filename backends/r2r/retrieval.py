@@ -44,10 +44,14 @@ class Reach:
 
     def allows(self, chunk: Chunk) -> bool:
         """Whether a hit is what was asked for, whatever R2R made of the filters."""
+        return self.admits(chunk.document_id, chunk.collection_ids)
+
+    def admits(self, document_id: UUID, collection_ids: Sequence[UUID]) -> bool:
+        """Whether a document in these collections may be found."""
         return (
-            self.user in chunk.collection_ids
-            and (self.providers is None or not self.providers.isdisjoint(chunk.collection_ids))
-            and (self.documents is None or chunk.document_id in self.documents)
+            self.user in collection_ids
+            and (self.providers is None or not self.providers.isdisjoint(collection_ids))
+            and (self.documents is None or document_id in self.documents)
         )
 
 

@@ -20,7 +20,7 @@ from context_chat_backend.toolkit.concurrency import Batcher
 from context_chat_backend.toolkit.extract.extractor import Extractor
 
 from .client import Exists, NewDocument, R2RClient, Refused
-from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL
+from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL, TEXT
 from .journal import Journal
 from .library import ASK_AGAIN, IDS_PER_CALL, LINGER, Library
 from .names import Names
@@ -97,7 +97,8 @@ class Uploads:
         try:
             await self._upload_in_some_form(source, document_id)
         except Rejected:
-            await self._journal.end(document_id)
+            if document_id not in self._journal.given_up:
+                await self._journal.end(document_id)
             raise
 
     async def _upload_in_some_form(self, source: Source, document_id: UUID) -> None:
@@ -117,7 +118,6 @@ class Uploads:
         Raises `Refused` when there is nothing to find in it.
         """
         await self._require_searchable(document)
-        await self._journal.end(document.id)
 
     # ------------------------------------------------------------------ forms
 
@@ -150,6 +150,10 @@ class Uploads:
                 raise Unavailable(str(error), retry_after=ASK_AGAIN) from error
             except Refused:
                 await self._blame_model(source, document_id)
+                raise
+            except BaseException:  # also when it is cancelled
+                with anyio.CancelScope(shield=True):
+                    await self._journal.left(document_id)
                 raise
             made = await look(document_id)
         await self._check(source, await self._final(document_id, made), form)
@@ -249,14 +253,21 @@ async def _original(source: Source, path: Path) -> Form | None:
     extension = EXTENSIONS.get(source.mime_type)
     if extension is None:
         return None
-    plain = source.mime_type in PLAIN
-    if plain and not await to_thread.run_sync(_is_clean, path):
-        return None  # R2R fails at other encodings, and stores nothing of a text with NUL
+    if source.mime_type in TEXT and await to_thread.run_sync(_has_nul, path):
+        return None
+    if source.mime_type in PLAIN and not await to_thread.run_sync(_is_utf8, path):
+        return None  # R2R fails at other encodings
     return Form(f"content.{extension}", source.mime_type, path, has_text=False)
 
 
-def _is_clean(path: Path) -> bool:
+def _has_nul(path: Path) -> bool:
+    data = path.read_bytes()
+    return b"\0" in data or b"\\u0000" in data
+
+
+def _is_utf8(path: Path) -> bool:
     try:
-        return "\0" not in path.read_text("utf-8")
+        path.read_text("utf-8")
     except UnicodeDecodeError:
         return False
+    return True

@@ -84,18 +84,18 @@ async def test_an_unchanged_batch_takes_one_call(stage: Stage, driver: R2RDriver
     assert calls(stage) == {"GET documents": 1}
 
 
-async def test_a_look_up_serves_seventy_five_sources(stage: Stage, driver: R2RDriver) -> None:
+async def test_a_look_up_serves_fifty_sources(stage: Stage, driver: R2RDriver) -> None:
     ids = [source_id(item) for item in range(151)]
     calls(stage)
-    await driver.delete(frozenset(ids[:75]))
+    await driver.delete(frozenset(ids[:50]))
     assert calls(stage) == {"GET documents": 1}
     await driver.delete(frozenset(ids))
-    assert calls(stage) == {"GET documents": 3}
+    assert calls(stage) == {"GET documents": 4}
 
 
 async def test_an_address_never_exceeds_what_proxies_take(stage: Stage, driver: R2RDriver) -> None:
     calls(stage)
-    await driver.delete(frozenset(source_id(item) for item in range(75)))
+    await driver.delete(frozenset(source_id(item) for item in range(50)))
     (request,) = stage.wire.requests
     assert 7000 > len(request.url.raw_path) > 150 * 36
 
@@ -143,19 +143,19 @@ async def test_a_deletion_takes_two_calls(stage: Stage, driver: R2RDriver) -> No
 @pytest.mark.parametrize(
     "scope", [None, ProviderScope(frozenset({FILES})), SourceScope(frozenset({source_id(1)}))], ids=repr
 )
-async def test_a_search_takes_one_call(
+async def test_a_search_takes_two_calls(
     stage: Stage, driver: R2RDriver, scope: ProviderScope | SourceScope | None
 ) -> None:
     await indexed(stage, driver, stage.source(1))
     assert await found(driver, ALICE, scope) == {source_id(1)}
-    assert calls(stage) == {"POST retrieval/search": 1}
+    assert calls(stage) == {"POST retrieval/search": 1, "GET documents": 1}
 
 
-async def test_an_answer_takes_two_calls(stage: Stage, driver: R2RDriver) -> None:
+async def test_an_answer_takes_three_calls(stage: Stage, driver: R2RDriver) -> None:
     await indexed(stage, driver, stage.source(1))
     answer = await driver.answer(Query(user_id=ALICE, text="whale", limit=5))
     assert answer.source_ids == (source_id(1),)
-    assert stage.wire.calls == ["POST retrieval/search", "POST retrieval/rag"]
+    assert stage.wire.calls == ["POST retrieval/search", "GET documents", "POST retrieval/rag"]
 
 
 async def test_without_hits_no_model_is_asked(stage: Stage, driver: R2RDriver) -> None:
@@ -192,7 +192,7 @@ async def test_collections_are_known_after_a_restart(stage: Stage) -> None:
     async with stage.driver() as driver:
         calls(stage)
         assert await found(driver, ALICE) == {source_id(1)}
-        assert calls(stage) == {"POST retrieval/search": 1}
+        assert calls(stage) == {"POST retrieval/search": 1, "GET documents": 1}
 
 
 async def test_counting_takes_a_call_per_provider(stage: Stage, driver: R2RDriver) -> None:

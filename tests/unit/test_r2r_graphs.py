@@ -76,5 +76,6 @@ async def test_only_answers_use_graphs(stage: Stage) -> None:
         await driver.upsert(stage.source(1))
         stage.wire.requests.clear()
         await driver.answer(Query(user_id=ALICE, text="whale", limit=5))
-    enabled = [json.loads(each.content)["search_settings"]["graph_settings"] for each in stage.wire.requests]
+    bodies = [json.loads(each.content) for each in stage.wire.requests if each.method == "POST"]
+    enabled = [body["search_settings"]["graph_settings"] for body in bodies]
     assert enabled == [{"enabled": False}, {"enabled": True}]

@@ -274,11 +274,14 @@ async def test_tidying_waits_until_r2r_has_done_with_what_comes_back(stage: Stag
     assert len(stage.stored()) == 1
 
 
-async def test_tidying_forgets_after_a_day_what_nothing_came_of(stage: Stage, driver: R2RDriver) -> None:
+async def test_tidying_forgets_after_a_month_what_was_given_up(stage: Stage, driver: R2RDriver) -> None:
     await come_back(stage, driver)
     await driver._library.tidy()
     assert len(await journal(driver)) == 1
     stage.pass_time(86_401)
+    await driver._library.tidy()
+    assert len(await journal(driver)) == 1
+    stage.pass_time(30 * 86_400)
     await driver._library.tidy()
     assert await journal(driver) == []
 

@@ -226,6 +226,7 @@ async def assert_it_ends_well(stage: Stage, driver: R2RDriver) -> None:
     assert (stage.only().metadata["modified"], stage.readers(stage.only())) == (2, {ALICE, CAROL})
     assert [await texts(driver, user) for user in (ALICE, BOB)] == [[PAPER], []]
     assert await driver.count() == {FILES: 2}
+    await driver._library.tidy()
     assert await journal(driver) == []
 
 
