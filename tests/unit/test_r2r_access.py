@@ -1,8 +1,6 @@
 """Who finds what: shared and foreign documents, filters, hits that R2R should not have returned."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -44,19 +42,6 @@ from .r2r_stage import (
 pytestmark = pytest.mark.anyio
 
 MAIL = ProviderId("mail__mail")
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 def question(user: UserId, **how: Any) -> Query:

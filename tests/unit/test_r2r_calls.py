@@ -1,8 +1,6 @@
 """How many requests the R2R driver needs, with collections that it has met before unless told otherwise."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import anyio
 import httpx
@@ -14,19 +12,6 @@ from context_chat_backend.contract import AccessOp, Outcome, ProviderScope, Quer
 from .r2r_stage import ALICE, BOB, CAROL, DAVE, DOCUMENTS, FILES, PAPER, Stage, found, source_id
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 def calls(stage: Stage) -> Counter[str]:

@@ -2,7 +2,6 @@
 
 import io
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +39,6 @@ pytestmark = pytest.mark.anyio
 
 MAIL = ProviderId("mail__mail")
 NAMESPACE = str(uuid.uuid4())
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 # ---------------------------------------------------------------------- the contract

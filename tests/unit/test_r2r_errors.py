@@ -2,9 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 import httpx
@@ -46,19 +45,6 @@ pytestmark = pytest.mark.anyio
 LOGIN = "POST users/login"
 
 Work = Callable[[R2RDriver, Stage], Awaitable[object]]
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 # ---------------------------------------------------------------------- credentials

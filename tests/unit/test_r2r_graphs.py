@@ -1,8 +1,6 @@
 """Graphs of users' collections: what an admin builds of them must not outlive the right to read what is in them."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -14,19 +12,6 @@ from context_chat_backend.contract import AccessOp, Query
 from .r2r_stage import ALICE, BOB, Stage, source_id
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 def graph_resets_before(stage: Stage, loss: str) -> list[UUID]:

@@ -1,7 +1,6 @@
 """R2R changes documents and chunks one after the other, and may fail in between, or go on when nobody waits."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
@@ -18,19 +17,6 @@ SECRET = "The whale of the second version is a secret."
 THIRD = "The whale of the third version."
 
 Hook = Callable[[httpx.Request], Awaitable[None]]
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 def once(method: str, part: str, then: Hook) -> Hook:

@@ -1,8 +1,7 @@
 """What R2R is at work on: what is changed meanwhile it undoes, collections do not show it, and it may never end."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
@@ -33,19 +32,6 @@ STUCK = 601.0
 """Seconds; the driver waits for twice its timeout for a request, which is 300."""
 
 Change = Callable[[R2RDriver], Awaitable[None]]
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 # ---------------------------------------------------------------------- changes of one source

@@ -1,8 +1,5 @@
 """R2R with a queue: it answers uploads at once and works on them afterwards."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import pytest
 
@@ -14,19 +11,6 @@ from context_chat_backend.contract import Outcome, Rejected, Unavailable
 from .r2r_stage import ALICE, DOCUMENTS, PAPER, WHALE, Stage, found, journal, nothing, source_id, texts
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 @pytest.fixture

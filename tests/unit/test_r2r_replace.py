@@ -1,8 +1,5 @@
 """A new version takes the place of the old one: readers of both find exactly one of them at every moment."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import anyio
 import httpx
 import pytest
@@ -51,19 +48,6 @@ REPLACEMENT = [
     "DELETE documents",
 ]
 """Of what `old` makes by what `new` makes."""
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 def old(stage: Stage) -> Source:

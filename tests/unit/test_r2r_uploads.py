@@ -2,9 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import httpx
 import pytest
@@ -37,19 +35,6 @@ UNKNOWN_TYPE = {"message": "'md' is not a valid DocumentType.", "error_type": "R
 REFUSALS = pytest.mark.parametrize(
     ("status", "body"), [(413, TOO_LARGE), (415, UNKNOWN_TYPE), (500, UNREADABLE), (500, {"detail": UNREADABLE})]
 )
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    assert stage.double.violations == []
-
-
-@pytest.fixture
-async def driver(stage: Stage) -> AsyncIterator[R2RDriver]:
-    async with stage.driver() as driver:
-        yield driver
 
 
 def markdown(stage: Stage, text: str | bytes = WHALE, *, modified: int = 1) -> Source:
