@@ -497,7 +497,7 @@ class R2RDriver(BaseDriver):
     async def inventory(
         self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
     ) -> AsyncIterator[StoredVersion]:
-        """Lists say what there may be; each source is then looked up, since it may have two documents."""
+        """Lists say what there may be; each source is then looked up, since it may have several documents."""
         await self._learn_all_collections()
         async for batch in _in_batches(self._listed_ids(source_ids, skip, bulk=bulk), SOURCES_PER_CALL):
             for versions in (await self._library.versions_of(batch)).values():

@@ -113,11 +113,12 @@ class Uploads:
         raise refused
 
     async def confirm(self, document: Document) -> None:
-        """Make sure that searches find a document that was sent earlier and not looked at since.
+        """Make sure that searches find a document: R2R calls it a success even when it could not store its chunks.
 
         Raises `Refused` when there is nothing to find in it.
         """
-        await self._require_searchable(document)
+        if not await self._searches.get(document.id) and not await self._client.has_chunks(document.id):
+            raise Refused("R2R stored nothing that could be found")
 
     # ------------------------------------------------------------------ forms
 
@@ -196,17 +197,12 @@ class Uploads:
             raise Refused("R2R finds no text in it")
         await self._library.set_readers(made, source.provider, source.user_ids)
         try:
-            await self._require_searchable(made)
+            await self.confirm(made)
         except Refused:
             if form.has_text:
                 await self._client.delete_document(made.id)
                 raise Unavailable("R2R stored nothing of the document; is its embedding model the right one?") from None
             raise
-
-    async def _require_searchable(self, document: Document) -> None:
-        """R2R calls a document a success even when it could not store its chunks."""
-        if not await self._searches.get(document.id) and not await self._client.has_chunks(document.id):
-            raise Refused("R2R stored nothing that could be found")
 
     async def _blame_model(self, source: Source, document_id: UUID) -> None:
         if source.mime_type in READ_BY_A_MODEL or self._settings.ingestion_mode != "fast":
