@@ -18,7 +18,7 @@ help:  ## list the targets
 	.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
 .venv/installed: $(UV) pyproject.toml uv.lock
-	$(UV) sync --frozen --quiet --inexact --python $(PYTHON)
+	$(UV) sync --frozen --quiet --inexact --all-extras --python $(PYTHON)
 	@touch $@
 
 install: .venv/installed  ## install the project and its tools into .venv
