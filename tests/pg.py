@@ -16,8 +16,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from psycopg.conninfo import conninfo_to_dict
 
-from backends.builtin.embedded import EmbeddedPostgres
-from backends.builtin.migrations import migrate
+from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
+from context_chat_backend.toolkit.postgres.migrations import Edition, migrate
 
 DIMENSION = 8
 _numbers = itertools.count()
@@ -59,9 +59,9 @@ def installed(postgres: str) -> Iterator[str]:
         yield database_name(uri)
 
 
-async def install(uri: str, dimension: int = DIMENSION) -> None:
+async def install(uri: str, dimension: int = DIMENSION, edition: Edition = Edition.STORE) -> None:
     async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
-        await migrate(connection, dimension=dimension)
+        await migrate(connection, edition, dimension=dimension)
 
 
 def database_name(uri: str) -> str:

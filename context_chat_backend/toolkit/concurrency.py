@@ -1,10 +1,10 @@
 """Doing several things at a time against a backend: in parallel, and together in one call."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -30,6 +30,25 @@ async def for_each(work: Callable[[K], Awaitable[object]], items: Iterable[K], *
                 tasks.start_soon(worker)
     except BaseExceptionGroup as group:
         raise _first(group) from None
+
+
+async def gather(*calls: Callable[[], Awaitable[V]]) -> list[V]:
+    """What the calls return, in their order, all of them at a time. The first failure cancels the rest and is raised
+    as it is, not in a group."""
+    results: dict[int, V] = {}
+
+    async def run(number: int) -> None:
+        results[number] = await calls[number]()
+
+    await for_each(run, range(len(calls)), at_once=len(calls))
+    return [results[number] for number in range(len(calls))]
+
+
+async def run_in_background(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `work` until the stack is closed."""
+    tasks = await stack.enter_async_context(anyio.create_task_group())
+    stack.callback(tasks.cancel_scope.cancel)
+    tasks.start_soon(work)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -19,7 +19,7 @@ from anyio.from_thread import start_blocking_portal
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from backends.builtin.embedded import EmbeddedPostgres
+from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 from tests.fakes.openai import EmbeddingRequest, FakeOpenAI
 from tests.gateway import Nextcloud
 

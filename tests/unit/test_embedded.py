@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from backends.builtin.embedded import EmbeddedPostgres
 from context_chat_backend.contract import Misconfigured
+from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ import os
 import sys
 from pathlib import Path
 import anyio
-from backends.builtin.embedded import EmbeddedPostgres
+from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 
 async def main():
     async with EmbeddedPostgres(Path(sys.argv[1])) as server:

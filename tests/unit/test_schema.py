@@ -11,9 +11,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from backends.builtin.migrations import migrate
+from context_chat_backend.toolkit.postgres.migrations import Edition, migrate
 
 pytest_plugins = ["tests.pg"]
+
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -103,7 +104,7 @@ def begin(db: Connection, described: dict[str, Any]) -> str:
 def search(db: Connection, user: str, embedding: list[float] | None = None, **arguments: Any) -> list[Any]:
     named = {"p_user": user, "p_embedding": str(embedding) if embedding else None, "p_k": 100, **arguments}
     call = ", ".join(f"{name} => %({name})s" for name in named)
-    query = f"select source_id, ordinal, score, distance, content from ccb_search({call})"
+    query = f"select source_id, ordinal, score, distance, content from ccb.search({call})"
     return db.execute(query.encode(), named).fetchall()
 
 
@@ -214,7 +215,7 @@ def test_the_index_path_uses_the_vector_index(db: Connection) -> None:
 def test_sources_are_counted_per_provider_without_staged_ones(db: Connection) -> None:
     put(db, source(1, ["a"]), source(2, ["a"]), source(3, ["a"], provider="mail"))
     one(db, "select ccb_stage_source(%s)", Jsonb(source(4, ["a"])))
-    assert dict(db.execute("select provider, documents from ccb_count_documents()")) == {"files": 2, "mail": 1}
+    assert one(db, "select ccb_count_documents()") == {"files": 2, "mail": 1}
 
 
 # -- storing
@@ -523,7 +524,7 @@ def test_any_sequence_of_operations_ends_with_the_readers_that_the_rules_give(db
         if step % 10 == 0:
             for user in [f"u{i}" for i in range(6)]:
                 assert seen(db, user) == {key for key in model.readers if user in model.readers[key]}, (step, user)
-            counted = dict[str, int](db.execute("select provider, documents from ccb_count_documents()").fetchall())
+            counted = one(db, "select ccb_count_documents()")
             assert counted == Counter(key[0] for key in model.readers)
             assert violations(db) == {}
 
@@ -606,7 +607,7 @@ def supabase(postgres: str, empty_database: str) -> Iterator[str]:
 
 async def install(uri: str) -> None:
     async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
-        await migrate(connection, dimension=DIMENSION)
+        await migrate(connection, Edition.STORE, dimension=DIMENSION)
 
 
 def as_role(uri: str, role: str) -> Connection:

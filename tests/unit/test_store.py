@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,9 +18,7 @@ from numpy.typing import NDArray
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr, ValidationError
 
-from backends.builtin.embedded import EmbeddedPostgres
 from backends.builtin.settings import BuiltinSettings
-from backends.builtin.store import State, Store, translate_errors
 from context_chat_backend.contract import (
     AccessOp,
     Busy,
@@ -30,6 +29,7 @@ from context_chat_backend.contract import (
     Outcome,
     ProviderId,
     ProviderScope,
+    Query,
     Rejected,
     Source,
     SourceId,
@@ -37,6 +37,11 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
+from context_chat_backend.toolkit.postgres.database import Database, translate_errors
+from context_chat_backend.toolkit.postgres.document_store import DocumentStore
+from context_chat_backend.toolkit.postgres.documents import State
+from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
+from context_chat_backend.toolkit.postgres.migrations import Edition
 from context_chat_backend.toolkit.vector_store import Page
 
 pytest_plugins = ["tests.pg"]
@@ -93,8 +98,32 @@ def many(word: str, count: int = 250) -> list[str]:
     return [f"{word} {number}" for number in range(count)]
 
 
-def open_store(uri: str, **options: Any) -> Store:
-    return Store(uri, **{"dimension": DIMENSION, "model": "model a", **options})
+class Store(DocumentStore):
+    """With what the tests have to know beside."""
+
+    def __init__(self, database: Database, dimension: int) -> None:
+        super().__init__(database, dimension=dimension)
+        self.database = database
+        self.identity = ""
+
+    async def ping(self) -> None:
+        await self.status()
+
+    async def ask(self, query: str) -> Any:
+        with translate_errors():
+            async with self.database._pool.connection() as connection:
+                row = await (await connection.execute(query.encode())).fetchone()
+        return row[0] if row else None
+
+
+@asynccontextmanager
+async def open_store(
+    uri: str, *, dimension: int = DIMENSION, model: str = "model a", **options: Any
+) -> AsyncIterator[Store]:
+    async with Database(uri, Edition.STORE, dimension=dimension, **options) as database:
+        store = Store(database, dimension)
+        store.identity = (await store.open(dimension=dimension, model=model))["store_id"]
+        yield store
 
 
 @pytest.fixture
@@ -103,8 +132,12 @@ async def store(database: str, anyio_backend: str) -> AsyncIterator[Store]:
         yield entered
 
 
+async def search(store: Store, user: UserId, words: str, limit: int, scope: Any = None) -> list[Hit]:
+    return await store.search(Query(user_id=user, text=words, limit=limit, scope=scope), vectors(1)[0])
+
+
 async def found(store: Store, user: UserId, words: str = "", scope: Any = None) -> list[Hit]:
-    return await store.search(user, vectors(1)[0], words, 100, scope)
+    return await search(store, user, words, 100, scope)
 
 
 async def put(store: Store, source: Source, *texts: str) -> Outcome:
@@ -151,7 +184,7 @@ async def test_a_large_document_arrives_complete_and_in_one_step(store: Store, d
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 200])
 async def test_any_number_of_chunks_can_be_stored(store: Store, count: int) -> None:
     assert await put(store, source(), *many("x", count)) is Outcome.CREATED
-    assert len(await store.search(ALICE, vectors(1)[0], "", 1000)) == count
+    assert len(await search(store, ALICE, "", 1000)) == count
     assert await store.count() == {FILES: 1}
 
 
@@ -195,7 +228,7 @@ async def test_a_scope_narrows_the_search(store: Store) -> None:
 
 async def test_no_more_hits_come_back_than_asked_for(store: Store) -> None:
     await put(store, source(), *many("whale", 30))
-    assert len(await store.search(ALICE, vectors(1)[0], "whale", 7)) == 7
+    assert len(await search(store, ALICE, "whale", 7)) == 7
 
 
 async def test_a_question_with_any_characters_is_searched_for(store: Store) -> None:
@@ -236,8 +269,8 @@ async def test_access_of_one_source_is_changed_and_an_unknown_one_reported(store
 
 
 async def test_provider_wide_changes_reach_every_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.builtin.store.PROVIDER_PAGE", 2)
-    monkeypatch.setattr("backends.builtin.store.USER_PAGE", 2)
+    monkeypatch.setattr("context_chat_backend.toolkit.postgres.documents.PROVIDER_PAGE", 2)
+    monkeypatch.setattr("context_chat_backend.toolkit.postgres.documents.USER_PAGE", 2)
     for number in range(5):
         await put(store, source(f"files: {number}", [ALICE, f"user {number}"]), "whale")
     await store.update_provider_access(AccessOp.ALLOW, FILES, {BOB})
@@ -354,13 +387,14 @@ async def test_a_source_deleted_while_it_is_staged_is_to_be_tried_again(store: S
     assert await store.count() == {}
 
 
-async def test_staged_leftovers_are_removed_when_a_store_is_opened(database: str) -> None:
+async def test_staged_leftovers_are_removed_after_a_day(database: str) -> None:
     ask(
         database,
         "insert into ccb.documents (source_id, provider, title, doc_type, modified, content_hash, created_at)"
         " select 'files: ' || d, 'files', '', '', 1, '', now() - d * interval '1 hour' from unnest(array[23, 25]) d",
     )
-    async with open_store(database):
+    async with open_store(database) as store:
+        await store.collect_garbage()
         assert ask(database, "select array_agg(source_id) from ccb.documents") == ["files: 23"]
 
 
@@ -449,7 +483,7 @@ async def test_a_store_installs_itself_and_keeps_its_identity(empty_database: st
         assert store.identity == identity
         assert len(await found(store, ALICE)) == 1
         status = await store.status()
-        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", 8, 1)
+        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "2")
     ask(empty_database, "drop schema ccb cascade")
     async with open_store(empty_database) as store:
         assert store.identity != identity
@@ -558,15 +592,15 @@ async def test_a_pooler_in_transaction_mode_gets_neither_prepared_statements_nor
     async with open_store(database, prepare=prepare, pool_size=1, statement_timeout=12) as store:
         for _ in range(10):
             await store.count()
-        prepared = await store._value("select count(*) from pg_prepared_statements")
-        timeout = await store._value("select current_setting('statement_timeout')")
+        prepared = await store.ask("select count(*) from pg_prepared_statements")
+        timeout = await store.ask("select current_setting('statement_timeout')")
     assert (prepared > 0, timeout) == ((True, "12s") if prepare else (False, "0"))
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(database: str) -> None:
     async with open_store(database, statement_timeout=0.05) as store:
         with pytest.raises(Unavailable, match="57014"):
-            await store._value("select pg_sleep(10)")
+            await store.ask("select pg_sleep(10)")
 
 
 async def test_an_unreachable_database_is_named_without_the_password() -> None:

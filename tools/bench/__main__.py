@@ -12,8 +12,8 @@ from pathlib import Path
 import anyio
 from anyio.from_thread import start_blocking_portal
 
-from backends.builtin.embedded import EmbeddedPostgres
 from context_chat_backend.toolkit.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 
 from .cache import measure_rescan
 from .corpus import CHUNKS_PER_DOCUMENT, Corpus

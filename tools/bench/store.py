@@ -9,10 +9,12 @@ import anyio
 import psycopg
 from psycopg import sql
 
-from backends.builtin.store import Store
 from context_chat_backend.conformance.kit import FileContent
 from context_chat_backend.contract import ProviderId, Source, SourceId, UserId
 from context_chat_backend.toolkit.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.postgres.database import Database
+from context_chat_backend.toolkit.postgres.document_store import DocumentStore
+from context_chat_backend.toolkit.postgres.migrations import Edition
 from context_chat_backend.toolkit.vector_store import Page
 
 from .corpus import Corpus, Document
@@ -35,7 +37,10 @@ def readers(number: int) -> frozenset[UserId]:
 
 async def fill(uri: str, corpus: Corpus, numbers: range) -> None:
     """Add documents with the functions of the store, and leave the database as its daily maintenance would."""
-    async with Store(uri, dimension=LocalEmbedder.dimension, model=LocalEmbedder.model_name) as store:
+    dimension = LocalEmbedder.dimension
+    async with Database(uri, Edition.STORE, dimension=dimension) as database:
+        store = DocumentStore(database, dimension=dimension)
+        await store.open(dimension=dimension, model=LocalEmbedder.model_name)
         with psycopg.connect(uri, autocommit=True) as connection, _without_search_indexes(connection):
             todo = iter(numbers)
             async with anyio.create_task_group() as writers:
@@ -61,7 +66,7 @@ def _without_search_indexes(connection: psycopg.Connection) -> Iterator[None]:
         connection.execute(definition.encode())
 
 
-async def _write(store: Store, corpus: Corpus, numbers: Iterator[int]) -> None:
+async def _write(store: DocumentStore, corpus: Corpus, numbers: Iterator[int]) -> None:
     for number in numbers:
         document = corpus.document(number)
         await store.publish(_source(number, document), f"{number}", _pages(document))

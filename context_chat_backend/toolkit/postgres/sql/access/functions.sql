@@ -1,9 +1,9 @@
 -- ---------------------------------------------------------------------------
--- Document store of the gateway: functions.  Needs the tables of 0001_tables.sql.
--- All rules about access and versions are here, so that any number of gateways,
--- over any kind of connection, cannot break them.
+-- All rules about access and versions, so that any number of gateways, over any
+-- kind of connection, cannot break them.  Needs access/0001_tables.sql.
 --
--- A function whose parameters change needs a "drop function" in a numbered file.
+-- A function whose parameters or type change needs a "drop function" in a numbered
+-- file.  Every public one returns one value, so that nothing can be cut off on its way.
 --
 -- Lock order of every writer, which keeps concurrent writers free of deadlocks:
 --   1 users dictionary (shared)   2 providers, sorted: shared for a single source,
@@ -247,10 +247,6 @@ $fn$;
 -- -------------------------------------------------------------------- writing
 --
 -- p_source: {source_id, provider, title, type, modified, content_hash, users: [...]}
--- chunks:   [{ordinal, content, embedding}], embedding as an array or as its text
---
---   ccb_begin_upsert -> 'index' -> ccb_store_source, if the chunks fit into one call, or
---   ccb_stage_source, ccb_stage_chunks for each page, ccb_publish_source
 
 -- Decides what has to be done for a version of a source, and does what needs no chunks:
 --   unchanged  the stored version is not older: readers were added
@@ -284,50 +280,16 @@ begin
 end
 $fn$;
 
--- Returns the number to stage chunks under.  Nobody finds a staged document.
-create or replace function public.ccb_stage_source(p_source jsonb) returns bigint
-language sql
-set search_path = ccb, public, extensions, pg_temp
-as $fn$
-  insert into ccb.documents (source_id, provider, title, doc_type, modified, content_hash)
-    values (p_source ->> 'source_id', p_source ->> 'provider', p_source ->> 'title', p_source ->> 'type',
-            (p_source ->> 'modified')::bigint, p_source ->> 'content_hash')
-    returning doc_id
-$fn$;
-
-create or replace function public.ccb_stage_chunks(p_doc_id bigint, p_chunks jsonb) returns void
-language plpgsql
-set search_path = ccb, public, extensions, pg_temp
-set statement_timeout = '55s'       -- PostgREST applies this to the whole request
-as $fn$
-begin
-  perform 1 from ccb.documents where doc_id = p_doc_id and group_id is null for key share;
-  if not found then
-    raise exception 'document % is not staged', p_doc_id using errcode = 'no_data_found';
-  end if;
-  insert into ccb.chunks (doc_id, ordinal, embedding, content)
-    select p_doc_id, c.ordinal, c.embedding, c.content
-      from jsonb_to_recordset(p_chunks) as c (ordinal int, embedding halfvec, content text)
-  on conflict (doc_id, ordinal) do update
-     set embedding = excluded.embedding, content = excluded.content;
-end
-$fn$;
-
--- Puts a staged document with p_chunks chunks in the place of the older version, in
--- one step: 'created' or 'updated'.  When a version that is not older was stored
--- meanwhile, the staged one is dropped and readers are added: 'unchanged'.
-create or replace function public.ccb_publish_source(p_doc_id bigint, p_users text[], p_chunks int)
-returns text
-language plpgsql
-set search_path = ccb, public, extensions, pg_temp
-set statement_timeout = '55s'
-as $fn$
+-- Puts a staged document, of whose p_chunks chunks p_present are there, in the place of
+-- the older version in one step: 'created' or 'updated'.  When a version that is not
+-- older was stored meanwhile, the staged one is dropped and readers are added: 'unchanged'.
+create or replace function ccb.publish(p_doc_id bigint, p_users text[], p_chunks int, p_present int) returns text
+language plpgsql as $fn$
 declare
   staged ccb.documents;
   stored ccb.documents;
   u      int[] := ccb.reader_numbers(p_users);
   g      bigint;
-  n      int := (select count(*) from ccb.chunks where doc_id = p_doc_id);
 begin
   select * into staged from ccb.documents where doc_id = p_doc_id;
   stored := ccb.lock_source(staged.source_id, staged.provider);
@@ -335,8 +297,8 @@ begin
   if not found then
     raise exception 'document % is not staged', p_doc_id using errcode = 'no_data_found';
   end if;
-  if n <> p_chunks then
-    raise exception 'document % has % chunks staged, % expected', p_doc_id, n, p_chunks
+  if p_present <> p_chunks then
+    raise exception 'document % has % chunks staged, % expected', p_doc_id, p_present, p_chunks
       using errcode = 'data_exception';
   end if;
   if stored.modified >= staged.modified then
@@ -346,24 +308,9 @@ begin
   end if;
   g := ccb.group_for(staged.provider, u);           -- first: most often it is the group of the older version
   delete from ccb.documents where doc_id = stored.doc_id;
-  update ccb.documents set group_id = g, chunk_count = n where doc_id = p_doc_id;
+  update ccb.documents set group_id = g, chunk_count = p_chunks where doc_id = p_doc_id;
   perform ccb.drop_unused_groups(array[stored.group_id]);
   return case when stored.doc_id is null then 'created' else 'updated' end;
-end
-$fn$;
-
--- The three above in one call, for p_source with chunks that fit into one.
-create or replace function public.ccb_store_source(p_source jsonb) returns text
-language plpgsql
-set search_path = ccb, public, extensions, pg_temp
-set statement_timeout = '55s'
-as $fn$
-declare
-  d bigint := public.ccb_stage_source(p_source);
-begin
-  perform public.ccb_stage_chunks(d, p_source -> 'chunks');
-  return public.ccb_publish_source(d, ccb.text_array(p_source -> 'users'),
-                                   jsonb_array_length(p_source -> 'chunks'));
 end
 $fn$;
 
@@ -523,256 +470,73 @@ $fn$;
 
 -- -------------------------------------------------------------------- reading
 
-create or replace function public.ccb_count_documents()
-returns table (provider text, documents bigint)
+-- {provider: number of stored sources}; those without any are missing.
+create or replace function public.ccb_count_documents() returns jsonb
 language sql stable
 set search_path = ccb, public, extensions, pg_temp
 as $$
-  select d.provider, count(*) from ccb.documents d where d.group_id is not null group by 1
+  select coalesce(jsonb_object_agg(provider, n), '{}')
+    from (select provider, count(*) as n from ccb.documents where group_id is not null group by 1) s
 $$;
 
--- Exact top-k over a given list of documents.
-create or replace function ccb.nearest_exact(p_q halfvec, p_docs bigint[], p_k int)
-returns table (chunk_id bigint, dist float8)
+-- The groups of a user, of these providers only unless null.
+create or replace function ccb.groups_of(p_user text, p_providers text[]) returns bigint[]
 language sql stable as $$
-  with c as materialized (
-    select c.chunk_id, c.embedding <=> p_q as dist
-      from ccb.chunks c where c.doc_id = any (p_docs))
-  select chunk_id, dist from c order by dist limit p_k
+  select coalesce(array_agg(m.group_id), '{}')
+    from ccb.users u
+    join ccb.group_members m using (user_no)
+    join ccb.access_groups a using (group_id)
+   where u.uid = p_user and (p_providers is null or a.provider = any (p_providers))
 $$;
-
--- HNSW with iterative scan; the access filter is evaluated while the index is read.
-create or replace function ccb.nearest_ann(p_q halfvec, p_groups bigint[], p_k int)
-returns table (chunk_id bigint, dist float8)
-language plpgsql stable
-set enable_seqscan = off
-set enable_sort = off
-as $fn$
-begin
-  return query
-  with c as materialized (
-    select c.chunk_id, c.embedding <=> p_q as dist
-      from ccb.chunks c
-     where exists (select 1 from ccb.documents d
-                    where d.doc_id = c.doc_id and d.group_id = any (p_groups))
-     order by c.embedding <=> p_q limit p_k)
-  -- "+ 0": PostgreSQL 17+ believes that the CTE is sorted already; relaxed_order is not
-  select c.chunk_id, c.dist from c order by c.dist + 0;
-end
-$fn$;
-
--- Search terms of a question, rarest first: at most 8, common words dropped unless
--- there are no others.
-create or replace function ccb.terms_of(p_query text) returns text[]
-language sql stable as $$
-  with terms as (
-    select t.lexeme, coalesce(c.freq, 0.0005) as freq
-      from unnest(to_tsvector('simple', p_query)) t left join ccb.common_terms c using (lexeme))
-  select coalesce(array_agg(lexeme order by freq, length(lexeme) desc), '{}') from (
-    select lexeme, freq from terms
-     where freq < 0.1 or not exists (select 1 from terms where freq < 0.1)
-     order by freq limit 8) s
-$$;
-
-create or replace function ccb.tsq(p_terms text[], p_op text) returns tsquery
-language sql immutable as $$
-  select string_agg(quote_literal(t), p_op)::tsquery from unnest(p_terms) t
-$$;
-
--- Text matches, best first.  Tiers: all terms, then the two rarest, then any of the
--- three rarest (all terms of a whole question seldom match); ranked by the summed
--- rarity of the matched terms, then by cover density.
-create or replace function ccb.text_hits(
-  p_terms text[], p_docs bigint[], p_groups bigint[], p_depth int)
-returns bigint[]
-language plpgsql stable
-set plan_cache_mode = force_custom_plan     -- the plan depends on how rare the words are
-as $fn$
-declare
-  tiers tsquery[] := array[ccb.tsq(p_terms, '&')];
-  cap   int := greatest(ccb.setting_int('text_candidates'), p_depth);
-  cand  bigint[] := '{}';
-  more  bigint[];
-  t     tsquery;
-  q_any tsquery := ccb.tsq(p_terms, '|');
-begin
-  if cardinality(p_terms) > 2 then tiers := tiers || ccb.tsq(p_terms[1:2], '&'); end if;
-  if cardinality(p_terms) > 1 then tiers := tiers || ccb.tsq(p_terms[1:3], '|'); end if;
-  foreach t in array tiers loop
-    if p_docs is not null then
-      select array_agg(chunk_id) into more from (
-        select c.chunk_id from ccb.chunks c
-         where c.doc_id = any (p_docs) and c.tsv @@ t and c.chunk_id <> all (cand)
-         limit cap) s;
-    else
-      select array_agg(chunk_id) into more from (
-        select c.chunk_id from ccb.chunks c
-         where c.tsv @@ t and c.chunk_id <> all (cand)
-           and exists (select 1 from ccb.documents d
-                        where d.doc_id = c.doc_id and d.group_id = any (p_groups))
-         limit cap) s;
-    end if;
-    cand := cand || coalesce(more, '{}');
-    exit when cardinality(cand) >= p_depth;
-  end loop;
-  return (select array_agg(chunk_id order by w desc, r desc) from (
-    select c.chunk_id, x.w, ts_rank_cd(c.tsv, q_any, 1) as r
-      from ccb.chunks c,
-           lateral (select sum(ln(1 + 1 / coalesce(ct.freq, 0.0005))) as w
-                      from unnest(p_terms) u(lexeme) left join ccb.common_terms ct using (lexeme)
-                     where c.tsv @@ quote_literal(u.lexeme)::tsquery) x
-     where c.chunk_id = any (cand)
-     order by w desc, r desc limit p_depth) s);
-end
-$fn$;
-
--- The best p_k chunks that p_user may read.  p_mode: 'vector' | 'text' | 'hybrid', the
--- latter by reciprocal rank fusion.
-create or replace function public.ccb_search(
-  p_user      text,
-  p_embedding halfvec default null,
-  p_query     text    default null,
-  p_k         int     default 10,
-  p_providers text[]  default null,
-  p_sources   text[]  default null,
-  p_mode      text    default 'hybrid'
-) returns table (
-  source_id text, provider text, title text, doc_type text, modified bigint,
-  ordinal int, content text, score float8, distance float8)
-language plpgsql stable                    -- PostgREST: runs in a READ ONLY transaction
-set search_path = ccb, public, extensions, pg_temp
-as $fn$
-#variable_conflict use_column
-declare
-  u        int;
-  groups   bigint[];
-  docs     bigint[];
-  n_docs   bigint;
-  n_chunks bigint;
-  doc_cap  int := ccb.setting_int('exact_max_documents');
-  depth    int := greatest(p_k * 4, 40);
-  terms    text[];
-  v_ids    bigint[] := '{}';
-  v_dist   float8[] := '{}';
-  t_ids    bigint[] := '{}';
-begin
-  select user_no into u from ccb.users where uid = p_user;
-  if not found then return; end if;
-
-  select array_agg(m.group_id) into groups
-    from ccb.group_members m join ccb.access_groups a using (group_id)
-   where m.user_no = u and (p_providers is null or a.provider = any (p_providers));
-  if groups is null then return; end if;
-
-  -- How much may this user see?  Read only as far as needed to decide.
-  if p_sources is not null then
-    docs := array(select doc_id from ccb.documents d
-                   where d.source_id = any (p_sources) and d.group_id = any (groups));
-    if docs = '{}' then return; end if;
-  else
-    select count(*), coalesce(sum(chunk_count), 0) into n_docs, n_chunks
-      from (select chunk_count from ccb.documents where group_id = any (groups) limit doc_cap + 1) s;
-    if n_docs = 0 then return; end if;
-    if n_docs <= doc_cap and n_chunks <= ccb.setting_int('exact_max_chunks') then
-      docs := array(select doc_id from ccb.documents where group_id = any (groups));
-    end if;
-  end if;
-
-  if p_mode in ('vector', 'hybrid') and p_embedding is not null then
-    if docs is null then
-      -- set_config, not a SET clause: a non-superuser may not attach hnsw.* to a
-      -- function before the extension library is loaded in the session
-      perform set_config('hnsw.iterative_scan', 'relaxed_order', true),
-              set_config('hnsw.ef_search', least(1000, greatest(ccb.setting_int('ef_search'), depth))::text, true),
-              set_config('hnsw.max_scan_tuples', ccb.setting_int('max_scan_tuples')::text, true);
-      select array_agg(chunk_id order by dist), array_agg(dist order by dist) into v_ids, v_dist
-        from ccb.nearest_ann(p_embedding, groups, depth);
-    end if;
-    if docs is not null or coalesce(cardinality(v_ids), 0) < p_k then
-      -- few accessible chunks, or the index scan gave up before it found p_k of them
-      select array_agg(chunk_id order by dist), array_agg(dist order by dist) into v_ids, v_dist
-        from ccb.nearest_exact(p_embedding, coalesce(docs,
-               array(select doc_id from ccb.documents where group_id = any (groups))), depth);
-    end if;
-  end if;
-
-  if p_mode in ('text', 'hybrid') then
-    terms := ccb.terms_of(coalesce(p_query, ''));
-    if terms <> '{}' then t_ids := ccb.text_hits(terms, docs, groups, depth); end if;
-  end if;
-
-  return query
-  with hits as (
-    select id, 1.0::float8 / (60 + ord) as s, v_dist[ord] as dist
-      from unnest(v_ids) with ordinality as a(id, ord)
-    union all
-    select id, 1.0::float8 / (60 + ord), null from unnest(t_ids) with ordinality as b(id, ord)
-  ), fused as (
-    select id, sum(s) as s, min(dist) as dist from hits group by id
-     order by s desc, dist nulls last limit p_k
-  )
-  select d.source_id, d.provider, d.title, d.doc_type, d.modified,
-         c.ordinal, c.content, f.s, f.dist
-    from fused f
-    join ccb.chunks c on c.chunk_id = f.id
-    join ccb.documents d on d.doc_id = c.doc_id
-   where d.group_id = any (groups)      -- defence in depth: never return what is not accessible
-   order by f.s desc, f.dist nulls last;
-end
-$fn$;
 
 -- ------------------------------------------------------------------ operation
 
+-- What the database is.
 create or replace function public.ccb_status() returns jsonb
 language sql stable
 set search_path = ccb, public, extensions, pg_temp
 as $$
-  select jsonb_build_object(
-    'store_id',        (select value from ccb.settings where key = 'store_id'),
-    'schema_version',  ccb.setting_int('schema_version'),
-    'embedding_dim',   ccb.setting_int('embedding_dim'),
-    'embedding_model', (select value from ccb.settings where key = 'embedding_model'),
+  select jsonb_object_agg(key, value) || jsonb_build_object(
     'pgvector', (select extversion from pg_extension where extname = 'vector'),
     'postgres', current_setting('server_version_num')::int)
+    from ccb.settings
+   where key in ('store_id', 'schema_version', 'functions', 'embedding_dim', 'embedding_model')
 $$;
 
--- The status, once it is sure that vectors of this model fit to those in the store.
--- The first caller decides on the model.
-create or replace function public.ccb_open_store(p_dimension int, p_model text) returns jsonb
-language plpgsql
-set search_path = ccb, public, extensions, pg_temp
-as $fn$
+-- Remembers a value at the first call; later ones must bring the same.
+create or replace function ccb.require_setting(p_key text, p_value text, p_otherwise text, p_hint text) returns void
+language plpgsql as $fn$
 declare
-  dim   int := ccb.setting_int('embedding_dim');
-  model text;
+  kept text;
 begin
-  if dim <> p_dimension then
-    raise exception 'the store was created for embeddings of % dimensions, the embedding model makes %', dim, p_dimension
-      using errcode = 'feature_not_supported',
-            hint = 'Go back to the former embedding model, or use an empty database and index everything again.';
+  insert into ccb.settings values (p_key, p_value) on conflict (key) do nothing;
+  select value into kept from ccb.settings where key = p_key;
+  if kept <> p_value then
+    raise exception using errcode = 'feature_not_supported',
+      message = format(p_otherwise, kept, p_value), hint = p_hint;
   end if;
-  insert into ccb.settings values ('embedding_model', p_model) on conflict (key) do nothing;
-  select value into model from ccb.settings where key = 'embedding_model';
-  if model <> p_model then
-    raise exception 'the store holds embeddings of the model "%", not of "%"', model, p_model
-      using errcode = 'feature_not_supported',
-            hint = 'Go back to the former embedding model, or use an empty database and index everything again.';
-  end if;
-  return public.ccb_status();
 end
 $fn$;
 
--- Abandoned staged documents, groups and users that nothing refers to; renews the
--- list of common terms.  Run daily.  Returns the number of staged documents removed.
-create or replace function public.ccb_collect_garbage(p_older_than interval default '1 day') returns int
-language plpgsql
-set search_path = ccb, public, extensions, pg_temp
-set statement_timeout = '55s'
-as $fn$
+-- Vectors of another model or dimension cannot be compared with those in the store.
+create or replace function ccb.require_model(p_dimension int, p_model text) returns void
+language plpgsql as $fn$
+declare
+  cure text := 'Go back to the former embedding model, or use an empty database and index everything again.';
+begin
+  perform ccb.require_setting('embedding_dim', p_dimension::text,
+    'the store was created for embeddings of %s dimensions, the embedding model makes %s', cure);
+  perform ccb.require_setting('embedding_model', p_model, 'the store holds embeddings of the model "%s", not of "%s"', cure);
+end
+$fn$;
+
+-- Abandoned staged documents, groups and users that nothing refers to.  Returns the
+-- number of staged documents removed.
+create or replace function ccb.tidy(p_older_than interval) returns int
+language plpgsql as $fn$
 declare
   n int;
 begin
-  if not pg_try_advisory_xact_lock(hashtextextended('ccb:garbage', 0)) then return 0; end if;
   with gone as (delete from ccb.documents where group_id is null
                 and created_at < now() - p_older_than returning 1)
   select count(*) into n from gone;
@@ -781,51 +545,8 @@ begin
      where not exists (select 1 from ccb.documents d where d.group_id = a.group_id)
      order by group_id limit 5000));
   perform ccb.drop_unused_users();
-  -- document frequencies of the most common lexemes, as ANALYZE saw them
-  delete from ccb.common_terms;
-  insert into ccb.common_terms
-    select distinct on (e.lexeme) e.lexeme, e.freq
-      from pg_stats s,
-           unnest(s.most_common_elems::text::text[],
-                  s.most_common_elem_freqs[1:cardinality(s.most_common_elems::text::text[])]) e(lexeme, freq)
-     where s.schemaname = 'ccb' and s.tablename = 'chunks' and s.attname = 'tsv' and e.lexeme is not null
-     order by e.lexeme;
   return n;
 end
 $fn$;
 
--- --------------------------------------------------------------------- grants
--- The owner and, where it exists (Supabase), service_role.  Nobody else.
-
-do $do$
-declare
-  f regprocedure;
-  r text;
-begin
-  revoke all on schema ccb from public;
-  for f in select p.oid::regprocedure from pg_proc p
-            where p.pronamespace = 'public'::regnamespace and p.proname like 'ccb\_%'
-  loop
-    execute format('revoke all on function %s from public', f);
-    foreach r in array array['anon', 'authenticated'] loop
-      if exists (select 1 from pg_roles where rolname = r) then
-        execute format('revoke all on function %s from %I', f, r);
-      end if;
-    end loop;
-    if exists (select 1 from pg_roles where rolname = 'service_role') then
-      execute format('grant execute on function %s to service_role', f);
-    end if;
-  end loop;
-  if exists (select 1 from pg_roles where rolname = 'service_role') then
-    grant usage on schema ccb to service_role;
-    grant all on all tables in schema ccb to service_role;
-    grant all on all sequences in schema ccb to service_role;
-    grant execute on all functions in schema ccb to service_role;
-  end if;
-end
-$do$;
-
 reset search_path;
-
--- PostgREST reloads its schema cache; nobody else listens.
-notify pgrst, 'reload schema';

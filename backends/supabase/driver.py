@@ -1,0 +1,51 @@
+"""The Supabase backend: the SQL functions of the builtin one, called over HTTPS instead of a database connection."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from context_chat_backend.contract import Capabilities, Finding, Level, Misconfigured
+from context_chat_backend.toolkit.extract import SUPPORTED_MIME_TYPES
+from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
+from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
+from context_chat_backend.toolkit.postgres.functions import Functions
+from context_chat_backend.toolkit.postgres.migrations import Edition
+from context_chat_backend.toolkit.settings import read_settings
+from context_chat_backend.toolkit.vector_store import Indexer
+
+from .functions import SupabaseFunctions
+from .settings import SupabaseSettings
+
+CURE = "run the output of `ccbe supabase-migration` in the project's SQL editor"
+
+
+class SupabaseDriver(DocumentStoreDriver):
+    """Stores documents in a Supabase project where the migration was run. It never changes the schema itself."""
+
+    _name = "supabase"
+    capabilities = Capabilities(
+        max_source_bytes=MAX_SOURCE_BYTES,
+        mime_types=SUPPORTED_MIME_TYPES,
+        exclusive=False,  # other gateways may use the same project
+    )
+
+    def __init__(self, settings: SupabaseSettings, indexer: Indexer) -> None:
+        super().__init__(indexer)
+        self._settings = settings
+
+    async def _connect(self, stack: AsyncExitStack, *, dimension: int) -> Functions:  # noqa: ARG002 - the migration's
+        functions = await stack.enter_async_context(SupabaseFunctions(self._settings))
+        status = await functions.call("ccb_status")
+        if status.get("functions") != Edition.STORE.digest:
+            raise Misconfigured(f"the Supabase project was set up by another version of the gateway: {CURE}")
+        return functions
+
+    async def check(self) -> Sequence[Finding]:
+        status = await self._documents.status()
+        text = f"pgvector {status['pgvector']}, {status['embedding_dim']} dimensions of {status['embedding_model']}"
+        return [Finding(level=Level.OK, subject="database", text=text)]
+
+
+def create(_: Path) -> SupabaseDriver:
+    """`RAG_BACKEND=supabase`: settings from the environment."""
+    return SupabaseDriver(read_settings(SupabaseSettings), Indexer.from_environment())

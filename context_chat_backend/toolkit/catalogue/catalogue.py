@@ -1,0 +1,171 @@
+"""Which documents a store has chunks of, and who may read them: a typed client of `postgres/sql/catalogue`."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from ...contract import Outcome, Query, Source, SourceId
+from ..postgres.documents import Documents, described, who_and_where
+from ..postgres.functions import Functions
+from .store import DocumentKey, Extent, GroupKey, Reach
+
+NEW_DOCUMENTS = 1000
+"""Most documents that a search names one by one because their chunks do not carry their group yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A version of a source whose chunks are being stored. Nobody finds it yet."""
+
+    number: int
+    document: DocumentKey
+    group: GroupKey
+    replaces: bool
+    """Whether an older version is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable:
+    """A document that the asking user may read now."""
+
+    source_id: SourceId
+    title: str
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleDocuments:
+    """Documents whose chunks should carry `group` and carry another."""
+
+    group: GroupKey
+    extents: Sequence[Extent]
+    last: tuple[int, int]
+    """Where `Catalogue.stale_documents` goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbox:
+    """What the store does not know yet."""
+
+    stale: int
+    """Documents whose chunks carry another group than they should."""
+    removals: int
+    """Documents to be removed."""
+    chunks: int
+    """Chunks of the documents that are stored."""
+
+
+class Changes:
+    """Tells the outbox that there may be something new in it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._next = anyio.Event()
+
+    def notify(self) -> None:
+        """Something may have changed."""
+        self.count += 1
+        self._next.set()
+        self._next = anyio.Event()
+
+    async def wait(self) -> None:
+        """Until the next one."""
+        await self._next.wait()
+
+
+class Catalogue(Documents):
+    """Methods raise what `Functions.call` raises."""
+
+    def __init__(self, functions: Functions, changes: Changes) -> None:
+        super().__init__(functions)
+        self._changes = changes
+
+    async def open(self, address: str, *, dimension: int, model: str) -> Mapping[str, Any]:
+        """The status. Raises `Misconfigured` if it belongs to another store or model."""
+        status: Mapping[str, Any] = await self._functions.call(
+            "ccb_open_catalogue", p_address=address, p_dimension=dimension, p_model=model
+        )
+        return status
+
+    @asynccontextmanager
+    async def staged(self, source: Source, content_hash: str) -> AsyncIterator[Staged]:
+        """A place for the chunks of a new version, given up if the block fails."""
+        row = await self._functions.call("ccb_stage_document", p_source=described(source, content_hash))
+        async with self.discarded_on_failure(row["doc_id"]):
+            yield Staged(
+                number=row["doc_id"],
+                document=DocumentKey(row["document"]),
+                group=GroupKey(row["group"]),
+                replaces=row["replaces"],
+            )
+
+    async def expect_chunks(self, staged: Staged, chunks: int) -> None:
+        """Remember, before they are sent, that the store may have so many chunks of the document."""
+        await self._functions.call("ccb_expect_chunks", p_doc_id=staged.number, p_chunks=chunks)
+
+    async def publish(self, staged: Staged, source: Source, chunks: int) -> Outcome:
+        """Put the staged version in the place of the older one in one step, with exactly the readers of the source.
+
+        If a version that is not older was stored meanwhile, the readers are added to that one (`UNCHANGED`).
+        """
+        published = await self._change(
+            "ccb_publish_document", p_doc_id=staged.number, p_users=sorted(source.user_ids), p_chunks=chunks
+        )
+        return Outcome(published)
+
+    async def reach(self, query: Query) -> Reach:
+        """What a search of this user with this scope may return, as the store knows it."""
+        row = await self._functions.call("ccb_reach", **who_and_where(query), p_documents=NEW_DOCUMENTS)
+        return Reach(groups=row["groups"], documents=row["documents"])
+
+    async def readable(self, query: Query, documents: Set[DocumentKey]) -> Mapping[DocumentKey, Readable]:
+        """Those of the documents that are stored, in the scope, and readable by the user now."""
+        rows = await self._functions.call("ccb_readable", **who_and_where(query), p_keys=sorted(documents))
+        return {document: Readable(**row) for document, row in rows.items()}
+
+    async def stale_documents(self, after: tuple[int, int], *, documents: int, chunks: int) -> StaleDocuments | None:
+        """Some of one group that come after `after`; None when there are none."""
+        group, number = after
+        row = await self._functions.call(
+            "ccb_stale_documents", p_after_group=group, p_after_doc=number, p_documents=documents, p_chunks=chunks
+        )
+        if row is None:
+            return None
+        return StaleDocuments(
+            group=GroupKey(row["group"]),
+            extents=_extents(row["documents"]),
+            last=(int(row["group"]), row["documents"][-1]["doc_id"]),
+        )
+
+    async def confirm_group(self, stale: StaleDocuments) -> None:
+        """The chunks of these documents carry the group now."""
+        keys = [extent.document for extent in stale.extents]
+        await self._functions.call("ccb_confirm_group", p_keys=keys, p_group=stale.group)
+
+    async def due_removals(self, after: DocumentKey | None, *, documents: int, chunks: int) -> Sequence[Extent]:
+        """Documents to be removed from the store that come after `after`; empty when there are none."""
+        rows = await self._functions.call(
+            "ccb_due_removals", p_after=after or "", p_documents=documents, p_chunks=chunks
+        )
+        return _extents(rows or [])
+
+    async def confirm_removals(self, removed: Sequence[Extent]) -> None:
+        """The store has no chunks of these documents any more."""
+        await self._functions.call("ccb_confirm_removals", p_keys=[extent.document for extent in removed])
+
+    async def _change(self, function: str, /, **arguments: object) -> Any:
+        try:
+            return await super()._change(function, **arguments)
+        finally:  # also after a failure: it may have been done
+            self._changes.notify()
+
+    async def outbox(self) -> Outbox:
+        """How far the store is behind."""
+        return Outbox(**await self._functions.call("ccb_outbox"))
+
+
+def _extents(rows: Sequence[Mapping[str, object]]) -> list[Extent]:
+    return [Extent(document=DocumentKey(str(row["document"])), chunks=int(str(row["chunks"]))) for row in rows]

@@ -1,0 +1,180 @@
+"""A driver for stores that keep chunks and know nothing of users."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from ...contract import (
+    Capabilities,
+    Finding,
+    Hit,
+    Level,
+    Misconfigured,
+    Outcome,
+    Query,
+    Source,
+)
+from ..concurrency import gather, run_in_background
+from ..extract import SUPPORTED_MIME_TYPES
+from ..postgres.database import open_database
+from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
+from ..postgres.migrations import Edition
+from ..settings import read_settings
+from ..vector_store import Indexer, Page
+from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
+from .outbox import Courier
+from .settings import CatalogueSettings
+from .store import Chunk, DocumentKey, Extent, Match, Reach, VectorStore
+
+RANK_OFFSET = 60
+"""Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
+MORE = 4
+"""A search that lost too many matches to the check is repeated once for so many times as many."""
+
+
+class CatalogueDriver(DocumentsDriver):
+    """Keeps who may read what in a PostgreSQL of the gateway, and only chunks in the store."""
+
+    _documents: Catalogue
+
+    def __init__(
+        self, name: str, store: VectorStore, indexer: Indexer, settings: CatalogueSettings, folder: Path
+    ) -> None:
+        super().__init__(indexer)
+        self.capabilities = Capabilities(
+            settle_seconds=store.settle_seconds,
+            max_source_bytes=MAX_SOURCE_BYTES,
+            mime_types=SUPPORTED_MIME_TYPES,
+            exclusive=settings.catalogue_url is None,  # other gateways may use an external catalogue, too
+        )
+        self._name = name
+        self._store = store
+        self._settings = settings
+        self._folder = folder
+        self._identity: str
+
+    @classmethod
+    def from_environment(cls, name: str, store: VectorStore, folder: Path) -> Self:
+        """For a backend with the variables `<NAME>_…`. The embedded catalogue is in `folder`."""
+        settings = read_settings(CatalogueSettings, prefix=f"{name.upper()}_")
+        return cls(name, store, Indexer.from_environment(), settings, folder)
+
+    @property
+    def identity(self) -> str:
+        return f"{self._name}:{self._identity}"
+
+    async def _open(self, stack: AsyncExitStack) -> Catalogue:
+        embedder = self._indexer.embedder
+        database = await stack.enter_async_context(
+            open_database(self._settings.catalogue_url, self._folder, Edition.CATALOGUE, dimension=embedder.dimension)
+        )
+        changes = Changes()
+        catalogue = Catalogue(database, changes)
+        kept = await catalogue.open(self._store.address, dimension=embedder.dimension, model=embedder.model_name)
+        self._identity = kept["store_id"]
+        await stack.enter_async_context(self._store)
+        await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", embedder.dimension)
+        await self._require_chunks(await catalogue.outbox())
+        await run_in_background(stack, Courier(catalogue, self._store, database, changes).run)
+        return catalogue
+
+    async def _require_chunks(self, outbox: Outbox) -> None:
+        """A store that was emptied behind our back would look well and find nothing, and nobody would fill it again."""
+        if outbox.chunks and await self._store.chunk_count() == 0:
+            raise Misconfigured(
+                f"{self._store.address} holds none of the {outbox.chunks:,} chunks that the catalogue lists. If it was "
+                "emptied, remove the catalogue, too, so that Nextcloud's next scan fills both again"
+            )
+
+    async def ping(self) -> None:
+        await self._documents.status()
+        await self._store.ping()
+
+    async def _index(self, source: Source, content_hash: str, text: str) -> Outcome:
+        async with self._documents.staged(source, content_hash) as staged:
+            count = 0
+            pages = self._indexer.pages(text, source.mime_type)
+            async for chunks in _chunks(pages, staged, self._store.chunks_per_put):
+                count += len(chunks)
+                await self._documents.expect_chunks(staged, count)
+                await self._store.put(chunks)
+            if staged.replaces:
+                await self._store.wait_until_searchable(Extent(document=staged.document, chunks=count))
+            return await self._documents.publish(staged, source, count)
+
+    async def search(self, query: Query) -> Sequence[Hit]:
+        reach = await self._documents.reach(query)
+        if not reach.groups and not reach.documents:
+            return []
+        wanted = 2 * query.limit + 10
+        hits, complete = await self._search(query, reach, wanted)
+        if len(hits) < query.limit and not complete:
+            hits, _ = await self._search(query, reach, MORE * wanted)
+        return hits[: query.limit]
+
+    async def _search(self, query: Query, reach: Reach, wanted: int) -> tuple[list[Hit], bool]:
+        """Readable hits, best first, and whether the store had no others."""
+        embedding = await self._indexer.embed_query(query.text)
+        found = await gather(
+            lambda: self._store.nearest(embedding, reach, wanted),
+            lambda: self._store.matching(query.text, reach, wanted),
+        )
+        readable = await self._documents.readable(query, {match.document for matches in found for match in matches})
+        return list(_hits(_fused(found), readable)), all(len(matches) < wanted for matches in found)
+
+    async def check(self) -> Sequence[Finding]:
+        outbox = await self._documents.outbox()
+        return [*_outbox_findings(outbox), *await self._drift(outbox), *await self._store.check()]
+
+    async def _drift(self, outbox: Outbox) -> Sequence[Finding]:
+        stored = await self._store.chunk_count()
+        if stored is None or outbox.removals or stored == outbox.chunks:
+            return ()
+        text = f"the store has {stored:,} chunks, the catalogue lists {outbox.chunks:,}"
+        if stored > outbox.chunks:
+            return (Finding(level=Level.OK, subject="chunks", text=f"{text}; the others are found by nobody"),)
+        cure = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
+        return (Finding(level=Level.WARNING, subject="chunks", text=text, cure=cure),)
+
+
+def _outbox_findings(outbox: Outbox) -> Sequence[Finding]:
+    text = f"{outbox.chunks:,} chunks; the store still has to hear of {outbox.stale:,} changes of access and "
+    return [Finding(level=Level.OK, subject="catalogue", text=f"{text}{outbox.removals:,} removals")]
+
+
+def _fused(found: Sequence[Sequence[Match]]) -> Sequence[tuple[Match, float]]:
+    """All matches with their scores by reciprocal rank fusion, best first."""
+    matches: dict[tuple[DocumentKey, int], Match] = {}
+    scores: defaultdict[tuple[DocumentKey, int], float] = defaultdict(float)
+    for ranking in found:
+        for rank, match in enumerate(ranking, start=1):
+            chunk = (match.document, match.ordinal)
+            matches[chunk] = match
+            scores[chunk] += 1 / (RANK_OFFSET + rank)
+    return sorted(((matches[chunk], score) for chunk, score in scores.items()), key=lambda hit: -hit[1])
+
+
+def _hits(scored: Iterable[tuple[Match, float]], readable: Mapping[DocumentKey, Readable]) -> Iterator[Hit]:
+    for match, score in scored:
+        document = readable.get(match.document)
+        if document is not None and match.ordinal < document.chunks:
+            yield Hit(source_id=document.source_id, title=document.title, text=match.text, score=score)
+
+
+async def _chunks(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[Chunk]]:
+    """The chunks of all pages, `size` at a time."""
+    waiting: list[Chunk] = []
+    ordinal = 0
+    async for page in pages:
+        for text, embedding in zip(page.texts, page.embeddings, strict=True):
+            waiting.append(
+                Chunk(document=staged.document, ordinal=ordinal, group=staged.group, text=text, embedding=embedding)
+            )
+            ordinal += 1
+        while len(waiting) >= size:
+            yield waiting[:size]
+            del waiting[:size]
+    if waiting:
+        yield waiting

@@ -1,0 +1,1 @@
+"""PostgreSQL for drivers: documents, readers and, where wanted, chunks; embedded when nothing is configured."""

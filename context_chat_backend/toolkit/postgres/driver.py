@@ -1,0 +1,158 @@
+"""What the drivers whose documents are kept by the SQL functions have in common."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from ...contract import (
+    AccessOp,
+    Answer,
+    Capabilities,
+    DriverError,
+    Finding,
+    Hit,
+    NotFound,
+    Outcome,
+    ProviderId,
+    Query,
+    Rejected,
+    Source,
+    SourceId,
+    StoredVersion,
+    TransientError,
+    Unsupported,
+    UserId,
+)
+from ..concurrency import run_in_background
+from ..vector_store import Indexer
+from .documents import Documents, State
+
+MIB = 2**20
+MAX_SOURCE_BYTES = 100 * MIB
+"""context_chat sends no larger files."""
+DAY = 86_400
+
+log = logging.getLogger(__name__)
+
+
+class DocumentsDriver(ABC):
+    """Embeds documents itself and leaves every decision about versions and readers to `Documents`.
+
+    A subclass opens what it needs in `_open`, and brings indexing and searching.
+    """
+
+    capabilities: Capabilities
+    _documents: Documents
+
+    def __init__(self, indexer: Indexer) -> None:
+        self._indexer = indexer
+        self._resources = AsyncExitStack()
+
+    @property
+    @abstractmethod
+    def identity(self) -> str: ...
+
+    @abstractmethod
+    async def _open(self, stack: AsyncExitStack) -> Documents:
+        """Enter what is needed until the driver is left."""
+
+    @abstractmethod
+    async def _index(self, source: Source, content_hash: str, text: str) -> Outcome:
+        """Store the chunks of a text in the place of an older version."""
+
+    @abstractmethod
+    async def search(self, query: Query) -> Sequence[Hit]: ...
+
+    @abstractmethod
+    async def ping(self) -> None: ...
+
+    @abstractmethod
+    async def check(self) -> Sequence[Finding]: ...
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._indexer)
+            self._documents = await self._open(stack)
+            await self._tidy_up()
+            await run_in_background(stack, self._tidy_up_daily)
+            self._resources = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    async def upsert(self, source: Source) -> Outcome:
+        try:
+            return await self._bring_up_to_date(source)
+        except Rejected:
+            await self._documents.delete_older(source.id, source.modified)
+            raise
+
+    async def _bring_up_to_date(self, source: Source) -> Outcome:
+        content_hash = await self._indexer.fingerprint(source)
+        match await self._documents.begin(source, content_hash):
+            case State.UNCHANGED:
+                return Outcome.UNCHANGED
+            case State.REFRESHED:
+                return Outcome.UPDATED
+            case State.INDEX:
+                return await self._index(source, content_hash, await self._indexer.text(source))
+
+    async def delete(self, source_ids: Set[SourceId]) -> None:
+        await self._documents.delete(source_ids)
+
+    async def set_access(self, source_id: SourceId, user_ids: Set[UserId]) -> None:
+        _require(await self._documents.set_access(source_id, user_ids))
+
+    async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
+        _require(await self._documents.update_access(op, source_id, user_ids))
+
+    async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
+        await self._documents.update_provider_access(op, provider, user_ids)
+
+    async def delete_provider(self, provider: ProviderId) -> None:
+        await self._documents.delete_provider(provider)
+
+    async def delete_user(self, user_id: UserId) -> None:
+        await self._documents.delete_user(user_id)
+
+    async def count(self) -> Mapping[ProviderId, int]:
+        return await self._documents.count()
+
+    async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract
+        raise Unsupported("this backend does not generate answers")
+
+    def inventory(
+        self,
+        source_ids: Set[SourceId] | None = None,  # noqa: ARG002 - part of the contract
+        *,
+        skip: int = 0,  # noqa: ARG002
+        bulk: bool = False,  # noqa: ARG002
+    ) -> AsyncIterator[StoredVersion]:
+        raise Unsupported("this backend asks its database instead of keeping an inventory")
+
+    async def _tidy_up(self) -> None:
+        try:
+            await self._documents.collect_garbage()
+        except TransientError as error:  # no reason to stay down: the daily run will do it
+            log.warning("the clean-up of the database failed: %s", error)
+
+    async def _tidy_up_daily(self) -> None:
+        while True:
+            await anyio.sleep(DAY)
+            try:
+                await self._tidy_up()
+            except DriverError as error:
+                log.warning("the daily clean-up of the database failed: %s", error)
+
+
+def _require(stored: bool) -> None:
+    if not stored:
+        raise NotFound("no such source")
