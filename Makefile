@@ -7,7 +7,7 @@ ARGS ?=
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: help demo run check test test-slow test-r2r docs bench install format
+.PHONY: help demo run check test test-slow test-r2r test-live docs bench install format
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,13 +41,16 @@ format: install  ## rewrite the code in the house format
 	$(RUN) ruff check --fix .
 
 test: install  ## the tests that run in some minutes
-	$(RUN) pytest -m 'not slow and not r2r' $(ARGS)
+	$(RUN) pytest -m 'not slow and not r2r and not live' $(ARGS)
 
 test-slow: install  ## stress, memory, crash and random-model tests
-	$(RUN) pytest -m 'slow and not r2r' $(ARGS)
+	$(RUN) pytest -m 'slow and not r2r and not live' $(ARGS)
 
 test-r2r: install  ## tests with a real R2R, which is installed into .r2r-venv (or CCBE_R2R_VENV) when missing
 	$(RUN) pytest -m r2r $(ARGS)
+
+test-live: install  ## the conformance kit against Pinecone and Supabase, if their keys are in the environment
+	$(RUN) pytest -m live $(ARGS)
 
 docs: install  ## rewrite the generated documents
 	$(RUN) python tools/generate_docs.py

@@ -138,9 +138,15 @@ def running_gateway(settings: Settings, driver: Driver | None = None) -> Iterato
             thread.join(timeout=60)
 
 
-def wait_until_ready(nextcloud: Nextcloud, seconds: float = 60, path: str = "/health/ready") -> None:
+def wait_until_ready(
+    nextcloud: Nextcloud,
+    seconds: float = 60,
+    path: str = "/health/ready",
+    process: subprocess.Popen[bytes] | None = None,
+) -> None:
+    """Raises `TimeoutError` after that time, or at once when the process, if one is given, has ended."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and (process is None or process.poll() is None):
         try:
             if nextcloud.http.get(path).status_code == 200:
                 return
@@ -177,7 +183,11 @@ class GatewayProcess:
                 stdout=console,
                 stderr=console,
             )
-        wait_until_ready(self.nextcloud, path="/health/ready" if ready else "/heartbeat")
+        try:
+            wait_until_ready(self.nextcloud, path="/health/ready" if ready else "/heartbeat", process=self._process)
+        except TimeoutError as error:
+            error.add_note((self.folder / "console.log").read_text(errors="replace")[-2_000:])
+            raise
 
     @property
     def pid(self) -> int:

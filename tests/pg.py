@@ -25,7 +25,14 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """URI of a server's maintenance database. Not below pytest's folder: the server's account may not enter that."""
+    """URI of a server's maintenance database."""
+    with postgres_server() as uri:
+        yield uri
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """An embedded server. Not below pytest's folder: the server's account may not enter that."""
     folder = Path(tempfile.mkdtemp(prefix="ccb-test-"))
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(EmbeddedPostgres(folder)) as server:
         with psycopg.connect(server.uri, autocommit=True) as connection:

@@ -10,50 +10,32 @@ import pytest
 
 from tests.gateway import BOUNDARY, Nextcloud, headers, multipart, part
 
-WHALE = "files__default: 1"
+from .bad_requests import (
+    BAD_ACTIONS,
+    BAD_QUESTIONS,
+    JSON_PATHS,
+    NO_OBJECTS,
+    NO_ROUTES,
+    NO_UPLOAD_TYPES,
+    OPEN_PATHS,
+    PROTECTED,
+    QUESTION_PATHS,
+    WHALE,
+    WRONG_SECRETS,
+)
 
 
 def test_bad_actions_name_the_field_and_change_nothing(nextcloud: Nextcloud) -> None:
     nextcloud.load(part(WHALE))
-    cases: list[tuple[str, dict[str, Any], int, str]] = [
-        ("/updateAccess", {"op": "allow", "userIds": [], "sourceId": WHALE}, 400, "userIds"),
-        ("/updateAccess", {"op": "allow", "userIds": ["", " "], "sourceId": WHALE}, 400, "userIds"),
-        ("/updateAccess", {"op": "grant", "userIds": ["bob"], "sourceId": WHALE}, 422, "op"),
-        ("/updateAccess", {"op": "deny", "userIds": ["alice"], "sourceId": "1"}, 400, "sourceId"),
-        ("/updateAccess", {"op": "deny", "userIds": "alice", "sourceId": WHALE}, 422, "userIds"),
-        ("/updateAccess", {"op": "deny", "userIds": ["alice"]}, 422, "sourceId"),
-        ("/updateAccess", {"op": "deny", "userIds": ["alice"], "sourceId": WHALE + "\n"}, 400, "sourceId"),
-        ("/updateAccessDeclarative", {"userIds": [""], "sourceId": WHALE}, 400, "userIds"),
-        ("/updateAccessProvider", {"op": "deny", "userIds": ["alice"], "providerId": "default"}, 400, "providerId"),
-        ("/updateAccessProvider", {"op": "deny", "userIds": [], "providerId": "files__default"}, 400, "userIds"),
-        ("/deleteSources", {"sourceIds": []}, 400, "sourceIds"),
-        ("/deleteSources", {"sourceIds": [5]}, 422, "sourceIds"),
-        ("/deleteProvider", {"providerKey": " "}, 400, "providerKey"),
-        ("/deleteUser", {"userId": ""}, 400, "userId"),
-        ("/deleteUser", {}, 422, "userId"),
-    ]
-    for path, body, status, field in cases:
+    for path, body, status, field in BAD_ACTIONS:
         response = nextcloud.post(path, **body)
         assert (response.status_code, set(response.json())) == (status, {"error"}), (path, body)
         assert field in response.json()["error"], (path, body)
     assert nextcloud.found("alice") == {WHALE}
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"userId": "alice"}, 422),
-        ({"query": "whale"}, 422),
-        ({"query": " ", "userId": "alice"}, 422),
-        ({"query": "whale", "userId": ""}, 422),
-        ({"query": "whale", "userId": "alice", "ctxLimit": 0}, 422),
-        ({"query": "whale", "userId": "alice", "scopeType": "planet", "scopeList": ["x"]}, 422),
-        ({"query": "whale", "userId": "alice", "scopeType": "source"}, 400),
-        ({"query": "whale", "userId": "alice", "scopeType": "provider", "scopeList": []}, 400),
-        ({"query": "whale", "userId": "alice", "scopeType": "provider", "scopeList": {}}, 400),
-    ],
-)
-@pytest.mark.parametrize("path", ["/query", "/docSearch"])
+@pytest.mark.parametrize(("body", "status"), BAD_QUESTIONS)
+@pytest.mark.parametrize("path", QUESTION_PATHS)
 def test_bad_questions(nextcloud: Nextcloud, path: str, body: dict[str, Any], status: int) -> None:
     nextcloud.load(part(WHALE))
     response = nextcloud.post(path, **body)
@@ -63,8 +45,8 @@ def test_bad_questions(nextcloud: Nextcloud, path: str, body: dict[str, Any], st
         assert response.json()["error"].startswith("Context Retrieval Error: ")
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"7", b"[]", b"{", b'"text"', b"\xff\xfe"])
-@pytest.mark.parametrize("path", ["/query", "/docSearch", "/updateAccess", "/deleteSources", "/deleteUser"])
+@pytest.mark.parametrize("body", NO_OBJECTS)
+@pytest.mark.parametrize("path", JSON_PATHS)
 def test_a_body_that_is_no_object_is_a_readable_422(nextcloud: Nextcloud, path: str, body: bytes) -> None:
     response = nextcloud.http.post(path, content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 422
@@ -122,7 +104,7 @@ def test_a_body_that_ends_early_is_asked_for_again(nextcloud: Nextcloud) -> None
     assert "files__default: 2" not in nextcloud.found("alice")
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", ""])
+@pytest.mark.parametrize("content_type", NO_UPLOAD_TYPES)
 def test_an_upload_that_is_no_multipart_is_refused(nextcloud: Nextcloud, content_type: str) -> None:
     response = nextcloud.http.put("/loadSources", content=b"{}", headers={"Content-Type": content_type})
     assert response.status_code == 400
@@ -143,26 +125,8 @@ def test_a_version_that_cannot_be_indexed_removes_the_old_one(nextcloud: Nextclo
 # ------------------------------------------------------------------ authentication and operation
 
 
-PROTECTED = [
-    ("GET", "/"),
-    ("GET", "/enabled"),
-    ("PUT", "/enabled?enabled=0"),
-    ("POST", "/init"),
-    ("POST", "/trigger"),
-    ("GET", "/downloadLogs"),
-    ("PUT", "/loadSources"),
-    ("POST", "/query"),
-    ("POST", "/docSearch"),
-    ("POST", "/deleteUser"),
-    ("POST", "/countIndexedDocuments"),
-    ("GET", "/openapi.json"),
-    ("GET", "/nothing-here"),
-    ("POST", "/exapps/context_chat_backend/query"),
-]
-
-
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
-@pytest.mark.parametrize("secret", [None, "wrong", "", "123456", "1234"])
+@pytest.mark.parametrize("secret", WRONG_SECRETS)
 def test_without_the_secret_nothing_is_served(nextcloud: Nextcloud, method: str, path: str, secret: str | None) -> None:
     sent = {} if secret is None else headers(secret)
     response = httpx.request(method, nextcloud.base_url + path, headers=sent)
@@ -170,13 +134,13 @@ def test_without_the_secret_nothing_is_served(nextcloud: Nextcloud, method: str,
     assert set(response.json()) == {"error"}
 
 
-@pytest.mark.parametrize("path", ["/heartbeat", "/health/live", "/health/ready", "/metrics"])
+@pytest.mark.parametrize("path", OPEN_PATHS)
 def test_probes_need_no_secret(nextcloud: Nextcloud, path: str) -> None:
     assert httpx.get(nextcloud.base_url + path).status_code == 200
 
 
 def test_errors_are_json_objects(nextcloud: Nextcloud) -> None:
-    for method, path, status in (("GET", "/nothing-here", 404), ("GET", "/query", 405), ("POST", "/query/", 404)):
+    for method, path, status in NO_ROUTES:
         response = nextcloud.http.request(method, path)
         assert response.status_code == status
         assert set(response.json()) == {"error"}

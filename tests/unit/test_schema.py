@@ -12,6 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from context_chat_backend.toolkit.postgres.migrations import Edition, migrate
+from tests.fakes.postgrest import prepare_database
 
 pytest_plugins = ["tests.pg"]
 
@@ -573,36 +574,10 @@ def test_eight_concurrent_writers_neither_fail_nor_break_an_invariant(db: Connec
 
 
 @pytest.fixture
-def supabase(postgres: str, empty_database: str) -> Iterator[str]:
-    """A database with the roles and the extension schema of Supabase, the schema installed by a plain owner."""
-    roles = {
-        "anon": "nologin",
-        "authenticated": "nologin",
-        "service_role": "nologin bypassrls",
-        "authenticator": "login noinherit",
-        "plain_owner": "login",
-    }
-    with psycopg.connect(empty_database, autocommit=True) as admin:
-        for role, options in roles.items():
-            admin.execute(f"create role {role} {options}".encode())
-        admin.execute("grant anon, authenticated, service_role to authenticator")
-        admin.execute("create schema extensions")
-        admin.execute("create extension vector with schema extensions")
-        admin.execute("grant usage on schema extensions to public")
-        admin.execute("alter schema public owner to plain_owner")
-        name = admin.info.dbname
-        admin.execute(f"grant create on database {name} to plain_owner".encode())
-        # Projects made before May 2026 grant every new function to everybody.
-        admin.execute(
-            "alter default privileges for role plain_owner in schema public"
-            " grant all on functions to anon, authenticated, service_role"
-        )
-    anyio.run(install, empty_database.replace("postgres@", "plain_owner@"))
-    yield empty_database
-    with psycopg.connect(empty_database, autocommit=True) as admin:
-        for role in roles:
-            admin.execute(f"drop owned by {role} cascade".encode())
-            admin.execute(f"drop role {role}".encode())
+def supabase(empty_database: str) -> str:
+    """The database of a project made before May 2026, which grants every new function to everybody."""
+    anyio.run(install, prepare_database(empty_database, older_project=True))
+    return empty_database
 
 
 async def install(uri: str) -> None:

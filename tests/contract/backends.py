@@ -1,0 +1,57 @@
+"""The backends that every HTTP case goes through. The one place to add another."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from types import MappingProxyType
+from unittest.mock import patch
+
+from tests.fakes.r2r import r2r_server
+from tests.gateway import Nextcloud, make_settings, running_gateway
+
+Surroundings = Callable[[], AbstractContextManager[dict[str, str]]]
+
+
+def nothing() -> AbstractContextManager[dict[str, str]]:
+    """A backend that needs no other server and no settings."""
+    return nullcontext({})
+
+
+@contextmanager
+def r2r_double() -> Iterator[dict[str, str]]:
+    """The strict double of R2R."""
+    with r2r_server() as double:
+        yield {
+            "R2R_BASE_URL": double.url,
+            "R2R_USER": double.superuser.email,
+            "R2R_PASSWORD": double.superuser.password,
+        }
+        assert double.violations == []
+
+
+REFERENCE = "reference"
+"""What the others are compared with."""
+
+BACKENDS: Mapping[str, Surroundings] = MappingProxyType(
+    {
+        REFERENCE: nothing,
+        "builtin": nothing,
+        "r2r": r2r_double,
+    }
+)
+"""Name in `RAG_BACKEND` to what has to run beside a gateway.
+
+Entered, it yields the variables that the gateway needs besides. What it runs is empty then, and keeps what is stored
+in it until it is left, whichever gateways come and go.
+"""
+
+
+@contextmanager
+def gateway_of(backend: str, folder: Path) -> Iterator[Nextcloud]:
+    """A gateway with nothing but `RAG_BACKEND` set, and what that backend cannot do without."""
+    with BACKENDS[backend]() as environment, ExitStack() as running:
+        with patch.dict(os.environ, environment):  # read while the gateway starts; other tests must not see it
+            settings = make_settings(folder, rag_backend=backend)
+            nextcloud = running.enter_context(running_gateway(settings))
+        yield nextcloud
