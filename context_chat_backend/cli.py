@@ -1,4 +1,4 @@
-"""The command line: `ccbe serve`, `check`, `cache`, `conform`, `backends`, `demo`."""
+"""The command line: `ccbe serve`, `check`, `cache`, `conform`, `backends`, `supabase-migration`, `demo`."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ from dotenv import load_dotenv
 
 from . import __version__, cache_tools
 from .cache_tools import CacheTools
+from .conformance.faults import FaultPlan
 from .conformance.runner import conform
 from .contract import DriverError, Finding, Level, Misconfigured
 from .demo.run import run_demo
@@ -25,10 +26,12 @@ from .layers.upsert_cache import Statistics
 from .logs import set_up_logging
 from .progress import Progress
 from .push.app import create_app
-from .registry import driver_names
+from .registry import driver_factory, driver_names
 from .runtime import Plan, make_driver, plan_gateway
 from .settings import Settings
 from .storage import claimed_storage
+from .toolkit.embed import EmbedSettings, make_embedder
+from .toolkit.postgres.migrations import store_script
 from .toolkit.settings import read_settings
 
 T = TypeVar("T")
@@ -75,9 +78,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_cache_tools(commands.add_parser("cache", help="look at the upsert cache, empty it, fill it, tidy it up"))
     conformance = commands.add_parser("conform", help="test a driver against the contract")
     conformance.add_argument("name", help="name of the driver, as in RAG_BACKEND")
+    conformance.add_argument(
+        "--faults",
+        metavar="VARIABLE",
+        help="also let its backend fail; VARIABLE is the environment variable with the backend's base URL, "
+        "e.g. R2R_BASE_URL",
+    )
     conformance.set_defaults(run=_conform)
     backends = commands.add_parser("backends", help="list the drivers that can be named here")
     backends.set_defaults(run=_backends)
+    migration = commands.add_parser("supabase-migration", help="print the SQL that prepares a Supabase project")
+    migration.set_defaults(run=_supabase_migration)
     demo = commands.add_parser("demo", help="load sample documents over HTTP and ask questions about them")
     demo.add_argument("--once", action="store_true", help="stop after the questions")
     demo.add_argument("--port", type=int, default=0, help="port to listen on, default: any free one")
@@ -144,12 +155,22 @@ def _listener(settings: Settings) -> socket.socket:
 
 def _conform(options: argparse.Namespace) -> int:
     settings = read_settings(Settings, rag_backend=options.name, app_secret="unused")  # noqa: S106 - no HTTP
-    passed = anyio.run(conform, make_driver(settings))
+    faults = FaultPlan(driver_factory(options.name), options.faults) if options.faults else None
+    passed = anyio.run(lambda: conform(make_driver(settings), name=options.name, faults=faults))
     return 0 if passed else 1
 
 
 def _backends(_: argparse.Namespace) -> int:
     sys.stdout.write("\n".join(driver_names()) + "\n")
+    return 0
+
+
+def _supabase_migration(_: argparse.Namespace) -> int:
+    async def dimension() -> int:
+        async with make_embedder(read_settings(EmbedSettings)) as embedder:
+            return embedder.dimension
+
+    sys.stdout.write(store_script(anyio.run(dimension)))
     return 0
 
 

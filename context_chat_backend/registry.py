@@ -26,8 +26,14 @@ class Shipped:
 SHIPPED: Mapping[str, Shipped] = MappingProxyType(
     {
         "builtin": Shipped("backends.builtin.driver:create", "Install the project with `uv sync`."),
+        "pinecone": Shipped(
+            "backends.pinecone.driver:create", "Install its SDK: pip install 'context-chat-gateway[pinecone]'."
+        ),
         "r2r": Shipped("backends.r2r.driver:create", "It is part of the distribution."),
         "reference": Shipped("context_chat_backend.conformance.reference:create", "It is part of the package."),
+        "supabase": Shipped(
+            "backends.supabase.driver:create", "Install its SDK: pip install 'context-chat-gateway[supabase]'."
+        ),
     }
 )
 

@@ -44,7 +44,9 @@ class R2RSettings(BaseSettings):
         env_prefix="R2R_", env_ignore_empty=True, hide_input_in_errors=True, extra="ignore"
     )
 
-    base_url: Annotated[str, AfterValidator(_base_url)] = Field(description="address of R2R, e.g. `http://r2r:7272`")
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        description="address of R2R, e.g. `http://r2r:7272`", examples=["http://r2r:7272"]
+    )
     user: str | None = Field(None, description="e-mail address of the gateway's account in R2R, best a superuser")
     password: SecretStr | None = Field(None, description="its password")
     api_key: SecretStr | None = Field(

@@ -7,8 +7,15 @@ from pathlib import Path
 from types import MappingProxyType
 from unittest.mock import patch
 
+import psycopg
+
+from context_chat_backend.toolkit.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.postgres.migrations import store_script
+from tests.fakes.pinecone import pinecone_server
+from tests.fakes.postgrest import supabase_server
 from tests.fakes.r2r import r2r_server
 from tests.gateway import Nextcloud, make_settings, running_gateway
+from tests.pg import postgres_server
 
 Surroundings = Callable[[], AbstractContextManager[dict[str, str]]]
 
@@ -30,6 +37,24 @@ def r2r_double() -> Iterator[dict[str, str]]:
         assert double.violations == []
 
 
+@contextmanager
+def pinecone_double() -> Iterator[dict[str, str]]:
+    """The strict double of Pinecone; the index is made by the gateway."""
+    with pinecone_server() as double:
+        yield {"PINECONE_API_KEY": double.api_key, "PINECONE_CONTROLLER_HOST": double.url}
+        assert double.violations == []
+
+
+@contextmanager
+def supabase_double() -> Iterator[dict[str, str]]:
+    """The stand-in for Supabase over a real PostgreSQL, prepared as an admin prepares a project."""
+    with postgres_server() as uri, supabase_server(uri) as double:
+        with double.expect_reload(), psycopg.connect(double.owner_uri, autocommit=True) as connection:
+            connection.execute(store_script(LocalEmbedder.dimension).encode())
+        yield {"SUPABASE_URL": double.url, "SUPABASE_KEY": double.secret_key}
+        assert double.violations == []
+
+
 REFERENCE = "reference"
 """What the others are compared with."""
 
@@ -38,6 +63,8 @@ BACKENDS: Mapping[str, Surroundings] = MappingProxyType(
         REFERENCE: nothing,
         "builtin": nothing,
         "r2r": r2r_double,
+        "pinecone": pinecone_double,
+        "supabase": supabase_double,
     }
 )
 """Name in `RAG_BACKEND` to what has to run beside a gateway.

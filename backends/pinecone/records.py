@@ -1,0 +1,148 @@
+"""The form of a chunk in Pinecone, within its limits.
+
+https://docs.pinecone.io/reference/api/database-limits/operation-limits
+https://docs.pinecone.io/guides/search/full-text-search/text-processing
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pinecone import Document
+
+from context_chat_backend.toolkit.catalogue.store import Chunk, DocumentKey, GroupKey, Match, Reach
+
+EMBEDDING, TEXT, DOCUMENT, GROUP, ORDINAL = "embedding", "text", "doc", "acl", "ord"
+"""Names of the fields. The first two are declared in the index, the others are indexed for filters as they come."""
+
+REQUEST_RECORDS = 1000
+REQUEST_BYTES = 1_800_000
+"""Of the 2 MB that are admitted."""
+FILTER_VALUES = 10_000
+"""Most values of one `$in`."""
+
+DECIMALS = 7
+"""Of each component of a unit vector. The error is 5e-8 at most, that of a float32 near 1, and the JSON is half as
+long."""
+_COMPONENT_BYTES = len("-0.1234567,")
+_FRAME_BYTES = 100
+"""For the names of fields and all punctuation of a record."""
+
+TEXT_CHARACTERS = 19_999
+"""A text is cut to this. It then has 10,000 words at most, since each but the last needs a character after it, and less
+than 100 KB. Chunks have about 1,000 characters."""
+WORD_BYTES, WORD_CHARACTERS = 256, 40
+"""Words of a text may be of so many bytes; the analyzer cuts them to so many characters, in questions, too."""
+QUESTION_BYTES = 10_000
+"""Most of the text of a search; the rest of a longer question is not looked for."""
+
+JOINT: Final = "\u200a"
+"""A hair space. It divides what would be too long for one word; taken out again when a text is shown."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_LONG = re.compile(rf"\S{{{WORD_BYTES // 4 + 1},}}")  # UTF-8 has at most four bytes for a character
+
+
+def to_record(chunk: Chunk) -> dict[str, Any]:
+    """A chunk as it is stored."""
+    return {
+        "_id": chunk.id,
+        EMBEDDING: components(chunk.embedding),
+        TEXT: stored_text(chunk.text),
+        DOCUMENT: chunk.document,
+        GROUP: chunk.group,
+        ORDINAL: chunk.ordinal,
+    }
+
+
+def to_match(found: Document) -> Match | None:
+    """What a search found; None for what is no chunk of a gateway."""
+    document, _, ordinal = str(found.get("_id")).partition("#")
+    text = found.get(TEXT)
+    if not ordinal.isdecimal() or not isinstance(text, str):
+        return None
+    return Match(document=DocumentKey(document), ordinal=int(ordinal), text=shown_text(text))
+
+
+def components(embedding: NDArray[np.float32]) -> list[float]:
+    """Rounded, so that they are short in JSON."""
+    rounded: list[float] = np.round(embedding.astype(np.float64), DECIMALS).tolist()
+    return rounded
+
+
+def batches(chunks: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
+    """The chunks in order, in as few requests as their sizes admit."""
+    begin, size = 0, 0
+    for end, chunk in enumerate(chunks):
+        needed = record_bytes(chunk)
+        if end > begin and (size + needed > REQUEST_BYTES or end - begin == REQUEST_RECORDS):
+            yield chunks[begin:end]
+            begin, size = end, 0
+        size += needed
+    if begin < len(chunks):
+        yield chunks[begin:]
+
+
+def record_bytes(chunk: Chunk) -> int:
+    """Most bytes that the record of a chunk has in a request."""
+    text = json.dumps(stored_text(chunk.text), ensure_ascii=False).encode()
+    keys = len(chunk.id) + len(chunk.document) + len(chunk.group) + len(str(chunk.ordinal))
+    return _FRAME_BYTES + keys + len(text) + _COMPONENT_BYTES * chunk.embedding.size
+
+
+def stored_text(text: str) -> str:
+    """A text that Pinecone takes, whatever is in it.
+
+    Words of more than 256 bytes are over a limit. The page of limits does not say what becomes of them; that the
+    analyzer cuts them, so that their rest is not found, is said in github.com/pinecone-io/skills. Languages written
+    without blanks have such "words", too. They are divided by joints.
+    """
+    plain = _SURROGATES.sub("\ufffd", text).replace(JOINT, " ")
+    return _LONG.sub(_divided, plain)[:TEXT_CHARACTERS]
+
+
+def shown_text(text: str) -> str:
+    """A stored text without its joints."""
+    return text.replace(JOINT, "")
+
+
+def question_words(text: str) -> str:
+    """The words of a question and nothing else, so that none of it can be taken for syntax; empty if it has none."""
+    words = "".join(character if _in_word(character) else " " for character in text).split()
+    question = " ".join(_divided_word(word, " ") for word in words if any(map(str.isalnum, word)))
+    return question.encode()[:QUESTION_BYTES].decode(errors="ignore").rstrip()
+
+
+def reach_filter(reach: Reach) -> dict[str, Any]:
+    """Keeps a search within reach. One of an empty reach is refused by Pinecone, rather than to find everything."""
+    clauses = [*_one_of(GROUP, reach.groups), *_one_of(DOCUMENT, reach.documents)]
+    return dict(clauses[0]) if len(clauses) == 1 else {"$or": clauses}
+
+
+def _one_of(field: str, values: Sequence[GroupKey] | Sequence[DocumentKey]) -> Iterator[Mapping[str, Any]]:
+    for begin in range(0, len(values), FILTER_VALUES):
+        yield {field: {"$in": list(values[begin : begin + FILTER_VALUES])}}
+
+
+def _divided(run: re.Match[str]) -> str:
+    return "".join(_divided_word("".join(part)) for _, part in groupby(run[0], _is_punctuation))
+
+
+def _divided_word(word: str, joint: str = JOINT) -> str:
+    if len(word.encode()) <= WORD_BYTES:
+        return word
+    return joint.join(word[begin : begin + WORD_CHARACTERS] for begin in range(0, len(word), WORD_CHARACTERS))
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character).startswith("P")
+
+
+def _in_word(character: str) -> bool:
+    # marks and joiners are parts of words in many scripts, but not alphanumeric to Python
+    return character.isalnum() or unicodedata.category(character) in {"Mn", "Mc", "Cf"}
