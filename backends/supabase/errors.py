@@ -3,7 +3,7 @@
 Three parts answer with errors: PostgreSQL with an SQLSTATE, PostgREST with a code of its own (`PGRST…`), the gateway
 and proxies in front of it with nothing but an HTTP status. Messages never hold DETAIL, bodies or keys.
 https://docs.postgrest.org/en/stable/references/errors.html
-https://supabase.com/docs/guides/troubleshooting/http-status-codes
+https://supabase.com/docs/guides/platform/http-status-codes
 """
 
 import re

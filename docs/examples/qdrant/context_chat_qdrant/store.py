@@ -1,0 +1,178 @@
+"""Chunks in Qdrant: a collection per namespace, a point per chunk.
+
+A collection and not a field in a common one: vectors have the dimension of this gateway's model, and no filter can be
+forgotten. A server holds a few gateways, not the thousands of tenants for which Qdrant advises a field.
+"""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from json import JSONDecodeError
+from types import TracebackType
+from typing import Self
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from context_chat_backend.contract import Busy, DriverError, Finding, Level, Misconfigured, Unavailable
+from context_chat_backend.toolkit.catalogue import Chunk, DocumentKey, Extent, GroupKey, Match, Reach, VectorStore
+
+from .settings import QdrantSettings
+
+ACL, DOC, ORD, TEXT = "acl", "doc", "ord", "text"
+"""Fields of a point's payload."""
+MEANING, WORDS = "meaning", "words"
+"""Vectors of a point: the embedding, and the weights of its words."""
+SATURATION = 1.2
+"""The more often a word occurs, the less one more counts, as in BM25."""
+
+
+class QdrantStore(VectorStore):
+    """Every write is waited for, so that the next search sees it."""
+
+    chunks_per_call = 20_000  # so that Qdrant changes them well within the time limit of a request
+
+    def __init__(self, settings: QdrantSettings) -> None:
+        self._settings = settings
+        self._client: AsyncQdrantClient
+        self._collection: str
+
+    async def __aenter__(self) -> Self:
+        self._client = _make_client(self._settings)  # here, because the local mode opens its files at once
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    @property
+    def address(self) -> str:
+        return self._settings.url
+
+    async def prepare(self, namespace: str, dimension: int) -> None:
+        self._collection = namespace
+        with translate_errors():
+            if not await self._client.collection_exists(namespace):
+                await self._client.create_collection(
+                    namespace,
+                    vectors_config={MEANING: models.VectorParams(size=dimension, distance=models.Distance.COSINE)},
+                    sparse_vectors_config={WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                )
+            if self._settings.is_server:  # the local mode has no indexes and warns
+                for field in (ACL, DOC):
+                    await self._client.create_payload_index(namespace, field, models.PayloadSchemaType.KEYWORD)
+            vectors = (await self._client.get_collection(namespace)).config.params.vectors
+        if not isinstance(vectors, dict) or vectors[MEANING].size != dimension:
+            raise Misconfigured(f"the collection {namespace} is not for vectors of dimension {dimension}")
+
+    async def put(self, chunks: Sequence[Chunk]) -> None:
+        with translate_errors():
+            await self._client.upsert(self._collection, [_point(chunk) for chunk in chunks], wait=True)
+
+    async def regroup(self, documents: Sequence[Extent], group: GroupKey) -> bool:
+        with translate_errors():
+            await self._client.set_payload(self._collection, {ACL: group}, _points_of(documents), wait=True)
+        return True
+
+    async def remove(self, documents: Sequence[Extent]) -> None:
+        with translate_errors():
+            await self._client.delete(self._collection, _points_of(documents), wait=True)
+
+    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+        return await self._search(MEANING, embedding.tolist(), reach, limit)
+
+    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+        words = _words(text)
+        return await self._search(WORDS, words, reach, limit) if words.indices else ()
+
+    async def _search(
+        self, vector: str, query: list[float] | models.SparseVector, reach: Reach, limit: int
+    ) -> Sequence[Match]:
+        with translate_errors():
+            found = await self._client.query_points(
+                self._collection, query, using=vector, query_filter=_within(reach), limit=limit
+            )
+        payloads = [point.payload or {} for point in found.points]
+        return [Match(document=DocumentKey(of[DOC]), ordinal=of[ORD], text=of[TEXT]) for of in payloads]
+
+    async def ping(self) -> None:
+        with translate_errors():
+            exists = await self._client.collection_exists(self._collection)
+        if not exists:
+            raise Misconfigured(f"{self.address} has lost the collection {self._collection}")
+
+    async def chunk_count(self) -> int:
+        with translate_errors():
+            return (await self._client.count(self._collection, exact=False)).count
+
+    async def check(self) -> Sequence[Finding]:
+        if self._settings.is_server:
+            return [Finding(level=Level.OK, subject="qdrant", text=f"{self.address}, collection {self._collection}")]
+        text = "the local mode compares a question with every chunk, in the process of the gateway"
+        return [Finding(level=Level.WARNING, subject="qdrant", text=text, cure="set QDRANT_URL to a server")]
+
+
+def _make_client(settings: QdrantSettings) -> AsyncQdrantClient:
+    if settings.is_server:
+        # as a header: `api_key=` warns of http://, which is fine between two containers
+        headers = {"api-key": settings.api_key.get_secret_value()} if settings.api_key is not None else None
+        return AsyncQdrantClient(url=settings.url, headers=headers, timeout=settings.timeout, check_compatibility=False)
+    try:
+        return AsyncQdrantClient(path=settings.url)
+    except (OSError, RuntimeError) as error:
+        raise Misconfigured(f"QDRANT_URL: the folder cannot be used: {error}") from error
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Turn errors of qdrant-client into `DriverError`s. Its messages quote bodies, and so text of documents."""
+    try:
+        yield
+    except ResourceExhaustedResponse as error:
+        raise Busy("Qdrant is busy", retry_after=error.retry_after_s) from None
+    except UnexpectedResponse as error:
+        raise _by_status(error.status_code or 0) from None
+    except ResponseHandlingException as error:
+        raise Unavailable(f"Qdrant does not answer: {type(error.source).__name__}") from None
+    except (QdrantException, JSONDecodeError, UnicodeDecodeError):  # e.g. the page of a proxy
+        raise Unavailable("Qdrant gave a senseless answer") from None
+
+
+def _by_status(status: int) -> DriverError:
+    default = Unavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Misconfigured
+    return {429: Busy, 408: Unavailable, 409: Unavailable}.get(status, default)(f"Qdrant answered {status}")
+
+
+def _point(chunk: Chunk) -> models.PointStruct:
+    return models.PointStruct(
+        id=str(uuid5(UUID(chunk.document), str(chunk.ordinal))),  # always the same, so that a repetition replaces
+        vector={MEANING: chunk.embedding.tolist(), WORDS: _words(chunk.text)},
+        payload={ACL: chunk.group, DOC: chunk.document, ORD: chunk.ordinal, TEXT: chunk.text},
+    )
+
+
+def _words(text: str) -> models.SparseVector:
+    """Words by their checksums. Qdrant itself weighs how rare they are: `Modifier.IDF`."""
+    counts = Counter(zlib.crc32(word.encode()) for word in re.findall(r"\w+", text.casefold()))
+    return models.SparseVector(indices=list(counts), values=[n / (n + SATURATION) for n in counts.values()])
+
+
+def _points_of(documents: Sequence[Extent]) -> models.Filter:
+    return models.Filter(must=_one_of(DOC, [extent.document for extent in documents]))
+
+
+def _within(reach: Reach) -> models.Filter:
+    # both always: one of no values matches nothing, but an empty `should` matches everything
+    return models.Filter(should=[_one_of(ACL, reach.groups), _one_of(DOC, reach.documents)])
+
+
+def _one_of(field: str, values: Sequence[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))

@@ -1,0 +1,154 @@
+"""Each method of the store, against the engine alone and over HTTP."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DIMENSION, NAMESPACE
+from context_chat_qdrant.settings import QdrantSettings
+from context_chat_qdrant.store import QdrantStore
+from numpy.typing import NDArray
+
+from context_chat_backend.contract import Misconfigured
+from context_chat_backend.toolkit.catalogue import Chunk, DocumentKey, Extent, GroupKey, Match, Reach
+
+pytestmark = pytest.mark.anyio
+
+ANN, BEN = GroupKey("7"), GroupKey("8")
+EAST, NORTH, UP = np.eye(DIMENSION, dtype=np.float32)
+
+
+def document(number: int) -> DocumentKey:
+    return DocumentKey(f"{number:032x}")
+
+
+def chunks(
+    number: int, *texts: str, group: GroupKey = ANN, embeddings: Sequence[NDArray[np.float32]] = (EAST, NORTH, UP)
+) -> list[Chunk]:
+    return [
+        Chunk(document=document(number), ordinal=ordinal, group=group, text=text, embedding=embedding)
+        for ordinal, (text, embedding) in enumerate(zip(texts, embeddings, strict=False))
+    ]
+
+
+def extents(*numbers: int) -> list[Extent]:
+    return [Extent(document=document(number), chunks=1) for number in numbers]
+
+
+def readable_by(*groups: GroupKey, documents: Sequence[int] = ()) -> Reach:
+    return Reach(groups=groups, documents=[document(number) for number in documents])
+
+
+def match(number: int, ordinal: int, text: str) -> Match:
+    return Match(document=document(number), ordinal=ordinal, text=text)
+
+
+async def found(store: QdrantStore, reach: Reach) -> set[DocumentKey]:
+    return {match.document for match in await store.nearest(EAST, reach, 10_000)}
+
+
+async def test_the_nearest_come_first_and_no_more_than_asked_for(store: QdrantStore) -> None:
+    await store.put(chunks(1, "east", "north", "up"))
+    nearest = await store.nearest(np.array([0.1, 0.8, 0.6], dtype=np.float32), readable_by(ANN), 2)
+    assert nearest == [match(1, 1, "north"), match(1, 2, "up")]
+
+
+async def test_words_find_what_holds_them_rare_ones_first(store: QdrantStore) -> None:
+    await store.put(chunks(1, "The sea is blue", "The whale is blue", "A WHALE!"))
+    whales = await store.matching("Whale?", readable_by(ANN), 9)
+    assert {match.text for match in whales} == {"The whale is blue", "A WHALE!"}
+    best, *_ = await store.matching("Is the sea blue?", readable_by(ANN), 9)
+    assert best == match(1, 0, "The sea is blue")
+
+
+@pytest.mark.parametrize("text", ["", "?!", "\N{PILE OF POO}", "\ud800"])
+async def test_a_question_without_words_finds_none_by_words(store: QdrantStore, text: str) -> None:
+    await store.put(chunks(1, "?!", "\N{PILE OF POO}"))
+    assert list(await store.matching(text, readable_by(ANN), 9)) == []
+
+
+async def test_a_chunk_is_found_through_its_group_or_its_document_only(store: QdrantStore) -> None:
+    await store.put(chunks(1, "whale", group=ANN))
+    await store.put(chunks(2, "whale", group=BEN))
+    for reach, expected in [
+        (readable_by(ANN), {1}),
+        (readable_by(BEN), {2}),
+        (readable_by(ANN, BEN), {1, 2}),
+        (readable_by(documents=[2]), {2}),
+        (readable_by(ANN, documents=[2]), {1, 2}),
+        (readable_by(GroupKey("77"), documents=[3]), set()),
+    ]:
+        assert await found(store, reach) == {document(number) for number in expected}
+        assert {match.document for match in await store.matching("whale", reach, 9)} == await found(store, reach)
+
+
+async def test_a_chunk_put_again_replaces_itself(store: QdrantStore) -> None:
+    await store.put(chunks(1, "old"))
+    await store.put(chunks(1, "new", group=BEN))
+    assert await store.nearest(EAST, readable_by(ANN, BEN), 9) == [match(1, 0, "new")]
+    assert await found(store, readable_by(ANN)) == set()
+
+
+async def test_regrouping_moves_all_chunks_of_these_documents_and_no_others(store: QdrantStore) -> None:
+    for number in (1, 2, 3):
+        await store.put(chunks(number, "a", "b", "c"))
+    for _ in range(2):
+        assert await store.regroup(extents(1, 2, 99), BEN)
+        assert await found(store, readable_by(BEN)) == {document(1), document(2)}
+        assert await found(store, readable_by(ANN)) == {document(3)}
+    assert len(await store.nearest(EAST, readable_by(BEN), 99)) == 6
+
+
+async def test_removing_takes_all_chunks_of_these_documents_and_no_others(store: QdrantStore) -> None:
+    for number in (1, 2, 3):
+        await store.put(chunks(number, "a", "b", "c"))
+    for _ in range(2):
+        await store.remove(extents(1, 2, 99))
+        assert await found(store, readable_by(ANN)) == {document(3)}
+        assert await store.chunk_count() == 3
+
+
+async def test_a_thousand_documents_are_changed_in_one_call(store: QdrantStore) -> None:
+    numbers = range(store.documents_per_call)
+    await store.put(chunks(5000, "stays"))
+    for number in numbers:
+        await store.put(chunks(number, "moves"))
+    await store.regroup(extents(*numbers), BEN)
+    assert len(await found(store, readable_by(BEN))) == len(numbers)
+    await store.remove(extents(*numbers))
+    assert await found(store, readable_by(ANN, BEN)) == {document(5000)}
+
+
+async def test_preparing_again_keeps_what_is_there(store: QdrantStore) -> None:
+    await store.put(chunks(1, "whale"))
+    await store.prepare(NAMESPACE, DIMENSION)
+    assert await found(store, readable_by(ANN)) == {document(1)}
+
+
+async def test_namespaces_see_nothing_of_each_other(store: QdrantStore) -> None:
+    await store.put(chunks(1, "whale"))
+    await store.prepare(NAMESPACE[::-1], DIMENSION)
+    assert await found(store, readable_by(ANN)) == set()
+    await store.remove(extents(1))
+    await store.prepare(NAMESPACE, DIMENSION)
+    assert await found(store, readable_by(ANN)) == {document(1)}
+
+
+async def test_vectors_of_another_dimension_are_refused(store: QdrantStore) -> None:
+    with pytest.raises(Misconfigured, match=f"{NAMESPACE} is not for vectors of dimension 4"):
+        await store.prepare(NAMESPACE, 4)
+
+
+# the client leaves its lock file open when it is refused
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_folder_keeps_chunks_and_belongs_to_one_process(tmp_path: Path) -> None:
+    settings = QdrantSettings(url=str(tmp_path))
+    async with QdrantStore(settings) as store:
+        await store.prepare(NAMESPACE, DIMENSION)
+        await store.put(chunks(1, "whale"))
+        with pytest.raises(Misconfigured, match="already accessed"):
+            await QdrantStore(settings).__aenter__()
+    async with QdrantStore(settings) as store:
+        await store.prepare(NAMESPACE, DIMENSION)
+        assert await found(store, readable_by(ANN)) == {document(1)}
