@@ -17,7 +17,7 @@ help:  ## list the targets
 	$(PYTHON) -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
-.venv/installed: $(UV) pyproject.toml uv.lock
+.venv/installed: $(UV) pyproject.toml uv.lock docs/examples/qdrant/pyproject.toml
 	$(UV) sync --frozen --quiet --inexact --all-extras --python $(PYTHON)
 	@touch $@
 

@@ -6,8 +6,8 @@ A test module takes them with `pytest_plugins = ["tests.pg"]`.
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -64,6 +64,27 @@ def installed(postgres: str) -> Iterator[str]:
     with _database(postgres) as uri:
         anyio.run(install, uri)
         yield database_name(uri)
+
+
+@pytest.fixture
+def catalogue(postgres: str, installed_catalogue: str) -> Iterator[str]:
+    """URI of a catalogue without documents."""
+    with _database(postgres, template=installed_catalogue) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def installed_catalogue(postgres: str) -> Iterator[str]:
+    """Name of a database to copy, with the schema of a catalogue."""
+    with _database(postgres) as uri:
+        anyio.run(install, uri, DIMENSION, Edition.CATALOGUE)
+        yield database_name(uri)
+
+
+@pytest.fixture
+def catalogue_copy(postgres: str, catalogue: str) -> Callable[[], AbstractContextManager[str]]:
+    """Makes copies of `catalogue` as it is when nobody is connected to it."""
+    return lambda: _database(postgres, template=database_name(catalogue))
 
 
 async def install(uri: str, dimension: int = DIMENSION, edition: Edition = Edition.STORE) -> None:

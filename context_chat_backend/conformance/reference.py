@@ -74,6 +74,8 @@ class ReferenceDriver(BaseDriver):
         if stored is not None and stored.source.modified >= source.modified:
             self._documents[source.id] = replace(stored, readers=stored.readers | source.user_ids)
             return Outcome.UNCHANGED
+        if stored is not None:
+            await self.set_access(source.id, stored.readers & source.user_ids)  # until the new version is there
         try:
             text = await _text_of(source)
         except Rejected:

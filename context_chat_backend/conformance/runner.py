@@ -3,15 +3,17 @@
 import sys
 import tempfile
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
 from ..contract import Driver
+from .capabilities import CAPABILITY_HEADER, capability_row
 from .cases import CASES, Case
+from .faults import FaultPlan, Faults, open_faults
 from .kit import CaseSkipped, Kit
 
 
@@ -32,57 +34,99 @@ class Report:
     detail: str = ""
 
 
-@asynccontextmanager
-async def open_kit(driver: Driver) -> AsyncIterator[Kit]:
-    """A kit around an open driver; removes what it stored."""
-    with tempfile.TemporaryDirectory() as folder:
-        kit = Kit(driver, Path(folder))
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The open drivers that cases run on."""
+
+    driver: Driver
+    folder: Path
+    faults: Faults | None = None
+
+    @asynccontextmanager
+    async def kit(self, case: Case) -> AsyncIterator[Kit]:
+        """A kit for a case; removes what it stored."""
+        if case.group == "faults" and self.faults is not None:
+            kit = Kit(self.faults.driver, self.folder, faults=self.faults)
+        else:
+            kit = Kit(self.driver, self.folder)
         try:
             yield kit
         finally:
             await kit.clean_up()
 
 
-async def conform(driver: Driver, *, out: TextIO = sys.stdout) -> bool:
-    """Run all cases against a driver that is not open yet; True if none failed."""
-    reports = []
-    async with driver:
+@asynccontextmanager
+async def open_stage(driver: Driver, plan: FaultPlan | None = None) -> AsyncIterator[Stage]:
+    """Open a driver that is not open yet, and with a plan a second one behind a proxy. Raises `DriverError`."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ccbe-conform-")))
+        faults = None if plan is None else await stack.enter_async_context(open_faults(plan, folder / "faults"))
+        yield Stage(await stack.enter_async_context(driver), folder, faults)
+
+
+async def conform(
+    driver: Driver, *, name: str = "driver", faults: FaultPlan | None = None, out: TextIO = sys.stdout
+) -> bool:
+    """Run all cases against a driver that is not open yet; True if none failed. Without `faults` those are skipped.
+
+    Raises `DriverError` when it cannot be opened, or `faults` cannot be carried out.
+    """
+    reports: list[Report] = []
+    async with open_stage(driver, faults) as stage:
         for case in CASES:
-            report = await _run(case, driver)
-            _print_row(report, out)
+            report = await run_case(case, stage)
+            _print_row(report, reports[-1].detail if reports else "", out)
             reports.append(report)
-        _print_summary(driver, reports, out)
+    _print_summary(reports, out)
+    print(f"\n{CAPABILITY_HEADER}{capability_row(name, driver.capabilities)}", end="", file=out)
     return all(report.result is not Result.FAIL for report in reports)
 
 
-async def _run(case: Case, driver: Driver) -> Report:
+async def run_case(case: Case, stage: Stage) -> Report:
+    """Run one case. Whatever the driver does, this raises nothing."""
     try:
-        async with open_kit(driver) as kit:
+        async with stage.kit(case) as kit:
             await case.run(kit)
     except CaseSkipped as skipped:
         return Report(case, Result.SKIP, str(skipped))
     except AssertionError as failure:
         return Report(case, Result.FAIL, str(failure))
-    except Exception:  # noqa: BLE001 - whatever a driver under test raises is a failed case, not a broken kit
-        return Report(case, Result.FAIL, traceback.format_exc(limit=-3))
+    except Exception as error:  # noqa: BLE001 - whatever a driver under test raises is a failed case, not a broken kit
+        return Report(case, Result.FAIL, _described(error))
     return Report(case, Result.PASS)
 
 
-def _print_row(report: Report, out: TextIO) -> None:
+def _described(error: Exception) -> str:
+    """Failed promises by what they say, all else with the place where it happened."""
+    if isinstance(error, ExceptionGroup) and (failures := error.subgroup(AssertionError)) is not None:
+        return "; ".join(dict.fromkeys(map(str, _leaves(failures))))
+    return "".join(traceback.format_exception(error, limit=-3))
+
+
+def _leaves(error: Exception) -> list[Exception]:
+    if isinstance(error, ExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _print_row(report: Report, said: str, out: TextIO) -> None:
+    """`said` is the detail of the row before, which is not repeated."""
     print(f"{report.result:5} {report.case.group:13} {report.case.promise}", file=out, flush=True)
-    if report.detail:
+    if report.detail and report.detail != said:
         print(f"      {report.case.name}: {report.detail}", file=out, flush=True)
+    if report.result is Result.FAIL:
+        print(f"      -> {report.case.cure}", file=out, flush=True)
 
 
-def _print_summary(driver: Driver, reports: list[Report], out: TextIO) -> None:
-    counts = {result: sum(report.result is result for report in reports) for result in Result}
-    declared = driver.capabilities
-    limit = "any size" if declared.max_source_bytes is None else f"up to {declared.max_source_bytes} bytes"
-    types = "any type" if declared.mime_types is None else f"{len(declared.mime_types)} types"
-    print(
-        f"\ncapabilities: answers {'yes' if declared.answers else 'no'}, settles in {declared.settle_seconds:g} s, "
-        f"{limit}, {types}",
-        file=out,
-    )
-    passed, failed, skipped = counts[Result.PASS], counts[Result.FAIL], counts[Result.SKIP]
-    print(f"{passed} passed, {failed} failed, {skipped} skipped", file=out)
+def _print_summary(reports: Sequence[Report], out: TextIO) -> None:
+    print(f"\n{'group':13} passed failed skipped", file=out)
+    for group in dict.fromkeys(report.case.group for report in reports):
+        passed, failed, skipped = _counts(report for report in reports if report.case.group == group)
+        print(f"{group:13} {passed:6} {failed:6} {skipped:7}", file=out)
+    passed, failed, skipped = _counts(reports)
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped", file=out)
+
+
+def _counts(reports: Iterable[Report]) -> tuple[int, int, int]:
+    results = [report.result for report in reports]
+    return results.count(Result.PASS), results.count(Result.FAIL), results.count(Result.SKIP)

@@ -32,7 +32,7 @@ def test_a_typo_gets_a_suggestion(typo: str, meant: str) -> None:
 
 
 def test_an_unknown_name_gets_the_known_ones() -> None:
-    with pytest.raises(Misconfigured, match="Known: broken, builtin, mystore, r2r, reference"):
+    with pytest.raises(Misconfigured, match="Known: broken, builtin, mystore, pinecone, r2r, reference, supabase"):
         registry.driver_factory("qqqqq")
 
 

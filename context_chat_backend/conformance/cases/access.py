@@ -1,0 +1,130 @@
+"""What the access operations promise."""
+
+from collections.abc import Awaitable, Callable
+
+from ...contract import AccessOp, NotFound
+from ..kit import Kit
+from .base import case, expect, expect_error, name_of_error
+
+
+@case("access")
+async def allowing_adds_readers(kit: Kit) -> None:
+    """`update_access(ALLOW)` adds readers, also ones that have access already.
+
+    If this fails: store the union of the readers, in one step.
+    """
+    await kit.driver.upsert(kit.source(1))
+    for _ in range(2):
+        await kit.driver.update_access(AccessOp.ALLOW, kit.id(1), kit.users("alice", "bob"))
+    await kit.expect("alice", kit.ids(1))
+    await kit.expect("bob", kit.ids(1))
+
+
+@case("access")
+async def a_revoked_reader_finds_nothing(kit: Kit) -> None:
+    """After a denial the reader finds nothing of the source; the others still do.
+
+    If this fails: the change reaches the list of readers, but not what searches filter by, or only one of its chunks.
+    """
+    await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
+    await kit.expect("bob", kit.ids(1))
+    await kit.driver.update_access(AccessOp.DENY, kit.id(1), kit.users("bob"))
+    await kit.expect("bob", set())
+    await kit.expect("alice", kit.ids(1))
+
+
+@case("access")
+async def denying_twice_is_fine(kit: Kit) -> None:
+    """`update_access(DENY)` may be repeated and may name users that have no access.
+
+    If this fails: removing a reader who is none has to count as done.
+    """
+    await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
+    await kit.expect("alice", kit.ids(1))
+    for _ in range(2):
+        await kit.driver.update_access(AccessOp.DENY, kit.id(1), kit.users("bob", "nobody"))
+    await kit.expect("bob", set())
+    await kit.expect("alice", kit.ids(1))
+
+
+@case("access")
+async def setting_makes_readers_exact(kit: Kit) -> None:
+    """`set_access` makes the readers exactly the given ones; none deletes the source.
+
+    If this fails: remove those who are not in the new list as well as adding those who are.
+    """
+    await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
+    await kit.expect("alice", kit.ids(1))
+    for _ in range(2):
+        await kit.driver.set_access(kit.id(1), kit.users("bob", "carol"))
+    await kit.expect("alice", set())
+    await kit.expect("carol", kit.ids(1))
+    await kit.driver.set_access(kit.id(1), frozenset())
+    await kit.expect("carol", set())
+    await kit.expect_count(0)
+
+
+@case("access")
+async def access_of_an_unknown_source_is_not_found(kit: Kit) -> None:
+    """Access changes of an unknown source raise `NotFound` and create nothing.
+
+    If this fails: check that the source exists in the same step that changes its readers. The gateway takes `NotFound`
+    as done; an entry without a text would give access to whatever comes later under this id.
+    """
+    advice = "an access change of a source that is not stored must raise NotFound"
+    for _ in range(2):
+        await expect_error(NotFound, kit.driver.set_access(kit.id(1), kit.users("alice")), advice)
+        await expect_error(NotFound, kit.driver.set_access(kit.id(1), frozenset()), advice)
+        for op in AccessOp:
+            await expect_error(NotFound, kit.driver.update_access(op, kit.id(1), kit.users("alice")), advice)
+    await kit.expect_count(0)
+
+
+@case("access")
+async def every_access_change_may_be_repeated(kit: Kit) -> None:
+    """An access change that comes twice in a row leaves the same and raises the same.
+
+    If this fails: Nextcloud repeats actions whose answer it did not get. Let a change that is in place already succeed.
+    The one exception is a change that deletes its source: its repetition finds nothing and raises `NotFound`.
+    """
+    driver, bob, carol = kit.driver, kit.users("bob"), kit.users("carol")
+    changes: dict[str, Callable[[], Awaitable[object]]] = {
+        "allow": lambda: driver.update_access(AccessOp.ALLOW, kit.id("allow"), carol),
+        "deny": lambda: driver.update_access(AccessOp.DENY, kit.id("deny"), bob),
+        "set": lambda: driver.set_access(kit.id("set"), bob | carol),
+        "allow all": lambda: driver.update_provider_access(AccessOp.ALLOW, kit.provider("allowed"), carol),
+        "deny all": lambda: driver.update_provider_access(AccessOp.DENY, kit.provider("denied"), bob),
+    }
+    for item in ("allow", "deny", "set"):
+        await driver.upsert(kit.source(item, users=("alice", "bob")))
+    for provider in ("allowed", "denied"):
+        await driver.upsert(kit.source(1, users=("alice", "bob"), provider=provider))
+    allowed, denied = kit.id(1, "allowed"), kit.id(1, "denied")
+    await kit.expect("alice", {*kit.ids("allow", "deny", "set"), allowed, denied})
+    for name, change in changes.items():
+        for _ in range(2):
+            error = await name_of_error(change(), NotFound)
+            expect(error is None, f"the change {name!r} raised {error}")
+    await kit.expect("alice", {*kit.ids("allow", "deny"), allowed, denied})
+    await kit.expect("bob", {*kit.ids("allow", "set"), allowed})
+    await kit.expect("carol", {*kit.ids("allow", "set"), allowed})
+    await kit.expect_count(3)
+
+
+@case("access")
+async def a_provider_wide_change_reaches_each_source_of_it(kit: Kit) -> None:
+    """`update_provider_access` changes each source of that provider and no other.
+
+    If this fails: `find` misses sources, for instance those on later pages or those that are changed while it lists.
+    """
+    for item in range(4):
+        await kit.driver.upsert(kit.source(item, users=("alice",) if item % 2 else ("alice", "bob")))
+    await kit.driver.upsert(kit.source(9, provider="mail"))
+    for _ in range(2):
+        await kit.driver.update_provider_access(AccessOp.ALLOW, kit.provider(), kit.users("carol"))
+    await kit.expect("carol", kit.ids(*range(4)))
+    await kit.driver.update_provider_access(AccessOp.DENY, kit.provider(), kit.users("alice", "carol"))
+    await kit.expect("carol", set())
+    await kit.expect("alice", {kit.id(9, "mail")})
+    await kit.expect("bob", kit.ids(0, 2))
+    await kit.expect_count(2)

@@ -1,0 +1,59 @@
+"""`pytest --pyargs context_chat_backend.conformance`: the cases as tests, one by one, for debugging.
+
+The driver is the one of `RAG_BACKEND`, by default the reference driver; its settings are those of production, and it
+keeps its things in `APP_PERSISTENT_STORAGE`, by default in a temporary folder. `CCBE_CONFORM_FAULTS` names the variable
+with the base URL of its backend, as `ccbe conform --faults` does.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from dotenv import load_dotenv
+
+from ..registry import driver_factory
+from ..runtime import make_driver
+from ..settings import Settings
+from ..toolkit.settings import read_settings
+from .cases import CASES, Case
+from .faults import FaultPlan
+from .kit import CaseSkipped
+from .runner import Stage, open_stage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("anyio_backend")]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """The driver and, where faults are asked for, a second one; open for all cases."""
+    load_dotenv(".env")  # as `ccbe` does
+    name = os.environ.get("RAG_BACKEND") or "reference"
+    storage = os.environ.get("APP_PERSISTENT_STORAGE") or tmp_path_factory.mktemp("storage")
+    settings = read_settings(
+        Settings,
+        rag_backend=name,
+        app_secret="unused",  # noqa: S106 - no HTTP
+        app_persistent_storage=Path(storage),
+    )
+    variable = os.environ.get("CCBE_CONFORM_FAULTS")
+    plan = FaultPlan(driver_factory(name), variable) if variable else None
+    async with open_stage(make_driver(settings), plan) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.name))
+async def test_the_driver_keeps_the_promise(case: Case, stage: Stage) -> None:
+    try:
+        async with stage.kit(case) as kit:
+            await case.run(kit)
+    except CaseSkipped as skipped:
+        pytest.skip(str(skipped))
+    except Exception as failure:
+        failure.add_note(f"If this fails: {case.cure}")
+        raise
