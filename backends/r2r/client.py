@@ -14,7 +14,7 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from context_chat_backend.contract import Misconfigured, NotFound, Rejected, Unavailable
+from context_chat_backend.contract import Misconfigured, Rejected, Unavailable
 from context_chat_backend.toolkit.http import json_model, translate_errors
 
 from .auth import make_auth
@@ -51,6 +51,10 @@ class Exists(Unavailable):
     """There is a document of this id, or it is being made."""
 
 
+class Missing(Unavailable):
+    """R2R itself does not know what a request names. No `NotFound`: that would say that a source is unknown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDocument:
     """What goes up."""
@@ -65,7 +69,7 @@ class NewDocument:
 
 
 class R2RClient:
-    """An async context manager; safe for any number of tasks. Raises `DriverError`s only."""
+    """An async context manager; safe for any number of tasks. Raises `DriverError`s only, and never `NotFound`."""
 
     def __init__(self, settings: R2RSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._settings = settings
@@ -75,6 +79,7 @@ class R2RClient:
             auth=make_auth(settings, f"{base_url}users/login"),
             timeout=httpx.Timeout(settings.http_timeout, connect=CONNECT_SECONDS),
             limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE),
+            event_hooks={"response": [_refuse_foreign_404]},
             transport=transport,
         )
         self.clock_ahead = 0.0
@@ -155,7 +160,7 @@ class R2RClient:
         return response.is_success and bool(json_model(response, Page[_ChunkId]).results)
 
     async def patch_metadata(self, id_: UUID, values: Mapping[str, Any]) -> None:
-        """Merge into the metadata of a document; its chunks keep theirs. Raises `NotFound`."""
+        """Merge into the metadata of a document; its chunks keep theirs. Raises `Missing`."""
         await self._send("PATCH", f"documents/{id_}/metadata", json=[{name: value} for name, value in values.items()])
 
     async def export(self, columns: Sequence[str]) -> AsyncIterator[str]:
@@ -211,7 +216,7 @@ class R2RClient:
         return [] if response.is_error else json_model(response, Page[Document]).results
 
     async def add_member(self, collection_id: UUID, document_id: UUID) -> None:
-        """Put a document into a collection; it may be in there. Raises `NotFound` if one of them does not exist."""
+        """Put a document into a collection; it may be in there. Raises `Missing` if one of them does not exist."""
         path = f"collections/{collection_id}/documents/{document_id}"
         await self._send("POST", path, accept={409})
 
@@ -275,8 +280,8 @@ class R2RClient:
         unavailable: frozenset[int] | set[int] = frozenset(),
         **request: Any,
     ) -> httpx.Response:
-        """A response that is a success or has one of the accepted statuses."""
-        with translate_errors(not_found={404}, unavailable=unavailable):
+        """A response that is a success or has one of the accepted statuses. Raises `Missing` for R2R's own 404."""
+        with translate_errors(unavailable=unavailable):
             response = await self._http.request(method, path, **request)
             self._note_clock(response)
             if response.status_code not in accept:
@@ -286,6 +291,8 @@ class R2RClient:
     async def _raise_for_status(self, response: httpx.Response) -> None:
         if response.status_code == httpx.codes.UNAUTHORIZED:
             await self._raise_unauthorized()
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise Missing(f"R2R does not know what {response.request.method} {response.request.url.path} names")
         response.raise_for_status()
 
     async def _raise_unauthorized(self) -> None:
@@ -322,6 +329,24 @@ class _Indices(BaseModel):
     indices: list[_NamedIndex]
 
 
+async def _refuse_foreign_404(response: httpx.Response) -> None:
+    """Let only those 404 pass that are R2R's own: they tell of what the request names.
+
+    Proxies answer 404 while R2R starts, and so does whatever else a wrong R2R_BASE_URL leads to. That says nothing of
+    what is stored, and must not pass for a deletion that is done or for an empty collection. `Misconfigured` loses
+    nothing: Nextcloud sends again what failed so, and the gateway is not ready until R2R answers. `Unavailable` would
+    keep no more, but have each request repeated, and nobody told of a wrong address.
+    """
+    if response.status_code != httpx.codes.NOT_FOUND:
+        return
+    await response.aread()
+    if not _error_type(response):
+        raise Misconfigured(
+            f"something else than R2R answered 404 to {response.request.method} {response.request.url.path}: "
+            "R2R_BASE_URL does not lead to R2R, or a proxy does not find it (yet)"
+        )
+
+
 def _error_type(response: httpx.Response) -> str:
     """The kind of R2R's own errors; empty where there is none."""
     try:
@@ -329,6 +354,3 @@ def _error_type(response: httpx.Response) -> str:
     except ValidationError:
         return ""
     return body.error_type or (body.detail.error_type if isinstance(body.detail, Failure) else "")
-
-
-__all__ = ["Exists", "NewDocument", "NotFound", "R2RClient", "Refused"]

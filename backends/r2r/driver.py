@@ -193,12 +193,6 @@ class R2RDriver(BaseDriver):
     # ------------------------------------------------------------------ indexing
 
     async def upsert(self, source: Source) -> Outcome:
-        try:
-            return await self._upsert(source)
-        except NotFound as error:
-            raise Unavailable("another gateway deleted a document of it meanwhile") from error
-
-    async def _upsert(self, source: Source) -> Outcome:
         versions = await self._library.settled(source.id)
         current = await self._confirmed(versions)
         others = [each for each in versions.documents if each is not current]

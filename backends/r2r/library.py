@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from context_chat_backend.contract import NotFound, ProviderId, SourceId, Unavailable, UserId
+from context_chat_backend.contract import ProviderId, SourceId, Unavailable, UserId
 from context_chat_backend.toolkit.collections import CollectionMap
 from context_chat_backend.toolkit.concurrency import Batcher, for_each
 
-from .client import R2RClient
+from .client import Missing, R2RClient
 from .journal import Journal
 from .names import PLACES, Names
 from .wire import Collection as R2RCollection
@@ -234,9 +234,9 @@ class Library:
     async def _add(self, document: Document, name: str, collection_id: UUID) -> None:
         try:
             await self._client.add_member(collection_id, document.id)
-        except NotFound:
+        except Missing:
             if not await self._client.documents([document.id]):
-                raise
+                raise  # another gateway deleted it meanwhile, perhaps for a newer version: a repetition will tell
             await self._collections.forget(name)
             message = f"R2R has lost collection {name}, and with it the text of its documents: see docs/backends/r2r.md"
             raise Unavailable(message) from None

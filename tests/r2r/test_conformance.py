@@ -8,6 +8,7 @@ import pytest
 
 from backends.r2r.driver import create
 from context_chat_backend.conformance.cases import CASES
+from context_chat_backend.conformance.faults import FaultPlan
 from context_chat_backend.conformance.runner import conform
 
 from .server import R2RServer, r2r_server
@@ -27,16 +28,17 @@ def unlimited() -> Iterator[R2RServer]:
         yield server
 
 
-async def assert_conforms(variables: dict[str, str], folder: Path) -> None:
+async def assert_conforms(variables: dict[str, str], folder: Path, faults: FaultPlan | None = None) -> None:
     out = io.StringIO()
     with environment(variables):
-        driver = create(folder)
-    assert await conform(driver, out=out), out.getvalue()
-    assert f"{len(CASES)} passed, 0 failed, 0 skipped" in out.getvalue()
+        passed = await conform(create(folder), faults=faults, out=out)
+    assert passed, out.getvalue()
+    skipped = 0 if faults else sum(case.group == "faults" for case in CASES)
+    assert f"{len(CASES) - skipped} passed, 0 failed, {skipped} skipped" in out.getvalue()
 
 
-async def test_a_superuser_keeps_the_contract(r2r: R2RServer, tmp_path: Path) -> None:
-    await assert_conforms(r2r_environment(r2r), tmp_path)
+async def test_a_superuser_keeps_the_contract_through_all_faults(r2r: R2RServer, tmp_path: Path) -> None:
+    await assert_conforms(r2r_environment(r2r), tmp_path, FaultPlan(create, "R2R_BASE_URL"))
 
 
 async def test_an_ordinary_account_keeps_the_contract(unlimited: R2RServer, tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ class Wire(httpx.AsyncBaseTransport):
     """Carries requests to the double."""
 
     def __init__(self, double: FakeR2R) -> None:
-        self._double = httpx.ASGITransport(app=double)
+        self.there: httpx.AsyncBaseTransport = httpx.ASGITransport(app=double)
+        """Who answers."""
         self.requests: list[httpx.Request] = []
         self.uploads: list[str] = []
         """The file name of each upload."""
@@ -64,7 +65,7 @@ class Wire(httpx.AsyncBaseTransport):
         if (request.method, request.url.path) == ("POST", DOCUMENTS):
             self.uploads.append(await _file_name(request))
         await self.before(request)
-        response = await self._double.handle_async_request(request)
+        response = await self.there.handle_async_request(request)
         await self.after(request)
         return response
 
@@ -192,6 +193,13 @@ class Stage:
         self.wire.before = fail
         yield
         self.wire.before = nothing
+
+    @contextmanager
+    def astray(self, status: int, body: str) -> Iterator[None]:
+        """No request reaches R2R: something else answers all of them so."""
+        r2r, self.wire.there = self.wire.there, httpx.MockTransport(lambda _: httpx.Response(status, text=body))
+        yield
+        self.wire.there = r2r
 
     async def send_and_hang_up(self, driver: R2RDriver, source: Source) -> None:
         """R2R is at work on the source from now on, until the double is told to `release` it or to kill it."""
