@@ -4,20 +4,17 @@ A test module takes them with `pytest_plugins = ["tests.pg"]`.
 """
 
 import itertools
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 import anyio
 import psycopg
 import pytest
-from anyio.from_thread import start_blocking_portal
 from psycopg.conninfo import conninfo_to_dict
 
-from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 from context_chat_backend.toolkit.postgres.migrations import Edition, migrate
+
+from .postgres import postgres_server
 
 DIMENSION = 8
 _numbers = itertools.count()
@@ -28,20 +25,6 @@ def postgres() -> Iterator[str]:
     """URI of a server's maintenance database."""
     with postgres_server() as uri:
         yield uri
-
-
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """An embedded server. Not below pytest's folder: the server's account may not enter that."""
-    folder = Path(tempfile.mkdtemp(prefix="ccb-test-"))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(EmbeddedPostgres(folder)) as server:
-        with psycopg.connect(server.uri, autocommit=True) as connection:
-            # Nobody misses this data after a power failure, and the tests are three times as fast.
-            connection.execute("alter system set fsync = off")
-            connection.execute("alter system set synchronous_commit = off")
-            connection.execute("select pg_reload_conf()")
-        yield server.uri
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

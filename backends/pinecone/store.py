@@ -38,9 +38,6 @@ from .settings import PineconeSettings
 UPLOADS_AT_ONCE = 4
 CONNECTIONS = 100
 """So that uploads do not keep searches waiting for one; the SDK's default is 20 on a small machine."""
-MATCHES = 500
-"""Most of one search. Pinecone refuses answers of more than 4 MB. Chunks have about 1,000 characters, which are 6 KB in
-the longest form of JSON."""
 UPDATE_RECORDS = 100_000
 """Most records that one update by filter changes; documented for vectors, nothing else is said of documents."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
@@ -59,6 +56,8 @@ class PineconeStore(VectorStore):
     chunks_per_put = 1000
     documents_per_call = 1000
     chunks_per_call = UPDATE_RECORDS
+    # Pinecone refuses answers of more than 4 MB. Chunks have about 1,000 characters, 6 KB in the longest form of JSON.
+    matches_per_search = 500
 
     def __init__(
         self,
@@ -181,7 +180,7 @@ class PineconeStore(VectorStore):
         return await self._matches(TextQuery(query=words, fields=[TEXT]), reach, limit)
 
     async def _matches(self, query: DenseVectorQuery | TextQuery, reach: Reach, limit: int) -> Sequence[Match]:
-        answer = await self._search(query, reach_filter(reach), limit=min(limit, MATCHES), fields=[TEXT])
+        answer = await self._search(query, reach_filter(reach), limit=limit, fields=[TEXT])
         if answer is None:
             return ()
         return [match for found in answer.matches if (match := to_match(found)) is not None]

@@ -15,7 +15,7 @@ from tests.fakes.pinecone import pinecone_server
 from tests.fakes.postgrest import supabase_server
 from tests.fakes.r2r import r2r_server
 from tests.gateway import Nextcloud, make_settings, running_gateway
-from tests.pg import postgres_server
+from tests.postgres import postgres_server
 
 Surroundings = Callable[[], AbstractContextManager[dict[str, str]]]
 

@@ -1,7 +1,7 @@
 """A store of vectors in memory, as simple as it can be, with the weaknesses of remote ones on demand."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,16 @@ class Calls:
     searches: int = 0
 
 
+async def nothing(_: str) -> None:
+    """The hook that does nothing."""
+
+
 class MemoryStore(VectorStore):
     """Writes become visible when the test says so, if it asked for that."""
 
     chunks_per_put = 100
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "memory") -> None:
         self.accepted: Record = {}
         """What all writes so far amount to."""
         self.visible: Record = self.accepted
@@ -34,11 +38,18 @@ class MemoryStore(VectorStore):
         self.calls = Calls()
         self.before_call: Callable[[str], None] = lambda name: None
         """Raises to make a call fail."""
+        self.after_call: Callable[[str], None] = lambda name: None
+        """Raises to lose the answer of a call that was carried out."""
+        self.pause: Callable[[str], Awaitable[None]] = nothing
+        """Awaited before a call is carried out."""
+        self.strangers: Sequence[Match] = ()
+        """Found first by every search, whoever asks."""
         self.namespace = ""
+        self._address = address
 
     @property
     def address(self) -> str:
-        return "memory"
+        return self._address
 
     def fall_behind(self) -> None:
         """From now on writes are accepted and not visible."""
@@ -48,49 +59,68 @@ class MemoryStore(VectorStore):
         """Everything is visible at once from now on."""
         self.visible = self.accepted
 
+    def show(self, chosen: Callable[[str], bool]) -> None:
+        """The newest state of the chunks with these ids is visible from now on, also while the store is behind."""
+        for id_ in {*self.accepted, *self.visible}:
+            if chosen(id_) and id_ in self.accepted:
+                self.visible[id_] = self.accepted[id_]
+            elif chosen(id_):
+                self.visible.pop(id_, None)
+
     async def prepare(self, namespace: str, dimension: int) -> None:
-        self.before_call("prepare")
+        await self._begin("prepare")
         self.namespace = namespace
 
     async def put(self, chunks: Sequence[Chunk]) -> None:
         self.calls.put += 1
-        self.before_call("put")
+        await self._begin("put")
         assert 0 < len(chunks) <= self.chunks_per_put
         assert len({chunk.document for chunk in chunks}) == 1
         self.accepted.update({chunk.id: chunk for chunk in chunks})
+        self.after_call("put")
 
     async def regroup(self, documents: Sequence[Extent], group: GroupKey) -> bool:
         self.calls.regroup += 1
-        self.before_call("regroup")
+        await self._begin("regroup")
         self._check(documents)
         wanted = {extent.document for extent in documents}
         seen = [id_ for id_, chunk in self.visible.items() if chunk.document in wanted]
         for id_ in seen:
             if id_ in self.accepted:
                 self.accepted[id_] = replace(self.accepted[id_], group=group)
+        self.after_call("regroup")
         return len(seen) >= sum(extent.chunks for extent in documents)
 
     async def remove(self, documents: Sequence[Extent]) -> None:
         self.calls.remove += 1
-        self.before_call("remove")
+        await self._begin("remove")
         self._check(documents)
         gone = {extent.document for extent in documents}
         for id_ in [id_ for id_, chunk in self.accepted.items() if chunk.document in gone]:
             del self.accepted[id_]
+        self.after_call("remove")
 
     async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
         self.calls.searches += 1
-        self.before_call("nearest")
+        await self._begin("nearest")
         assert reach.groups or reach.documents
-        hits = [
-            chunk for chunk in self.visible.values() if chunk.group in reach.groups or chunk.document in reach.documents
-        ]
+        groups, documents = set(reach.groups), set(reach.documents)
+        hits = [chunk for chunk in self.visible.values() if chunk.group in groups or chunk.document in documents]
         hits.sort(key=lambda chunk: -float(chunk.embedding @ embedding))
-        return [Match(document=c.document, ordinal=c.ordinal, text=c.text) for c in hits[:limit]]
+        matches = [Match(document=c.document, ordinal=c.ordinal, text=c.text) for c in hits]
+        return [*self.strangers, *matches][:limit]
+
+    async def wait_until_searchable(self, document: Extent) -> None:
+        await self._begin("wait_until_searchable")
 
     async def chunk_count(self) -> int | None:
         return len(self.visible)
 
+    async def _begin(self, name: str) -> None:
+        await self.pause(name)
+        self.before_call(name)
+
     def _check(self, documents: Sequence[Extent]) -> None:
         assert 0 < len(documents) <= self.documents_per_call
+        assert len({extent.document for extent in documents}) == len(documents)
         assert len(documents) == 1 or sum(extent.chunks for extent in documents) <= self.chunks_per_call

@@ -35,7 +35,7 @@ from backends.pinecone.errors import pinecone_errors
 from backends.pinecone.rate import Pace
 from backends.pinecone.records import JOINT, REQUEST_BYTES, record_bytes, stored_text, to_record
 from backends.pinecone.settings import PineconeSettings
-from backends.pinecone.store import MATCHES, PineconeStore
+from backends.pinecone.store import PineconeStore
 from context_chat_backend.contract import Busy, DriverError, Level, Misconfigured, TransientError, Unavailable
 from context_chat_backend.toolkit.catalogue.store import Chunk, DocumentKey, Extent, GroupKey, Reach
 from tests.fakes.pinecone import PineconeDouble, pinecone_server
@@ -347,15 +347,16 @@ async def test_a_search_without_reach_finds_nothing(double: PineconeDouble) -> N
 async def test_only_the_text_is_asked_for(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.nearest(EAST, groups(EVERYONE), 5)
-        await store.matching("whale", groups(EVERYONE), 10_001)
+        await store.matching("whale", groups(EVERYONE), 7)
     assert [call.body["include_fields"] for call in calls(double, SEARCH)] == [["text"], ["text"]]
-    assert [call.body["top_k"] for call in calls(double, SEARCH)] == [5, MATCHES]
+    assert [call.body["top_k"] for call in calls(double, SEARCH)] == [5, 7]
 
 
 async def test_the_largest_answer_is_within_the_limit(double: PineconeDouble) -> None:
     async with opened(double) as store:
-        await store.put([chunk(ordinal=number, text="鲸" * 1000) for number in range(MATCHES)])
-        assert len(await store.nearest(EAST, groups(EVERYONE), 10_000)) == MATCHES
+        most = store.matches_per_search
+        await store.put([chunk(ordinal=number, text="鲸" * 1000) for number in range(most)])
+        assert len(await store.nearest(EAST, groups(EVERYONE), most)) == most
 
 
 async def test_odd_characters_in_a_question_do_no_harm(double: PineconeDouble) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from ...contract import Outcome, Query, Source, SourceId
-from ..postgres.documents import Documents, described, who_and_where
+from ..postgres.documents import Documents, described, storable, who_and_where
 from ..postgres.functions import Functions
 from .store import DocumentKey, Extent, GroupKey, Reach
 
@@ -83,10 +83,17 @@ class Catalogue(Documents):
         super().__init__(functions)
         self._changes = changes
 
-    async def open(self, address: str, *, dimension: int, model: str) -> Mapping[str, Any]:
-        """The status. Raises `Misconfigured` if it belongs to another store or model."""
+    async def require(self, address: str, *, dimension: int, model: str) -> Mapping[str, Any]:
+        """The status. Raises `Misconfigured` if the catalogue belongs to another store or model."""
+        return await self._open(address, dimension, model, bind=False)
+
+    async def bind(self, address: str, *, dimension: int, model: str) -> None:
+        """The same; from now on it belongs to this store and model."""
+        await self._open(address, dimension, model, bind=True)
+
+    async def _open(self, address: str, dimension: int, model: str, *, bind: bool) -> Mapping[str, Any]:
         status: Mapping[str, Any] = await self._functions.call(
-            "ccb_open_catalogue", p_address=address, p_dimension=dimension, p_model=model
+            "ccb_open_catalogue", p_address=address, p_dimension=dimension, p_model=model, p_bind=bind
         )
         return status
 
@@ -123,11 +130,14 @@ class Catalogue(Documents):
 
     async def readable(self, query: Query, documents: Set[DocumentKey]) -> Mapping[DocumentKey, Readable]:
         """Those of the documents that are stored, in the scope, and readable by the user now."""
-        rows = await self._functions.call("ccb_readable", **who_and_where(query), p_keys=sorted(documents))
+        rows = await self._functions.call("ccb_readable", **who_and_where(query), p_keys=storable(documents))
         return {document: Readable(**row) for document, row in rows.items()}
 
     async def stale_documents(self, after: tuple[int, int], *, documents: int, chunks: int) -> StaleDocuments | None:
-        """Some of one group that come after `after`; None when there are none."""
+        """Some of one group that come after `after`; None when there are none.
+
+        They stay stale until `confirm_group`, even if they get their former group back: the store may have been told.
+        """
         group, number = after
         row = await self._functions.call(
             "ccb_stale_documents", p_after_group=group, p_after_doc=number, p_documents=documents, p_chunks=chunks
@@ -140,10 +150,11 @@ class Catalogue(Documents):
             last=(int(row["group"]), row["documents"][-1]["doc_id"]),
         )
 
-    async def confirm_group(self, stale: StaleDocuments) -> None:
-        """The chunks of these documents carry the group now."""
+    async def confirm_group(self, stale: StaleDocuments, *, settle_seconds: float) -> None:
+        """The chunks of these documents carry the group now, and searches see that after `settle_seconds`: until then
+        `reach` goes on naming the documents."""
         keys = [extent.document for extent in stale.extents]
-        await self._functions.call("ccb_confirm_group", p_keys=keys, p_group=stale.group)
+        await self._functions.call("ccb_confirm_group", p_keys=keys, p_group=stale.group, p_settle=settle_seconds)
 
     async def due_removals(self, after: DocumentKey | None, *, documents: int, chunks: int) -> Sequence[Extent]:
         """Documents to be removed from the store that come after `after`; empty when there are none."""

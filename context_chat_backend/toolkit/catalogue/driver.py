@@ -19,6 +19,7 @@ from ...contract import (
 from ..concurrency import gather, run_in_background
 from ..extract import SUPPORTED_MIME_TYPES
 from ..postgres.database import open_database
+from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
 from ..settings import read_settings
@@ -31,7 +32,7 @@ from .store import Chunk, DocumentKey, Extent, Match, Reach, VectorStore
 RANK_OFFSET = 60
 """Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
 MORE = 4
-"""A search that lost too many matches to the check is repeated once for so many times as many."""
+"""A search that lost too many matches to the check is repeated for so many times as many."""
 
 
 class CatalogueDriver(DocumentsDriver):
@@ -72,11 +73,13 @@ class CatalogueDriver(DocumentsDriver):
         )
         changes = Changes()
         catalogue = Catalogue(database, changes)
-        kept = await catalogue.open(self._store.address, dimension=embedder.dimension, model=embedder.model_name)
-        self._identity = kept["store_id"]
+        address, dimension, model = self._store.address, embedder.dimension, embedder.model_name
+        status = await catalogue.require(address, dimension=dimension, model=model)
+        self._identity = status["store_id"]
         await stack.enter_async_context(self._store)
-        await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", embedder.dimension)
+        await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", dimension)
         await self._require_chunks(await catalogue.outbox())
+        await catalogue.bind(address, dimension=dimension, model=model)  # not before: the address may be mistyped
         await run_in_background(stack, Courier(catalogue, self._store, database, changes).run)
         return catalogue
 
@@ -108,10 +111,11 @@ class CatalogueDriver(DocumentsDriver):
         reach = await self._documents.reach(query)
         if not reach.groups and not reach.documents:
             return []
-        wanted = 2 * query.limit + 10
-        hits, complete = await self._search(query, reach, wanted)
-        if len(hits) < query.limit and not complete:
-            hits, _ = await self._search(query, reach, MORE * wanted)
+        wanted, most = 2 * query.limit + 10, self._store.matches_per_search
+        hits, complete = await self._search(query, reach, min(wanted, most))
+        while len(hits) < query.limit and not complete and wanted < most:
+            wanted *= MORE
+            hits, complete = await self._search(query, reach, min(wanted, most))
         return hits[: query.limit]
 
     async def _search(self, query: Query, reach: Reach, wanted: int) -> tuple[list[Hit], bool]:
@@ -119,7 +123,7 @@ class CatalogueDriver(DocumentsDriver):
         embedding = await self._indexer.embed_query(query.text)
         found = await gather(
             lambda: self._store.nearest(embedding, reach, wanted),
-            lambda: self._store.matching(query.text, reach, wanted),
+            lambda: self._store.matching(words_of(query.text), reach, wanted),
         )
         readable = await self._documents.readable(query, {match.document for matches in found for match in matches})
         return list(_hits(_fused(found), readable)), all(len(matches) < wanted for matches in found)

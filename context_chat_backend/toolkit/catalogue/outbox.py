@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from ...contract import DriverError, Misconfigured
+from ...contract import DriverError, Misconfigured, TransientError
 from ..postgres.database import Database
-from .catalogue import Catalogue, Changes
+from .catalogue import Catalogue, Changes, StaleDocuments
 from .store import DocumentKey, VectorStore
 
 QUIET_SECONDS = 1.0
@@ -61,12 +61,22 @@ class Courier:
         """Have the chunks of each document carry its group. Order does not matter: the newest state is what counts."""
         complete, after = True, (0, 0)
         while stale := await self._catalogue.stale_documents(after, **self._budget()):
-            if await self._store.regroup(stale.extents, stale.group):
-                await self._catalogue.confirm_group(stale)
-            else:
+            try:
+                complete &= await self._tell_group(stale)
+            except TransientError:
+                raise  # the others would meet the same
+            except Exception as error:  # noqa: BLE001 - reported; what is wrong with these must not keep the others
+                _report(error)
                 complete = False
             after = stale.last
         return complete
+
+    async def _tell_group(self, stale: StaleDocuments) -> bool:
+        if not await self._store.regroup(stale.extents, stale.group):
+            log.info("the store does not show all chunks of %d documents yet, it is told again", len(stale.extents))
+            return False
+        await self._catalogue.confirm_group(stale, settle_seconds=self._store.settle_seconds)
+        return True
 
     async def _remove(self) -> bool:
         after: DocumentKey | None = None
@@ -102,10 +112,16 @@ class Courier:
 async def _attempt(step: Callable[[], Awaitable[bool]]) -> bool:
     try:
         return await step()
-    except Misconfigured as error:
-        log.error("the store cannot be brought up to date: %s", error)  # noqa: TRY400 - the message says it all
-    except DriverError as error:
-        log.warning("the store could not be brought up to date, it is tried again: %s", error)
-    except Exception:  # a bug here must not end the gateway, which is right without it
-        log.exception("the store could not be brought up to date, it is tried again")
-    return False
+    except Exception as error:  # noqa: BLE001 - reported; a bug here must not end the gateway, which is right without it
+        _report(error)
+        return False
+
+
+def _report(error: Exception) -> None:
+    match error:
+        case Misconfigured():
+            log.error("the store cannot be brought up to date: %s", error)
+        case DriverError():
+            log.warning("the store could not be brought up to date, it is tried again: %s", error)
+        case _:
+            log.error("the store could not be brought up to date, it is tried again", exc_info=error)

@@ -94,6 +94,9 @@ class VectorStore(ABC):
     chunks_per_call: int = 100_000
     """Most chunks that the documents of one such call have, unless it is a single document."""
 
+    matches_per_search: int = 10_000
+    """Most that `nearest` and `matching` are asked for."""
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -503,13 +503,17 @@ as $$
    where key in ('store_id', 'schema_version', 'functions', 'embedding_dim', 'embedding_model')
 $$;
 
--- Remembers a value at the first call; later ones must bring the same.
-create or replace function ccb.require_setting(p_key text, p_value text, p_otherwise text, p_hint text) returns void
+-- The value must be the one that was remembered; the first one is, if it is to be kept.
+create or replace function ccb.require_setting(
+  p_key text, p_value text, p_otherwise text, p_hint text, p_keep boolean)
+returns void
 language plpgsql as $fn$
 declare
   kept text;
 begin
-  insert into ccb.settings values (p_key, p_value) on conflict (key) do nothing;
+  if p_keep then
+    insert into ccb.settings values (p_key, p_value) on conflict (key) do nothing;
+  end if;
   select value into kept from ccb.settings where key = p_key;
   if kept <> p_value then
     raise exception using errcode = 'feature_not_supported',
@@ -519,14 +523,16 @@ end
 $fn$;
 
 -- Vectors of another model or dimension cannot be compared with those in the store.
-create or replace function ccb.require_model(p_dimension int, p_model text) returns void
+create or replace function ccb.require_model(p_dimension int, p_model text, p_keep boolean default true)
+returns void
 language plpgsql as $fn$
 declare
   cure text := 'Go back to the former embedding model, or use an empty database and index everything again.';
 begin
   perform ccb.require_setting('embedding_dim', p_dimension::text,
-    'the store was created for embeddings of %s dimensions, the embedding model makes %s', cure);
-  perform ccb.require_setting('embedding_model', p_model, 'the store holds embeddings of the model "%s", not of "%s"', cure);
+    'the store was created for embeddings of %s dimensions, the embedding model makes %s', cure, p_keep);
+  perform ccb.require_setting('embedding_model', p_model,
+    'the store holds embeddings of the model "%s", not of "%s"', cure, p_keep);
 end
 $fn$;
 

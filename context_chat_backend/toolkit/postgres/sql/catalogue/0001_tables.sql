@@ -10,12 +10,17 @@
 -- Drawn at random, so that chunks left behind by a lost catalogue fit to no document.
 alter table ccb.documents add column if not exists
   document_key text not null default replace(gen_random_uuid()::text, '-', '');
--- The group that the chunks in the store carry.
+-- The group that the chunks in the store carry; 0, which is none: unknown.
 alter table ccb.documents add column if not exists store_group bigint;
+
+-- When searches of the store see that group, where it was changed a moment ago.
+alter table ccb.documents add column if not exists visible_at timestamptz;
 
 create unique index if not exists documents_key on ccb.documents (document_key);
 create index if not exists documents_stale on ccb.documents (group_id, doc_id)
   where group_id <> store_group;
+create index if not exists documents_settling on ccb.documents (group_id)
+  where visible_at is not null;
 
 -- Documents that are gone here and whose chunks may still be in the store.
 create table if not exists ccb.removals (

@@ -81,7 +81,7 @@ $fn$;
 
 -- {groups, documents}: what a search of this user may return is in one of these groups,
 -- or of one of these documents.  The latter are those of a source scope, else those
--- whose chunks do not carry their group yet.
+-- whose chunks, as searches see them, do not carry their group yet.
 create or replace function public.ccb_reach(
   p_user text, p_providers text[] default null, p_sources text[] default null, p_documents int default 1000)
 returns jsonb
@@ -97,8 +97,13 @@ begin
                         where source_id = any (p_sources) and group_id = any (groups));
     groups := '{}';
   else
-    documents := array(select document_key from ccb.documents
-                        where group_id <> store_group and group_id = any (groups) limit p_documents);
+    documents := array(
+      (select document_key from ccb.documents
+        where group_id <> store_group and group_id = any (groups) limit p_documents)
+      union
+      (select document_key from ccb.documents
+        where visible_at > now() and group_id = any (groups) limit p_documents)
+      limit p_documents);
   end if;
   return jsonb_build_object('groups', to_jsonb(groups::text[]), 'documents', to_jsonb(documents));
 end
@@ -116,7 +121,7 @@ as $fn$
            'source_id', source_id, 'title', title, 'chunks', chunk_count)), '{}')
     from ccb.documents
    where document_key = any (p_keys)
-     and group_id = any (ccb.groups_of(p_user, p_providers))
+     and group_id = any ((select ccb.groups_of(p_user, p_providers))::bigint[])  -- once, and not per document
      and (p_sources is null or source_id = any (p_sources))
 $fn$;
 
@@ -132,35 +137,46 @@ language sql immutable as $fn$
 $fn$;
 
 -- {group, documents: [{doc_id, document, chunks}]}: documents of one group, whose chunks
--- carry another, that come after the given one; null when there are none.
+-- carry another, that come after the given one; null when there are none.  The store is
+-- told next, and whether it did as told is unknown until that is confirmed.  Should the
+-- readers be changed back meanwhile, the store has to hear of that, too.
 create or replace function public.ccb_stale_documents(
   p_after_group bigint, p_after_doc bigint, p_documents int, p_chunks int)
 returns jsonb
-language plpgsql stable
+language plpgsql
 set search_path = ccb, public, extensions, pg_temp
 as $fn$
 declare
   g       bigint;
   extents jsonb;
 begin
-  select group_id into g from ccb.documents
-   where group_id <> store_group and (group_id, doc_id) > (p_after_group, p_after_doc)
-   order by group_id, doc_id limit 1;
-  if not found then return null; end if;
-  select jsonb_agg(jsonb_build_object('doc_id', doc_id, 'document', document_key, 'chunks', chunk_count) order by doc_id)
-    into extents
+  select group_id,
+         jsonb_agg(jsonb_build_object('doc_id', doc_id, 'document', document_key, 'chunks', chunk_count) order by doc_id)
+    into g, extents
     from (select * from ccb.documents
-           where group_id = g and group_id <> store_group and (group_id, doc_id) > (p_after_group, p_after_doc)
-           order by doc_id limit p_documents) s;
-  return jsonb_build_object('group', g::text, 'documents', ccb.within_budget(extents, p_chunks));
+           where group_id <> store_group and (group_id, doc_id) > (p_after_group, p_after_doc)
+           order by group_id, doc_id limit p_documents) s
+   group by group_id order by group_id limit 1;
+  if not found then return null; end if;
+  extents := ccb.within_budget(extents, p_chunks);
+  update ccb.documents set store_group = 0
+   where doc_id in (select (extent ->> 'doc_id')::bigint from jsonb_array_elements(extents) extent)
+     and store_group <> 0;
+  return jsonb_build_object('group', g::text, 'documents', extents);
 end
 $fn$;
 
--- The chunks of these documents carry this group now.
-create or replace function public.ccb_confirm_group(p_keys text[], p_group text) returns void
+-- The chunks of these documents carry this group now; searches see that after p_settle seconds.
+create or replace function public.ccb_confirm_group(p_keys text[], p_group text, p_settle float8) returns void
 language sql
 set search_path = ccb, public, extensions, pg_temp
-as $$ update ccb.documents set store_group = p_group::bigint where document_key = any (p_keys) $$;
+as $fn$
+  update ccb.documents set visible_at = null where visible_at <= now();
+  update ccb.documents
+     set store_group = p_group::bigint,
+         visible_at = case when p_settle > 0 then now() + make_interval(secs => p_settle) end
+   where document_key = any (p_keys);
+$fn$;
 
 -- [{document, chunks}] that come after the given key and are due; null when there are none.
 create or replace function public.ccb_due_removals(p_after text, p_documents int, p_chunks int) returns jsonb
@@ -192,17 +208,19 @@ $fn$;
 
 -- ------------------------------------------------------------------ operation
 
--- The status, once it is sure that this catalogue describes what is stored at p_address,
--- in vectors of this model.  The first caller decides on all of it.
-create or replace function public.ccb_open_catalogue(p_address text, p_dimension int, p_model text) returns jsonb
+-- The status, if this catalogue may describe what is stored at p_address, in vectors of
+-- this model.  The first caller that binds decides on all of it.
+create or replace function public.ccb_open_catalogue(
+  p_address text, p_dimension int, p_model text, p_bind boolean)
+returns jsonb
 language plpgsql
 set search_path = ccb, public, extensions, pg_temp
 as $fn$
 begin
   perform ccb.require_setting('store_address', p_address,
     'the catalogue belongs to the store %s, not to %s',
-    'Go back to the former store, or use an empty catalogue and index everything again.');
-  perform ccb.require_model(p_dimension, p_model);
+    'Go back to the former store, or use an empty catalogue and index everything again.', p_bind);
+  perform ccb.require_model(p_dimension, p_model, p_bind);
   return public.ccb_status();
 end
 $fn$;
