@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from backends.pinecone.driver import create
 from backends.pinecone.settings import PineconeSettings
 from backends.pinecone.store import PineconeStore
+from context_chat_backend.conformance.faults import FaultPlan
 from context_chat_backend.conformance.kit import Kit
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import AccessOp, Busy, Outcome, Query, TransientError
@@ -90,6 +91,18 @@ async def test_it_keeps_the_contract_on_an_index_that_lags_behind(
     pinecone.lag = 0.3
     out = io.StringIO()
     assert await conform(make_driver(catalogue, tmp_path), out=out), out.getvalue()
+
+
+@pytest.mark.slow
+async def test_it_keeps_the_contract_through_all_faults(
+    environment: None, pinecone: PineconeDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with create(tmp_path / "first"):
+        pass  # makes the index
+    monkeypatch.setenv("PINECONE_HOST", pinecone.url)
+    out = io.StringIO()
+    assert await conform(create(tmp_path / "own"), faults=FaultPlan(create, "PINECONE_HOST"), out=out), out.getvalue()
+    assert " 0 skipped" in out.getvalue()
 
 
 @pytest.mark.parametrize("revoke", ["deny", "set", "provider", "user", "delete", "delete provider"])

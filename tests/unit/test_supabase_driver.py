@@ -15,6 +15,7 @@ from backends.supabase.driver import SupabaseDriver, create
 from backends.supabase.functions import SupabaseFunctions
 from backends.supabase.settings import SupabaseSettings
 from context_chat_backend.cli import main
+from context_chat_backend.conformance.faults import FaultPlan
 from context_chat_backend.conformance.kit import Kit
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import Misconfigured, Outcome, Query, Unavailable
@@ -66,6 +67,17 @@ async def kit(project: SupabaseDouble, tmp_path: Path) -> AsyncIterator[Kit]:
 async def test_it_keeps_the_contract(project: SupabaseDouble, tmp_path: Path) -> None:
     out = io.StringIO()
     assert await conform(make_driver(project, tmp_path), out=out), out.getvalue()
+
+
+@pytest.mark.slow
+async def test_it_keeps_the_contract_through_all_faults(
+    project: SupabaseDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(project).items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    assert await conform(create(tmp_path), faults=FaultPlan(create, "SUPABASE_URL"), out=out), out.getvalue()
+    assert " 0 skipped" in out.getvalue()
 
 
 @pytest.mark.parametrize("key", ["secret_key", "service_role_jwt"])
