@@ -17,8 +17,12 @@ help:  ## list the targets
 	$(PYTHON) -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
-.venv/installed: $(UV) pyproject.toml uv.lock docs/examples/qdrant/pyproject.toml
+.venv/installed: $(UV) pyproject.toml uv.lock
 	$(UV) sync --frozen --quiet --inexact --all-extras --python $(PYTHON)
+	@touch $@
+
+.venv/example: .venv/installed docs/examples/qdrant/pyproject.toml
+	$(UV) sync --frozen --quiet --inexact --all-extras --group example --python $(PYTHON)
 	@touch $@
 
 install: .venv/installed  ## install the project and its tools into .venv
@@ -29,7 +33,7 @@ demo: install  ## load sample documents over HTTP and ask questions (ARGS=--once
 run: install  ## run the gateway with the settings in .env (copy example.env)
 	@$(RUN) python main.py
 
-check: install  ## format, lint, types, import rules, generated docs
+check: .venv/example  ## format, lint, types, import rules, generated docs
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
@@ -40,10 +44,10 @@ format: install  ## rewrite the code in the house format
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-test: install  ## the tests that run in some minutes
+test: .venv/example  ## the tests that run in some minutes
 	$(RUN) pytest -m 'not slow and not r2r and not live' $(ARGS)
 
-test-slow: install  ## stress, memory, crash and random-model tests
+test-slow: .venv/example  ## stress, memory, crash and random-model tests
 	$(RUN) pytest -m 'slow and not r2r and not live' $(ARGS)
 
 test-r2r: install  ## tests with a real R2R, which is installed into .r2r-venv (or CCBE_R2R_VENV) when missing
@@ -52,7 +56,7 @@ test-r2r: install  ## tests with a real R2R, which is installed into .r2r-venv (
 test-live: install  ## the conformance kit against Pinecone and Supabase, if their keys are in the environment
 	$(RUN) pytest -m live $(ARGS)
 
-docs: install  ## rewrite the generated documents
+docs: .venv/example  ## rewrite the generated documents
 	$(RUN) python tools/generate_docs.py
 
 bench: install  ## measure speed (ARGS=--quick for a minute's worth, ARGS=--write to update docs/benchmarks.md)

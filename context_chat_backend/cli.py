@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import socket
 import sys
@@ -154,6 +155,7 @@ def _listener(settings: Settings) -> socket.socket:
 
 
 def _conform(options: argparse.Namespace) -> int:
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of the cancellations that belong to the cases
     settings = read_settings(Settings, rag_backend=options.name, app_secret="unused")  # noqa: S106 - no HTTP
     faults = FaultPlan(driver_factory(options.name), options.faults) if options.faults else None
     passed = anyio.run(lambda: conform(make_driver(settings), name=options.name, faults=faults))

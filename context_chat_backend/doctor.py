@@ -403,7 +403,7 @@ def _error(subject: str, text: str, cure: str) -> Finding:
 def _failure(subject: str, error: DriverError) -> Finding:
     match error:
         case Misconfigured():
-            cure = "Change what the message names; docs/configuration.md explains every variable."
+            cure = "Do what the message says; docs/configuration.md explains variables, docs/backends the backends."
         case TransientError():
             cure = "Check that it runs and that this machine reaches it. A gateway keeps trying by itself."
         case _:

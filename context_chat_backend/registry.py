@@ -57,7 +57,7 @@ def driver_names() -> list[str]:
 def _load(name: str, entry: EntryPoint, hint: str) -> DriverFactory:
     try:
         factory: DriverFactory = getattr(import_module(entry.module), entry.attr)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the code of others does when it is imported
         raise Misconfigured(f"RAG_BACKEND={name} cannot be loaded: {error}. {hint}") from error
     return factory
 

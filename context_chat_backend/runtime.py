@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
@@ -19,6 +20,7 @@ from .registry import driver_factory
 from .service import ContextChat
 from .settings import Settings
 from .state import State
+from .switching import note_backend
 from .toolkit.settings import read_settings
 
 
@@ -80,7 +82,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             probes=await _open_probes(stack, plan.queues),
         )
         chat = ContextChat(
-            await stack.enter_async_context(Startup(layered)),
+            await stack.enter_async_context(Startup(layered, partial(note_backend, state))),
             held=HeldActions(state, settings.action_hold_secs),
             answerer=Answerer(generator),
             metrics=metrics,

@@ -99,15 +99,26 @@ def required_variables() -> dict[str, str]:
 
 def configuration() -> str:
     """All variables with their defaults."""
+    seen: set[str] = set()
     parts = [
         "# Configuration\n\n",
         GENERATED,
         INTRODUCTION,
     ]
     for title, text, settings, prefix in sections():
+        for name, field in settings.model_fields.items():
+            _require_new(_variables(name, field, prefix), seen)
         parts += [f"\n## {title}\n\n{text}\n\n", "| variable | default | meaning |\n|---|---|---|\n"]
         parts += [_row(name, field, prefix) for name, field in settings.model_fields.items()]
     return "".join(parts)
+
+
+def _require_new(variables: Iterable[str], seen: set[str]) -> None:
+    """One variable with two meanings could not be set for one of them."""
+    for variable in variables:
+        if variable in seen:
+            sys.exit(f"{variable} is read by two settings classes")
+        seen.add(variable)
 
 
 def _row(name: str, field: FieldInfo, prefix: str) -> str:

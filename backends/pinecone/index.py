@@ -81,6 +81,11 @@ class ControlPlane:
 
     async def _create(self, indexes: AsyncIndexes, dimension: int) -> None:
         settings = self._settings
+        if settings.region is None:
+            raise Misconfigured(
+                f"there is no index {settings.index}: set PINECONE_REGION, and PINECONE_CLOUD, to have it made there, "
+                "for ever, or PINECONE_INDEX to the name of one that exists"
+            )
         deployment = {"deployment_type": "managed", "cloud": settings.cloud, "region": settings.region}
         refused = (
             "PINECONE_CLOUD and PINECONE_REGION have to name a region that the plan admits, and vectors may have up to "

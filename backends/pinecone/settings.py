@@ -84,12 +84,13 @@ class PineconeSettings(BaseSettings):
         "the key needs no rights on it",
     )
     cloud: Literal["aws", "gcp", "azure"] = Field("aws", description="where a new index is made")
-    region: Annotated[str, AfterValidator(_region)] = Field(
-        "us-east-1", description="region of that cloud; the free plan admits `us-east-1` only"
+    region: Annotated[str, AfterValidator(_region)] | None = Field(
+        None,
+        description="region of that cloud, e.g. `eu-central-1`; without one no index is made. An index cannot be moved "
+        "later. The free plan admits `us-east-1` only",
     )
     create_timeout: PositiveFloat = Field(300, description="seconds until a new index has to be ready")
     http_timeout: PositiveFloat = Field(30, description="seconds for one request; the SDK repeats it up to three times")
-    search_timeout: PositiveFloat = Field(20, description="seconds for a search with all its repetitions")
     settle_seconds: PositiveFloat = Field(60, description="after this long everything written is taken for searchable")
     changes_per_second: PositiveFloat = Field(
         4,

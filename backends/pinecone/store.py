@@ -189,7 +189,7 @@ class PineconeStore(VectorStore):
         self, query: DenseVectorQuery | TextQuery, filter_: _Filter, *, limit: int, fields: Sequence[str]
     ) -> SearchDocumentsResponse | None:
         """None where nothing was ever written to the namespace."""
-        with pinecone_errors("a search"), anyio.fail_after(self._settings.search_timeout):
+        with pinecone_errors("a search"):
             try:
                 return await self._index.documents.search(
                     namespace=self._namespace, score_by=[query], top_k=limit, include_fields=fields, filter=filter_
@@ -234,7 +234,7 @@ class PineconeStore(VectorStore):
         return 0 if namespace is None else namespace.vector_count
 
     async def _stats(self) -> DescribeIndexStatsResponse:
-        with pinecone_errors("a look at the statistics of the index"), anyio.fail_after(self._settings.search_timeout):
+        with pinecone_errors("a look at the statistics of the index"):
             return await self._index.describe_index_stats()
 
     async def check(self) -> Sequence[Finding]:
@@ -268,7 +268,14 @@ class PineconeStore(VectorStore):
             return Finding(
                 level=Level.ERROR, subject="index", text=str(error), cure="Name another index in PINECONE_INDEX."
             )
-        text = f"{model.name} in {describe_place(model)}: {describe_fields(model)}; {model.status.state}"
+        place = describe_place(model)
+        text = f"{model.name} in {place}: {describe_fields(model)}; {model.status.state}"
+        wanted = f"{self._settings.cloud} {self._settings.region}"
+        if self._settings.region is not None and place != wanted:
+            cure = (
+                "An index cannot be moved. Name another one in PINECONE_INDEX to have it made there, or correct both."
+            )
+            return Finding(level=Level.WARNING, subject="index", text=f"{text}. The settings say {wanted}", cure=cure)
         return Finding(level=Level.OK, subject="index", text=text)
 
 

@@ -1,6 +1,7 @@
 """Settings of the Supabase backend, from the environment."""
 
 import base64
+import ipaddress
 import json
 from typing import Annotated, Any
 
@@ -19,7 +20,18 @@ def _project_url(value: str) -> str:
         raise ValueError("has to be the address of a Supabase project, e.g. https://abc.supabase.co") from None
     if url.username or url.password or url.query or url.fragment:
         raise ValueError("has to be an address without user, query and fragment, e.g. https://abc.supabase.co")
+    if url.scheme != "https" and not _is_private(url.host or ""):
+        raise ValueError("has to begin with https://, because the secret key is sent there")
     return str(url).rstrip("/").removesuffix("/rest/v1")
+
+
+def _is_private(host: str) -> bool:
+    """On this machine or in a private network: an address, or a name without a dot as in Docker."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return "." not in host
+    return address.is_private
 
 
 def _secret_key(value: SecretStr) -> SecretStr:

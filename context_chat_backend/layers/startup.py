@@ -1,6 +1,7 @@
 """Lets the gateway run while its backend cannot be opened yet."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -22,8 +23,10 @@ class Startup(Layer):
     AppAPI waits for the heartbeat of a starting app, not for its backend, and a backend may be down for longer.
     """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, opened: Callable[[str], Awaitable[None]]) -> None:
+        """`opened` is called with the driver's identity before anything else, each time that it was opened."""
         self._driver = driver
+        self._opened = opened
         self._problem: DriverError | None = Unavailable("the backend is starting", retry_after=5)
         self._stopping = anyio.Event()
         self._tasks: TaskGroup
@@ -58,6 +61,7 @@ class Startup(Layer):
         while not self._stopping.is_set():
             try:
                 async with self._driver:
+                    await self._opened(self._driver.identity)
                     self._problem = None
                     log.info("the backend is open")
                     await self._stopping.wait()

@@ -41,7 +41,11 @@ def r2r_double() -> Iterator[dict[str, str]]:
 def pinecone_double() -> Iterator[dict[str, str]]:
     """The strict double of Pinecone; the index is made by the gateway."""
     with pinecone_server() as double:
-        yield {"PINECONE_API_KEY": double.api_key, "PINECONE_CONTROLLER_HOST": double.url}
+        yield {
+            "PINECONE_API_KEY": double.api_key,
+            "PINECONE_CONTROLLER_HOST": double.url,
+            "PINECONE_REGION": "us-east-1",
+        }
         assert double.violations == []
 
 

@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.contract.compare", description=__doc__.partition("\n")[0])
     others = [name for name in BACKENDS if name != REFERENCE]
     parser.add_argument("backends", metavar="BACKEND", nargs="*", help=f"default: {', '.join(others)}")
-    names = parser.parse_args(arguments).backends or others
+    names = [name for name in parser.parse_args(arguments).backends if name != REFERENCE] or others
     if unknown := set(names) - BACKENDS.keys():
         parser.error(f"not in tests/contract/backends.py: {', '.join(sorted(unknown))}")
     logging.basicConfig(handlers=[logging.NullHandler()])  # the gateways warn of every bad request

@@ -363,7 +363,12 @@ async def test_a_backend_that_is_down_at_start_is_opened_later(monkeypatch: pyte
 
     monkeypatch.setattr("context_chat_backend.layers.startup.FIRST_PAUSE", 0.01)
     flaky = Flaky()
-    async with Startup(flaky) as driver:
+    identities: list[str] = []
+
+    async def note(identity: str) -> None:
+        identities.append(identity)
+
+    async with Startup(flaky, note) as driver:
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(Unavailable, match="connection refused"):
             await driver.ping()
@@ -372,6 +377,7 @@ async def test_a_backend_that_is_down_at_start_is_opened_later(monkeypatch: pyte
         await anyio.wait_all_tasks_blocked()
         await driver.ping()
     assert flaky.calls == ["ping"]
+    assert identities == [flaky.identity]
 
 
 async def test_the_layers_come_in_the_documented_order(driver: Recorder, state: State) -> None:

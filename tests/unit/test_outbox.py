@@ -280,8 +280,7 @@ async def test_the_driver_outlives_its_store_and_heals_it_by_itself(
         assert stage.stored() == stage.wanted()
 
 
-async def test_changes_come_to_the_store_soon_and_together(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_module, "QUIET_SECONDS", 0.2)
+async def test_changes_come_to_the_store_soon_and_together(stage: Stage) -> None:
     done = anyio.Event()
 
     async def confirmed(function: str) -> None:

@@ -41,7 +41,11 @@ def pinecone() -> Iterator[PineconeDouble]:
 
 @pytest.fixture
 def environment(pinecone: PineconeDouble) -> Iterator[None]:
-    variables = {"PINECONE_API_KEY": pinecone.api_key, "PINECONE_CONTROLLER_HOST": pinecone.url}
+    variables = {
+        "PINECONE_API_KEY": pinecone.api_key,
+        "PINECONE_CONTROLLER_HOST": pinecone.url,
+        "PINECONE_REGION": "us-east-1",
+    }
     with patch.dict(os.environ, variables):
         yield
 

@@ -92,7 +92,8 @@ def advancing(double: PineconeDouble) -> Sleep:
 
 
 def settings_for(double: PineconeDouble, **changes: Any) -> PineconeSettings:
-    return PineconeSettings(api_key=SecretStr(double.api_key), controller_host=double.url, **changes)
+    values: dict[str, Any] = {"region": "us-east-1", **changes}
+    return PineconeSettings(api_key=SecretStr(double.api_key), controller_host=double.url, **values)
 
 
 @asynccontextmanager
@@ -580,6 +581,24 @@ async def test_the_index_is_made_at_the_first_start(double: PineconeDouble) -> N
     }
 
 
+async def test_no_index_is_made_where_nobody_said_where(double: PineconeDouble) -> None:
+    with pytest.raises(Misconfigured, match="PINECONE_REGION"):
+        async with opened(double, region=None):
+            pass
+    assert double.index_names == []
+    double.preset_index("context-chat", FIELDS)
+    async with opened(double, region=None):
+        pass
+
+
+async def test_an_index_elsewhere_than_the_settings_say_is_told(double: PineconeDouble) -> None:
+    double.preset_index("context-chat", FIELDS)
+    async with opened(double, region="eu-central-1") as store:
+        findings = {finding.subject: finding for finding in await store.check()}
+    assert findings["index"].level is Level.WARNING
+    assert "aws eu-central-1" in findings["index"].text
+
+
 async def test_an_index_that_another_gateway_just_made_is_used(double: PineconeDouble) -> None:
     double.preset_index("context-chat", FIELDS)
     double.fail_next(404, path="/indexes/context-chat")
@@ -836,13 +855,6 @@ async def test_a_storm_of_429_is_weathered(double: PineconeDouble) -> None:
         assert found(await store.nearest(EAST, groups(EVERYONE), 5)) == [("1", 0)]
 
 
-async def test_a_search_does_not_wait_as_long_as_pinecone_asks_for(double: PineconeDouble) -> None:
-    async with opened(double, search_timeout=0.1) as store:
-        for operation in (lambda: store.nearest(EAST, groups(EVERYONE), 5), store.ping):
-            with double.fail_all(429, retry_after=60), pytest.raises(Unavailable, match="took too long"):
-                await operation()
-
-
 @pytest.mark.usefixtures("impatient_sdk")
 async def test_nothing_listening_is_a_passing_failure(double: PineconeDouble) -> None:
     with pytest.raises(Unavailable, match="ConnectError"):
@@ -936,7 +948,6 @@ def test_the_wait_that_pinecone_asks_for_reaches_the_caller(
         ("cloud", "ibm", "aws"),
         ("region", "US East", "us-east-1"),
         ("settle_seconds", 0, "greater than 0"),
-        ("search_timeout", -1, "greater than 0"),
         ("api_key", SecretStr("two words"), "one word"),
         ("api_key", SecretStr(""), "one word"),
     ],

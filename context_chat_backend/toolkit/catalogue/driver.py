@@ -80,7 +80,9 @@ class CatalogueDriver(DocumentsDriver):
         await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", dimension)
         await self._require_chunks(await catalogue.outbox())
         await catalogue.bind(address, dimension=dimension, model=model)  # not before: the address may be mistyped
-        await run_in_background(stack, Courier(catalogue, self._store, database, changes).run)
+        courier = Courier(catalogue, self._store, database, changes)
+        stack.push_async_callback(courier.deliver_last)
+        await run_in_background(stack, courier.run)
         return catalogue
 
     async def _require_chunks(self, outbox: Outbox) -> None:

@@ -18,6 +18,7 @@ LOOK_SECONDS = 60.0
 """How often to look for removals that have become due, and for what other gateways left."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 """After a failure."""
+LAST_SECONDS = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,18 @@ class Courier:
         pause = FIRST_PAUSE
         while True:
             if await self.deliver():
+                if pause > FIRST_PAUSE:
+                    log.info("the store is up to date again")
                 pause = FIRST_PAUSE
                 await self._next_changes()
             else:
                 await anyio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def deliver_last(self) -> None:
+        """What can be done in a moment, before the driver is left."""
+        with anyio.move_on_after(LAST_SECONDS, shield=True):
+            await self.deliver()
 
     async def deliver(self) -> bool:
         """Carry out what there is to do now. False where some of it has to be tried again; why is in the log."""
