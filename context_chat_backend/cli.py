@@ -1,4 +1,5 @@
-"""The command line: `ccbe serve`, `check`, `cache`, `conform`, `backends`, `supabase-migration`, `demo`."""
+"""The command line: `ccbe serve`, `check`, `accept-backend`, `cache`, `conform`, `backends`, `demo` and
+`supabase-migration`."""
 
 import argparse
 import json
@@ -31,6 +32,7 @@ from .registry import driver_factory, driver_names
 from .runtime import Plan, make_driver, plan_gateway
 from .settings import Settings
 from .storage import claimed_storage
+from .switching import accept_next
 from .toolkit.embed import EmbedSettings, make_embedder
 from .toolkit.postgres.migrations import store_script
 from .toolkit.settings import read_settings
@@ -43,6 +45,10 @@ INTERRUPTED = 130
 """As the shell says it for Ctrl-C."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+ACCEPT_QUESTION = (
+    "Use the backend that is opened next as it is? What was revoked or deleted while another one was in use can then "
+    "be found there again."
+)
 SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
 
@@ -76,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="look at everything that a gateway needs and say what is wrong")
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
     check.set_defaults(run=_check)
+    accept = commands.add_parser(
+        "accept-backend", help="use a backend as it is that was in use before another one; a gateway may run"
+    )
+    accept.add_argument("--yes", action="store_true", help="do not ask")
+    accept.set_defaults(run=_accept_backend)
     _add_cache_tools(commands.add_parser("cache", help="look at the upsert cache, empty it, fill it, tidy it up"))
     conformance = commands.add_parser("conform", help="test a driver against the contract")
     conformance.add_argument("name", help="name of the driver, as in RAG_BACKEND")
@@ -198,6 +209,30 @@ def _print_finding(finding: Finding) -> None:
     sys.stdout.flush()
 
 
+def _accept_backend(options: argparse.Namespace) -> int:
+    settings = read_settings(Settings)
+    if not cache_tools.state_file(settings).exists():
+        raise Misconfigured(f"APP_PERSISTENT_STORAGE: no gateway has run on {settings.app_persistent_storage} yet")
+    if not (options.yes or _agreed(ACCEPT_QUESTION)):
+        return 1
+
+    async def accept() -> None:
+        async with cache_tools.open_state(settings) as state:
+            await accept_next(state)
+
+    anyio.run(accept)
+    sys.stdout.write(
+        "the next backend is accepted as it is; a gateway that waits for this opens it within a minute or two\n"
+    )
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise Misconfigured("nobody is there to ask: repeat it with --yes")
+    return input(f"{question} [y/N] ").lower() == "y"
+
+
 # ---------------------------------------------------------------------- the upsert cache
 
 
@@ -234,11 +269,8 @@ def _days(seconds: int) -> str:
 
 def _cache_clear(options: argparse.Namespace) -> int:
     settings = read_settings(Settings)
-    if not options.yes:
-        if not sys.stdin.isatty():
-            raise Misconfigured("nobody is there to ask: repeat it with --yes")
-        if input("Forget everything? Nextcloud's next scan then sends all sources again. [y/N] ").lower() != "y":
-            return 1
+    if not (options.yes or _agreed("Forget everything? Nextcloud's next scan then sends all sources again.")):
+        return 1
     anyio.run(cache_tools.clear, settings)
     sys.stdout.write("the upsert cache is empty\n")
     return 0

@@ -16,6 +16,7 @@ import httpx
 from anyio import to_thread
 
 from .answer import AnswerSettings
+from .cache_tools import open_state, state_file
 from .contract import (
     Capabilities,
     Driver,
@@ -32,6 +33,7 @@ from .runtime import Plan, plan_gateway
 from .settings import Settings
 from .state import State
 from .storage import claimed_storage
+from .switching import require_admitted
 from .toolkit.http import json_object, translate_errors
 from .toolkit.settings import read_settings
 
@@ -153,11 +155,11 @@ async def check_backend(plan: Plan) -> Sequence[Finding]:
     with _claim(settings.app_persistent_storage) as free:
         if free:
             running = _ok("gateway", "none is running on this storage")
-            return [running, *await open_backend(settings.rag_backend, driver)]
+            return [running, *await open_backend(settings, driver)]
         served = await guarded("gateway", lambda: ask_gateway(settings))
         if driver.capabilities.exclusive:
             return [*served, _capabilities_finding(driver.capabilities), _not_opened()]
-        return [*served, *await open_backend(settings.rag_backend, driver)]
+        return [*served, *await open_backend(settings, driver)]
 
 
 @contextmanager
@@ -174,16 +176,26 @@ def _claim(folder: Path) -> Iterator[bool]:
             yield True
 
 
-async def open_backend(name: str, driver: Driver) -> Sequence[Finding]:
-    """The driver opens and answers, and what it says itself."""
+async def open_backend(settings: Settings, driver: Driver) -> Sequence[Finding]:
+    """The driver opens and answers, what it says itself, and whether a gateway would use it."""
+    name = settings.rag_backend
     try:
         with anyio.fail_after(BACKEND_SECONDS):
             async with driver:
                 await driver.ping()
                 opened = [_ok("backend", f"{name} opens and answers"), _capabilities_finding(driver.capabilities)]
-                return [*opened, *await guarded("backend", driver.check)]
+                switched = await guarded("backend", lambda: check_switch(settings, driver.identity))
+                return [*opened, *switched, *await guarded("backend", driver.check)]
     except TimeoutError as error:
         raise Unavailable(f"RAG_BACKEND={name} did not answer within {BACKEND_SECONDS} s") from error
+
+
+async def check_switch(settings: Settings, identity: str) -> Sequence[Finding]:
+    """Raises `Misconfigured` where a gateway would refuse this data. Changes nothing of what is remembered."""
+    if state_file(settings).exists():
+        async with open_state(settings) as state:
+            await require_admitted(state, identity)
+    return []
 
 
 def _capabilities_finding(declared: Capabilities) -> Finding:

@@ -1,5 +1,6 @@
 """What the gateway remembers across restarts: one SQLite file in the persistent storage."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from .toolkit.sqlite import SqliteFile
@@ -33,4 +34,8 @@ class State(SqliteFile):
 
     async def set_flag(self, name: str, value: str) -> None:
         """Remember a single value."""
-        await self.execute("insert or replace into flags values (?, ?)", name, value)
+        await self.set_flags({name: value})
+
+    async def set_flags(self, flags: Mapping[str, str]) -> None:
+        """Remember several values, all or none of them."""
+        await self.execute_many("insert or replace into flags values (?, ?)", flags.items())

@@ -194,9 +194,9 @@ class Kit:
             await patiently(lambda: self.driver.delete_provider(provider))
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+async def patiently(call: Callable[[], Awaitable[T]], *, patience: float = PATIENCE) -> T:
     """Repeat a call as long as it fails for a passing reason, as Nextcloud does. The last failure is raised."""
-    deadline = anyio.current_time() + PATIENCE
+    deadline = anyio.current_time() + patience
     while True:
         try:
             return await call()

@@ -10,11 +10,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
-from ..contract import Driver
+from ..contract import Driver, DriverError
 from .capabilities import CAPABILITY_HEADER, capability_row
 from .cases import CASES, Case
 from .faults import FaultPlan, Faults, open_faults
 from .kit import CaseSkipped, Kit
+
+FOREIGN_ERROR = (
+    "an error that is no promise of the contract left the driver: the traceback says where. Translate it into one of "
+    "the contract's errors, or mend what raised it."
+)
 
 
 class Result(StrEnum):
@@ -27,11 +32,12 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A case with its result; `detail` says why it failed or was skipped."""
+    """A case with its result; `detail` says why it failed or was skipped, `advice` what to do about a failure."""
 
     case: Case
     result: Result
     detail: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +96,17 @@ async def run_case(case: Case, stage: Stage) -> Report:
     except CaseSkipped as skipped:
         return Report(case, Result.SKIP, str(skipped))
     except AssertionError as failure:
-        return Report(case, Result.FAIL, str(failure))
+        return Report(case, Result.FAIL, str(failure), case.cure)
     except Exception as error:  # noqa: BLE001 - whatever a driver under test raises is a failed case, not a broken kit
-        return Report(case, Result.FAIL, _described(error))
+        return Report(case, Result.FAIL, _described(error), advice_on(case, error))
     return Report(case, Result.PASS)
+
+
+def advice_on(case: Case, error: Exception) -> str:
+    """What the author has to do: the case's cure, unless the driver fell over before it could break the promise."""
+    leaves = _leaves(error)
+    is_of_the_case = any(isinstance(leaf, AssertionError) for leaf in leaves)
+    return case.cure if is_of_the_case or all(isinstance(leaf, DriverError) for leaf in leaves) else FOREIGN_ERROR
 
 
 def _described(error: Exception) -> str:
@@ -115,7 +128,7 @@ def _print_row(report: Report, said: str, out: TextIO) -> None:
     if report.detail and report.detail != said:
         print(f"      {report.case.name}: {report.detail}", file=out, flush=True)
     if report.result is Result.FAIL:
-        print(f"      -> {report.case.cure}", file=out, flush=True)
+        print(f"      -> {report.advice}", file=out, flush=True)
 
 
 def _print_summary(reports: Sequence[Report], out: TextIO) -> None:

@@ -19,7 +19,7 @@ from ..toolkit.settings import read_settings
 from .cases import CASES, Case
 from .faults import FaultPlan
 from .kit import CaseSkipped
-from .runner import Stage, open_stage
+from .runner import Stage, advice_on, open_stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("anyio_backend")]
 
@@ -55,5 +55,5 @@ async def test_the_driver_keeps_the_promise(case: Case, stage: Stage) -> None:
     except CaseSkipped as skipped:
         pytest.skip(str(skipped))
     except Exception as failure:
-        failure.add_note(f"If this fails: {case.cure}")
+        failure.add_note(f"If this fails: {advice_on(case, failure)}")
         raise

@@ -24,7 +24,8 @@ class Startup(Layer):
     """
 
     def __init__(self, driver: Driver, opened: Callable[[str], Awaitable[None]]) -> None:
-        """`opened` is called with the driver's identity before anything else, each time that it was opened."""
+        """`opened` is called with the driver's identity before anything else, each time that it was opened. Where it
+        raises a `DriverError`, the driver is closed, and opened again later."""
         self._driver = driver
         self._opened = opened
         self._problem: DriverError | None = Unavailable("the backend is starting", retry_after=5)
@@ -60,15 +61,28 @@ class Startup(Layer):
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             try:
-                async with self._driver:
-                    await self._opened(self._driver.identity)
-                    self._problem = None
-                    log.info("the backend is open")
-                    await self._stopping.wait()
+                await self._open_until_stopped()
             except DriverError as error:
                 self._note(error)
                 await anyio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _open_until_stopped(self) -> None:
+        async with self._driver:
+            refusal = await self._refusal()
+            if refusal is None:
+                self._problem = None
+                log.info("the backend is open")
+                await self._stopping.wait()
+        if refusal is not None:
+            raise refusal  # outside of the driver, where a task group would make an ExceptionGroup of it
+
+    async def _refusal(self) -> DriverError | None:
+        try:
+            await self._opened(self._driver.identity)
+        except DriverError as error:
+            return error
+        return None
 
     def _note(self, error: DriverError) -> None:
         level = logging.ERROR if isinstance(error, Misconfigured) else logging.WARNING

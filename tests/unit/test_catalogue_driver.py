@@ -17,6 +17,7 @@ from context_chat_backend.contract import (
     ProviderId,
     ProviderScope,
     Rejected,
+    Source,
     SourceId,
     SourceScope,
     TransientError,
@@ -509,19 +510,21 @@ async def test_a_source_that_is_deleted_while_it_is_uploaded_is_not_stored(
     assert stage.store.accepted == {}
 
 
-async def test_readers_who_change_while_it_is_uploaded_are_those_of_the_upload_in_the_end(
-    stage: Stage, driver: CatalogueDriver
-) -> None:
-    """A provider-wide change gives the group of the new chunks other members."""
+async def test_an_upload_is_to_be_repeated_when_readers_change_meanwhile(stage: Stage, driver: CatalogueDriver) -> None:
+    """What it would bring may be older than the change."""
 
     async def allow(name: str) -> None:
         if name == "put":
             await driver.update_provider_access(AccessOp.ALLOW, FILES, {BOB})
 
     stage.store.pause = allow
+    with pytest.raises(Unavailable):
+        await driver.upsert(stage.source(1, [ALICE]))
+    stage.store.pause = MemoryStore().pause
     await driver.upsert(stage.source(1, [ALICE]))
     assert await stage.found(driver, BOB) == set()
     assert await stage.found(driver, ALICE) == {ONE}
+    stage.make_due()
     assert await stage.deliver()
     assert stage.stored() == stage.wanted()
     assert await stage.found(driver, ALICE) == {ONE}
@@ -531,9 +534,20 @@ async def test_of_two_gateways_that_upload_versions_of_a_source_the_newer_one_wi
     async with stage.driver() as one, stage.driver() as other:
         older = stage.source(1, ["older"], lines("older", 150), modified=2000)
         newer = stage.source(1, ["newer"], lines("newer", 150), modified=3000)
+
+        async def upsert(driver: CatalogueDriver, version: Source) -> None:
+            """Until it is through, as the layers do."""
+            while True:
+                try:
+                    await driver.upsert(version)
+                except Unavailable:
+                    await anyio.sleep(0.01)
+                else:
+                    return
+
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(one.upsert, older)
-            tasks.start_soon(other.upsert, newer)
+            tasks.start_soon(upsert, one, older)
+            tasks.start_soon(upsert, other, newer)
         hits = await stage.hits(one, "newer")
         assert Counter(hit.text.split()[2] for hit in hits) == {"newer": 150}
         stage.make_due()
@@ -798,4 +812,24 @@ async def test_access_to_an_unknown_source_is_reported_and_creates_nothing(
     with pytest.raises(NotFound):
         await driver.update_access(AccessOp.ALLOW, ONE, {ALICE})
     assert await driver.count() == {}
-    assert await stage.catalogue(driver).begin(stage.source(1), "hash") is State.INDEX
+    assert (await stage.catalogue(driver).begin(stage.source(1), "hash")).state is State.INDEX
+
+
+async def test_a_store_that_is_emptied_while_the_gateway_runs_is_told_and_not_taken_for_nothing_found(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("context_chat_backend.toolkit.catalogue.driver.WATCH_SECONDS", 0.01)
+    async with stage.driver() as driver:
+        await driver.upsert(stage.source(1))
+        stage.store.accepted.clear()
+        with pytest.raises(Misconfigured, match="holds none of the 1 chunks"):
+            await ping_until_it_fails(driver)
+        with pytest.raises(Misconfigured):
+            await stage.found(driver, ALICE)
+
+
+async def ping_until_it_fails(driver: CatalogueDriver) -> None:
+    with anyio.fail_after(20):
+        while True:
+            await driver.ping()
+            await anyio.sleep(0.01)

@@ -151,11 +151,12 @@ def test_a_replaced_document_is_to_be_removed_at_once_in_the_same_step(db: Conne
     assert removals(db) == [{"document": old, "chunks": 5}]
 
 
-def test_a_version_that_came_too_late_is_removed_and_its_readers_are_added(db: Connection) -> None:
+def test_a_version_that_came_too_late_is_given_up(db: Connection) -> None:
     staged = stage(db, source(1, ["b"], modified=1500))
     newer = put(db, source(1, ["a"], modified=2000))
-    assert publish(db, staged, ["b"]) == "unchanged"
-    assert list(readable(db, "b", [newer, staged["document"]])) == [newer]
+    with pytest.raises(psycopg.errors.NoDataFound):
+        publish(db, staged, ["b"])
+    assert list(readable(db, "b", [newer, staged["document"]])) == []
     db.execute("update ccb.removals set due = now()")
     assert [removal["document"] for removal in removals(db)] == [staged["document"]]
 

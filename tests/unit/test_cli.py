@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import pytest
@@ -15,7 +16,11 @@ from context_chat_backend.cache_tools import BATCH
 from context_chat_backend.cli import main
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import ProviderId, SourceId, StoredVersion
+from context_chat_backend.state import State
 from context_chat_backend.storage import claimed_storage
+from context_chat_backend.switching import note_backend
+
+T = TypeVar("T")
 
 REPO = Path(__file__).parents[2]
 
@@ -189,6 +194,85 @@ def test_a_backend_without_inventory_is_explained(tmp_path: Path) -> None:
     done = run("cache", "seed", cwd=tmp_path, **{**GATEWAY, "RAG_BACKEND": "builtin"})
     assert done.returncode == 2
     assert "cannot list what it stores" in done.stderr
+
+
+# ------------------------------------------------------------------ a backend that comes back
+
+
+ACCEPT = ["accept-backend", "--yes"]
+
+
+@pytest.fixture
+def came_back(gateway_env: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """The environment of a gateway whose backend was in use before another one."""
+    driver = Stored()
+    use_driver(gateway_env, driver)
+    in_state(tmp_path, lambda state: note_backend(state, driver.identity))
+    in_state(tmp_path, lambda state: note_backend(state, "another one"))
+    return gateway_env
+
+
+def in_state(folder: Path, work: Callable[[State], Awaitable[T]]) -> T:
+    """The result of working on the state of a gateway in that folder."""
+
+    async def run() -> T:
+        async with State(folder / "persistent_storage" / "state.db") as state:
+            return await work(state)
+
+    return anyio.run(run)
+
+
+def remembered(folder: Path) -> list[tuple[object, ...]]:
+    return in_state(folder, lambda state: state.fetch("select * from flags order by name"))
+
+
+@pytest.mark.usefixtures("came_back")
+def test_a_backend_can_be_accepted_while_a_gateway_runs(tmp_path: Path) -> None:
+    with claimed_storage(tmp_path / "persistent_storage"):
+        assert run(*ACCEPT, cwd=tmp_path, **GATEWAY).returncode == 0
+    in_state(tmp_path, lambda state: note_backend(state, "always the same"))
+
+
+def test_nothing_is_accepted_before_somebody_agrees(
+    came_back: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = remembered(tmp_path)
+    assert main(["accept-backend"]) == 2  # nobody is there to ask
+    assert "--yes" in capsys.readouterr().err
+    asked = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return "n"
+
+    came_back.setattr("sys.stdin.isatty", lambda: True)
+    came_back.setattr("builtins.input", answer)
+    assert main(["accept-backend"]) == 1
+    assert "revoked or deleted while another one was in use" in asked[0]
+    assert remembered(tmp_path) == before
+
+
+def test_there_is_nothing_to_accept_where_no_gateway_ran(tmp_path: Path) -> None:
+    done = run(*ACCEPT, cwd=tmp_path, **GATEWAY)
+    assert done.returncode == 2
+    assert "APP_PERSISTENT_STORAGE" in done.stderr
+    assert not (tmp_path / "persistent_storage").exists()
+
+
+@pytest.mark.usefixtures("came_back")
+def test_check_says_that_a_backend_would_be_refused_and_uses_up_no_acceptance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = remembered(tmp_path)
+    assert main(["check"]) == 1
+    assert "always the same was in use before, then another one" in capsys.readouterr().out
+    assert remembered(tmp_path) == before
+    assert main(ACCEPT) == 0
+    accepted = remembered(tmp_path)
+    assert accepted != before
+    assert main(["check"]) == 0
+    assert "another one" not in capsys.readouterr().out
+    assert remembered(tmp_path) == accepted
 
 
 # ------------------------------------------------------------------ the doctor

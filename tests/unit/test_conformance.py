@@ -17,7 +17,7 @@ from context_chat_backend.conformance.capabilities import CAPABILITY_HEADER, cap
 from context_chat_backend.conformance.cases import CASES
 from context_chat_backend.conformance.golden import Disguise, recording
 from context_chat_backend.conformance.reference import Document, ReferenceDriver
-from context_chat_backend.conformance.runner import Report, Result, conform, open_stage, run_case
+from context_chat_backend.conformance.runner import FOREIGN_ERROR, Report, Result, conform, open_stage, run_case
 from context_chat_backend.contract import (
     AccessOp,
     Answer,
@@ -49,8 +49,8 @@ async def test_a_shipped_driver_keeps_the_contract(name: str, tmp_path: Path) ->
     out = io.StringIO()
     passed = await conform(driver_factory(name)(tmp_path), out=out)
     assert passed, out.getvalue()
-    faults = sum(case.group == "faults" for case in CASES)
-    assert f"{len(CASES) - faults} passed, 0 failed, {faults} skipped" in out.getvalue()
+    skipped = sum(case.group in {"faults", "store"} for case in CASES)
+    assert f"{len(CASES) - skipped} passed, 0 failed, {skipped} skipped" in out.getvalue()
 
 
 class SettlesLater(ReferenceDriver):
@@ -647,7 +647,8 @@ async def test_the_kit_finds_a_broken_driver(
 
 def test_each_case_is_seen_to_fail() -> None:
     seen = {*BROKEN.values(), *(name for _, name in ALSO)}
-    assert seen == {case.name for case in CASES if case.group != "faults"}  # for those see test_conformance_faults.py
+    elsewhere = {"faults", "store"}  # see test_conformance_faults.py, test_conformance_store.py
+    assert seen == {case.name for case in CASES if case.group not in elsewhere}
 
 
 # ---------------------------------------------------------------------- how it is told
@@ -667,6 +668,7 @@ def test_isolation_comes_first() -> None:
         "deletion",
         "search",
         "capabilities",
+        "store",
         "congruence",
         "faults",
         "golden HTTP",
@@ -684,6 +686,26 @@ async def test_a_failure_is_told_with_its_cure_and_counted_in_its_group() -> Non
     assert "capabilities       5      1       0" in lines
     table = f"{CAPABILITY_HEADER}{capability_row('warner', WarnsWithoutCure.capabilities)}"
     assert out.getvalue().endswith(f"\n\n{table}")
+
+
+class FallsOver(ReferenceDriver):
+    async def check(self) -> Sequence[Finding]:
+        raise KeyError("level")
+
+
+async def test_an_error_that_no_contract_knows_is_told_as_a_bug_of_the_driver() -> None:
+    out = io.StringIO()
+    assert not await conform(FallsOver(), out=out)
+    (case,) = [case for case in CASES if case.name == "check_answers_with_findings"]
+    assert "KeyError: 'level'" in out.getvalue()
+    assert f"      -> {FOREIGN_ERROR}\n" in out.getvalue()
+    assert case.cure not in out.getvalue()
+
+
+async def test_an_error_of_the_contract_in_the_wrong_place_is_told_with_the_cure_of_the_case() -> None:
+    report = await report_on(RefusesQuotes(), "odd_questions_do_no_harm")
+    assert "Misconfigured" in report.detail
+    assert report.advice == report.case.cure
 
 
 async def test_the_kit_leaves_nothing_behind() -> None:

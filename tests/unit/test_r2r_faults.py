@@ -49,7 +49,8 @@ async def test_the_driver_keeps_the_contract_through_all_faults(
     monkeypatch.setattr("backends.r2r.library.JUST_SENT", 1.0)  # the double shows at once what it was sent
     out = io.StringIO()
     assert await conform(plan.factory(tmp_path), faults=plan, out=out), out.getvalue()
-    assert f"{len(CASES)} passed, 0 failed, 0 skipped" in out.getvalue()
+    skipped = sum(case.group == "store" for case in CASES)
+    assert f"{len(CASES) - skipped} passed, 0 failed, {skipped} skipped" in out.getvalue()
 
 
 @pytest.mark.parametrize("name", ["opening_is_tried_again", "not_found_is_never_taken_for_nothing_to_do"])

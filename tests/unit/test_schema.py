@@ -89,8 +89,11 @@ def put(db: Connection, *sources: dict[str, Any]) -> list[str]:
     """As a gateway does it: begin, and store if that is needed."""
     outcomes = []
     for each in sources:
-        state = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(each)))
-        outcomes.append(one(db, "select ccb_store_source(%s)", Jsonb(each)) if state == "index" else state)
+        begun = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(each)))
+        if begun["state"] == "index":
+            outcomes.append(one(db, "select ccb_store_source(%s)", Jsonb({**each, "ticket": begun["ticket"]})))
+        else:
+            outcomes.append(begun["state"])
     return outcomes
 
 
@@ -99,7 +102,7 @@ def without_chunks(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def begin(db: Connection, described: dict[str, Any]) -> str:
-    return str(one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(described))))
+    return str(one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(described)))["state"])
 
 
 def search(db: Connection, user: str, embedding: list[float] | None = None, **arguments: Any) -> list[Any]:
@@ -120,9 +123,8 @@ def access(db: Connection, op: str, users: Sequence[str], source_id: str) -> boo
 def provider_access(db: Connection, op: str, users: Sequence[str], provider: str, page: int = 1000) -> None:
     cursor = 0
     while cursor is not None:
-        cursor = one(
-            db, "select ccb_update_access_provider(%s, %s, %s, %s, %s)", op, list(users), provider, cursor, page
-        )
+        call = "select ccb_update_access_provider(%s, %s, %s, %s, %s)"
+        cursor = one(db, call, op, list(users), provider, cursor, page)["next"]
 
 
 def stored(db: Connection) -> set[str]:
@@ -217,6 +219,52 @@ def test_sources_are_counted_per_provider_without_staged_ones(db: Connection) ->
     put(db, source(1, ["a"]), source(2, ["a"]), source(3, ["a"], provider="mail"))
     one(db, "select ccb_stage_source(%s)", Jsonb(source(4, ["a"])))
     assert one(db, "select ccb_count_documents()") == {"files": 2, "mail": 1}
+
+
+# -- tickets
+
+EVENTS: dict[str, Callable[[Connection], object]] = {
+    "allow": lambda db: access(db, "allow", ["c"], "files: 1"),
+    "deny": lambda db: access(db, "deny", ["b"], "files: 1"),
+    "set": lambda db: access(db, "set", ["a"], "files: 1"),
+    "provider": lambda db: provider_access(db, "deny", ["b"], "files"),
+    "delete": lambda db: one(db, "select ccb_delete_sources(%s)", ["files: 1"]),
+    "older": lambda db: one(db, "select ccb_delete_older(%s, 5000)", "files: 1"),
+    "delete provider": lambda db: one(db, "select ccb_delete_provider(%s)", "files"),
+    "delete user": lambda db: one(db, "select ccb_delete_user(%s)", "b"),
+    "newer version": lambda db: begin(db, source(1, ["a", "b"], modified=3000)),
+    "stored twice": lambda db: None,
+}
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "stored before"])
+@pytest.mark.parametrize("event", EVENTS)
+def test_an_upload_that_arrives_after_something_else_happened_does_nothing(
+    db: Connection, event: str, before: bool
+) -> None:
+    """A call goes on in the database when its connection is cut, and may be finished minutes later."""
+    if before:
+        put(db, source(1, ["a", "b"], modified=1000, text="old"))
+    newer = source(1, ["a", "b"], modified=2000, text="new", content_hash="new")
+    ticket = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(newer)))["ticket"]
+    if event == "stored twice":
+        one(db, "select ccb_store_source(%s)", Jsonb({**newer, "ticket": ticket}))
+    EVENTS[event](db)
+    left = {user: seen(db, user) for user in "abc"}
+    with pytest.raises(psycopg.errors.NoDataFound):
+        one(db, "select ccb_store_source(%s)", Jsonb({**newer, "ticket": ticket}))
+    assert {user: seen(db, user) for user in "abc"} == left
+
+
+def test_a_staged_upload_is_fenced_as_well(db: Connection) -> None:
+    described = source(1, ["a", "b"])
+    ticket = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(described)))["ticket"]
+    number = one(db, "select ccb_stage_source(%s)", Jsonb(without_chunks(described)))
+    one(db, "select ccb_stage_chunks(%s, %s)", number, Jsonb(described["chunks"]))
+    access(db, "deny", ["b"], "files: 1")
+    with pytest.raises(psycopg.errors.NoDataFound):
+        one(db, "select ccb_publish_source(%s, %s, %s, %s)", number, ["a", "b"], len(described["chunks"]), ticket)
+    assert seen(db, "b") == set()
 
 
 # -- storing

@@ -8,6 +8,7 @@ from . import (  # isort: skip - isolation first: what leaks is worse than what 
     deletion,
     search,
     capabilities,
+    store,
     congruence,
     faults,
     golden,
@@ -26,4 +27,5 @@ __all__ = [
     "indexing",
     "isolation",
     "search",
+    "store",
 ]

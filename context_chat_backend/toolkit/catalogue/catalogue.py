@@ -8,10 +8,11 @@ from typing import Any
 import anyio
 
 from ...contract import Outcome, Query, Source, SourceId
-from ..postgres.documents import Documents, described, storable, who_and_where
+from ..postgres.documents import OUTCOME, Documents, described, read, storable, who_and_where
 from ..postgres.functions import Functions
 from .store import DocumentKey, Extent, GroupKey, Reach
 
+LAST_NUMBER = 2**63 - 1
 NEW_DOCUMENTS = 1000
 """Most documents that a search names one by one because their chunks do not carry their group yet."""
 
@@ -113,15 +114,19 @@ class Catalogue(Documents):
         """Remember, before they are sent, that the store may have so many chunks of the document."""
         await self._functions.call("ccb_expect_chunks", p_doc_id=staged.number, p_chunks=chunks)
 
-    async def publish(self, staged: Staged, source: Source, chunks: int) -> Outcome:
+    async def publish(self, staged: Staged, source: Source, chunks: int, *, ticket: str | None = None) -> Outcome:
         """Put the staged version in the place of the older one in one step, with exactly the readers of the source.
 
         If a version that is not older was stored meanwhile, the readers are added to that one (`UNCHANGED`).
         """
         published = await self._change(
-            "ccb_publish_document", p_doc_id=staged.number, p_users=sorted(source.user_ids), p_chunks=chunks
+            "ccb_publish_document",
+            p_doc_id=staged.number,
+            p_users=sorted(source.user_ids),
+            p_chunks=chunks,
+            p_ticket=ticket,
         )
-        return Outcome(published)
+        return read(published, OUTCOME)
 
     async def reach(self, query: Query) -> Reach:
         """What a search of this user with this scope may return, as the store knows it."""
@@ -147,7 +152,8 @@ class Catalogue(Documents):
         return StaleDocuments(
             group=GroupKey(row["group"]),
             extents=_extents(row["documents"]),
-            last=(int(row["group"]), row["documents"][-1]["doc_id"]),
+            # those that become stale meanwhile are left for the next time, or each would cost a call
+            last=(int(row["group"]), row["documents"][-1]["doc_id"] if row["more"] else LAST_NUMBER),
         )
 
     async def confirm_group(self, stale: StaleDocuments, *, settle_seconds: float) -> None:

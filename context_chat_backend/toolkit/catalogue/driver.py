@@ -3,11 +3,15 @@
 from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+import anyio
+
 from ...contract import (
     Capabilities,
+    DriverError,
     Finding,
     Hit,
     Level,
@@ -31,6 +35,7 @@ from .store import Chunk, DocumentKey, Extent, Match, Reach, VectorStore
 
 RANK_OFFSET = 60
 """Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
+WATCH_SECONDS = 60.0
 MORE = 4
 """A search that lost too many matches to the check is repeated for so many times as many."""
 
@@ -55,6 +60,7 @@ class CatalogueDriver(DocumentsDriver):
         self._settings = settings
         self._folder = folder
         self._identity: str
+        self._lost: Misconfigured | None = None
 
     @classmethod
     def from_environment(cls, name: str, store: VectorStore, folder: Path) -> Self:
@@ -65,6 +71,16 @@ class CatalogueDriver(DocumentsDriver):
     @property
     def identity(self) -> str:
         return f"{self._name}:{self._identity}"
+
+    @property
+    def store(self) -> VectorStore:
+        """Where the chunks are. Open as long as the driver is."""
+        return self._store
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors in the store. Known once the driver is open."""
+        return self._indexer.embedder.dimension
 
     async def _open(self, stack: AsyncExitStack) -> Catalogue:
         embedder = self._indexer.embedder
@@ -80,6 +96,10 @@ class CatalogueDriver(DocumentsDriver):
         await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", dimension)
         await self._require_chunks(await catalogue.outbox())
         await catalogue.bind(address, dimension=dimension, model=model)  # not before: the address may be mistyped
+        if self.capabilities.exclusive:  # so what is staged was left by a gateway that is gone; its chunks hide others
+            await catalogue.collect_garbage(older_than="0 seconds")
+        self._lost = None
+        await run_in_background(stack, partial(self._watch, catalogue))
         courier = Courier(catalogue, self._store, database, changes)
         stack.push_async_callback(courier.deliver_last)
         await run_in_background(stack, courier.run)
@@ -93,11 +113,31 @@ class CatalogueDriver(DocumentsDriver):
                 "emptied, remove the catalogue, too, so that Nextcloud's next scan fills both again"
             )
 
+    async def _watch(self, catalogue: Catalogue) -> None:
+        """Notice that the store was emptied meanwhile. Its count may lag behind, so two looks have to agree."""
+        suspected = False
+        while True:
+            await anyio.sleep(WATCH_SECONDS)
+            try:
+                await self._require_chunks(await catalogue.outbox())
+            except Misconfigured as error:
+                self._lost = error if suspected else None
+                suspected = True
+            except DriverError:
+                continue  # whoever asks meets the same
+            else:
+                self._lost, suspected = None, False
+
+    def _require_store(self) -> None:
+        if self._lost is not None:
+            raise Misconfigured(str(self._lost))
+
     async def ping(self) -> None:
+        self._require_store()
         await self._documents.status()
         await self._store.ping()
 
-    async def _index(self, source: Source, content_hash: str, text: str) -> Outcome:
+    async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
         async with self._documents.staged(source, content_hash) as staged:
             count = 0
             pages = self._indexer.pages(text, source.mime_type)
@@ -107,9 +147,10 @@ class CatalogueDriver(DocumentsDriver):
                 await self._store.put(chunks)
             if staged.replaces:
                 await self._store.wait_until_searchable(Extent(document=staged.document, chunks=count))
-            return await self._documents.publish(staged, source, count)
+            return await self._documents.publish(staged, source, count, ticket=ticket)
 
     async def search(self, query: Query) -> Sequence[Hit]:
+        self._require_store()
         reach = await self._documents.reach(query)
         if not reach.groups and not reach.documents:
             return []

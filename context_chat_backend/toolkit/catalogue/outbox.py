@@ -19,6 +19,7 @@ LOOK_SECONDS = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 """After a failure."""
 LAST_SECONDS = 3.0
+SMALLER = 4
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Courier:
         self._database = database
         self._changes = changes
         self._seen = 0
+        self._divisor = 1
 
     async def run(self) -> None:
         """Ends by cancellation."""
@@ -68,7 +70,8 @@ class Courier:
     async def _regroup(self) -> bool:
         """Have the chunks of each document carry its group. Order does not matter: the newest state is what counts."""
         complete, after = True, (0, 0)
-        while stale := await self._catalogue.stale_documents(after, **self._budget()):
+        budget = self._budget()
+        while stale := await self._catalogue.stale_documents(after, **budget):
             try:
                 complete &= await self._tell_group(stale)
             except TransientError:
@@ -77,6 +80,8 @@ class Courier:
                 _report(error)
                 complete = False
             after = stale.last
+        # what cannot be confirmed is isolated step by step, so that it does not keep the others of its batch waiting
+        self._divisor = 1 if complete else min(self._divisor * SMALLER, self._store.documents_per_call)
         return complete
 
     async def _tell_group(self, stale: StaleDocuments) -> bool:
@@ -95,7 +100,8 @@ class Courier:
         return True
 
     def _budget(self) -> dict[str, int]:
-        return {"documents": self._store.documents_per_call, "chunks": self._store.chunks_per_call}
+        documents = max(1, self._store.documents_per_call // self._divisor)
+        return {"documents": documents, "chunks": self._store.chunks_per_call}
 
     async def _next_changes(self) -> None:
         """Wait for changes, and then for them to cease, so that sharing a folder is a few calls and not thousands."""

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from ...contract import Hit, Outcome, Query, Source
+from ...contract import Hit, Outcome, Query, Source, SourceId
 from ..vector_store import Page
-from .documents import Documents, described, who_and_where, words_of
+from .documents import INTEGER, OBJECT, OUTCOME, Documents, described, read, who_and_where, words_of
 from .driver import DocumentsDriver
 from .functions import Functions
 
@@ -26,6 +28,16 @@ Chunk = dict[str, object]
 """One chunk as the database takes it."""
 
 
+class _Found(TypedDict):
+    source_id: SourceId
+    title: str
+    content: str
+    score: float
+
+
+_FOUND = TypeAdapter(list[_Found])
+
+
 class DocumentStore(Documents):
     """A typed client of the functions in `sql/chunks`, too."""
 
@@ -35,30 +47,37 @@ class DocumentStore(Documents):
 
     async def open(self, *, dimension: int, model: str) -> Mapping[str, Any]:
         """The status of the database. Raises `Misconfigured` if it was filled with another embedding model."""
-        status: Mapping[str, Any] = await self._functions.call("ccb_open_store", p_dimension=dimension, p_model=model)
-        return status
+        return read(await self._functions.call("ccb_open_store", p_dimension=dimension, p_model=model), OBJECT)
 
-    async def publish(self, source: Source, content_hash: str, pages: AsyncIterable[Page]) -> Outcome:
+    async def publish(
+        self, source: Source, content_hash: str, pages: AsyncIterable[Page], *, ticket: str | None = None
+    ) -> Outcome:
         """Store the chunks and put them in the place of the older version in one step.
 
         Nothing of it is found before. Readers of the source become exactly its `user_ids`, unless a version that is
         not older was stored meanwhile: then they are added to that one (`UNCHANGED`). Holds two pages at a time.
+
+        `ticket` is that of `begin`; without it nothing else may happen to the source meanwhile.
         """
-        description = described(source, content_hash)
+        description = {**described(source, content_hash), "ticket": ticket}
         async with aclosing(_numbered(pages, self._page_size)) as calls:
             first: list[Chunk] = await anext(calls, [])
             second = await anext(calls, None)
             if second is None:
                 stored = await self._functions.call("ccb_store_source", p_source={**description, "chunks": first})
-                return Outcome(stored)
+                return read(stored, OUTCOME)
             async with self._staged(description) as document:
                 count = await self._stage(document, first) + await self._stage(document, second)
                 async for chunks in calls:
                     count += await self._stage(document, chunks)
                 published = await self._functions.call(
-                    "ccb_publish_source", p_doc_id=document, p_users=description["users"], p_chunks=count
+                    "ccb_publish_source",
+                    p_doc_id=document,
+                    p_users=description["users"],
+                    p_chunks=count,
+                    p_ticket=ticket,
                 )
-                return Outcome(published)
+                return read(published, OUTCOME)
 
     async def search(self, query: Query, embedding: NDArray[np.float32]) -> list[Hit]:
         """The best chunks that the user may read, by meaning (`embedding` of shape (dimension,)) and words."""
@@ -70,16 +89,16 @@ class DocumentStore(Documents):
             **who_and_where(query),
         )
         return [
-            Hit(source_id=row["source_id"], title=row["title"], text=row["content"], score=row["score"]) for row in rows
+            Hit(source_id=row["source_id"], title=row["title"], text=row["content"], score=row["score"])
+            for row in read(rows, _FOUND)
         ]
 
     async def _stage(self, document: int, chunks: list[Chunk]) -> int:
-        await self._functions.call("ccb_stage_chunks", p_doc_id=document, p_chunks=chunks)
-        return len(chunks)
+        return read(await self._functions.call("ccb_stage_chunks", p_doc_id=document, p_chunks=chunks), INTEGER)
 
     @asynccontextmanager
     async def _staged(self, description: Mapping[str, object]) -> AsyncIterator[int]:
-        document: int = await self._functions.call("ccb_stage_source", p_source=description)
+        document = read(await self._functions.call("ccb_stage_source", p_source=description), INTEGER)
         async with self.discarded_on_failure(document):
             yield document
 
@@ -114,8 +133,9 @@ class DocumentStoreDriver(DocumentsDriver):
     async def ping(self) -> None:
         await self._documents.status()
 
-    async def _index(self, source: Source, content_hash: str, text: str) -> Outcome:
-        return await self._documents.publish(source, content_hash, self._indexer.pages(text, source.mime_type))
+    async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
+        pages = self._indexer.pages(text, source.mime_type)
+        return await self._documents.publish(source, content_hash, pages, ticket=ticket)
 
     async def search(self, query: Query) -> Sequence[Hit]:
         return await self._documents.search(query, await self._indexer.embed_query(query.text))

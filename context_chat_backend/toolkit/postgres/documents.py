@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NotRequired, TypeVar
 
 import anyio
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ...contract import (
     AccessOp,
     DriverError,
+    Outcome,
     ProviderId,
     ProviderScope,
     Query,
@@ -17,9 +21,12 @@ from ...contract import (
     Source,
     SourceId,
     SourceScope,
+    Unavailable,
     UserId,
 )
 from .functions import Functions
+
+T = TypeVar("T")
 
 USER_PAGE, PROVIDER_PAGE = 500, 2000
 """Rows per call of the paged deletions: each call stays far below usual statement timeouts."""
@@ -27,7 +34,7 @@ DISCARD_SECONDS = 2.0
 
 
 class State(StrEnum):
-    """What `Documents.begin` found."""
+    """How the stored version of a source compares with the one that came."""
 
     UNCHANGED = "unchanged"
     """The stored version is not older: the readers were added."""
@@ -35,6 +42,15 @@ class State(StrEnum):
     """An older version has the same text: it now has the new time and exactly the new readers."""
     INDEX = "index"
     """The new version has to be indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What `Documents.begin` found."""
+
+    state: State
+    ticket: str | None
+    """For publishing, with `INDEX`: void as soon as anything else happens to the source."""
 
 
 class Documents:
@@ -46,13 +62,15 @@ class Documents:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def begin(self, source: Source, content_hash: str) -> State:
+    async def begin(self, source: Source, content_hash: str) -> Begun:
         """Decide what this version of a source needs, and do what needs no chunks.
 
         Meant for `INDEX`: until the new version is published, the older one is found by those of its readers who may
         read the new one too. `content_hash` stands for the text: equal hashes mean equal chunks.
         """
-        return State(await self._change("ccb_begin_upsert", p_source=described(source, content_hash)))
+        row = await self._change("ccb_begin_upsert", p_source=described(source, content_hash))
+        answer = read(row, BEGUN)
+        return Begun(answer["state"], answer.get("ticket"))
 
     @asynccontextmanager
     async def discarded_on_failure(self, document: int) -> AsyncIterator[None]:
@@ -67,25 +85,27 @@ class Documents:
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
         """Remove sources, also those being staged; unknown ids are fine."""
-        await self._change("ccb_delete_sources", p_source_ids=storable(source_ids))
+        read(await self._change("ccb_delete_sources", p_source_ids=storable(source_ids)), INTEGER)
 
     async def delete_older(self, source_id: SourceId, modified: int) -> None:
         """Remove the stored version if it is older than `modified`, a version that cannot be indexed."""
-        await self._change("ccb_delete_older", p_source_id=_text("source id", source_id), p_modified=modified)
+        name = _text("source id", source_id)
+        read(await self._change("ccb_delete_older", p_source_id=name, p_modified=modified), YES_OR_NO)
 
     async def delete_provider(self, provider: ProviderId) -> None:
         """Remove every source of a provider, also those being staged."""
         name = _text("provider", provider)
         removed: int = PROVIDER_PAGE
         while removed == PROVIDER_PAGE:
-            removed = await self._change("ccb_delete_provider", p_provider=name, p_limit=PROVIDER_PAGE)
+            answer = await self._change("ccb_delete_provider", p_provider=name, p_limit=PROVIDER_PAGE)
+            removed = read(answer, INTEGER)
 
     async def delete_user(self, user_id: UserId) -> None:
         """Remove a reader everywhere; sources that nobody else may read are deleted."""
         name = _text("user id", user_id)
         left: int = USER_PAGE
         while left == USER_PAGE:
-            left = await self._change("ccb_delete_user", p_uid=name, p_limit=USER_PAGE)
+            left = read(await self._change("ccb_delete_user", p_uid=name, p_limit=USER_PAGE), INTEGER)
 
     async def set_access(self, source_id: SourceId, user_ids: Set[UserId]) -> bool:
         """Make the readers exactly `user_ids`; none deletes the source. False if it is not stored."""
@@ -98,25 +118,24 @@ class Documents:
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         """The same for every source of a provider."""
         users, name = storable(user_ids), _text("provider", provider)
-        cursor: int | None = 0
-        while cursor is not None:
-            cursor = await self._change(
-                "ccb_update_access_provider", p_op=op.value, p_users=users, p_provider=name, p_after=cursor
+        after: int | None = 0
+        while after is not None:
+            answer = await self._change(
+                "ccb_update_access_provider", p_op=op.value, p_users=users, p_provider=name, p_after=after
             )
+            after = read(answer, NEXT)["next"]
 
     async def count(self) -> Mapping[ProviderId, int]:
         """Stored sources per provider; providers without any are missing."""
-        counts: dict[ProviderId, int] = await self._functions.call("ccb_count_documents")
-        return counts
+        return read(await self._functions.call("ccb_count_documents"), COUNTS)
 
     async def status(self) -> Mapping[str, Any]:
         """What the database is: `store_id`, versions, embedding model and dimension, all as text."""
-        status: Mapping[str, Any] = await self._functions.call("ccb_status")
-        return status
+        return read(await self._functions.call("ccb_status"), OBJECT)
 
-    async def collect_garbage(self) -> None:
-        """Drop what was left by uploads abandoned more than a day ago. Meant for once a day."""
-        await self._change("ccb_collect_garbage")
+    async def collect_garbage(self, *, older_than: str = "1 day") -> None:
+        """Drop what was left by uploads that were begun longer ago and abandoned. Meant for once a day."""
+        await self._change("ccb_collect_garbage", p_older_than=older_than)
 
     async def _change(self, function: str, /, **arguments: object) -> Any:
         """Call a function that may change what is stored."""
@@ -126,8 +145,32 @@ class Documents:
         users, source = storable(user_ids), _text("source id", source_id)
         if op == "set" and user_ids and not users:  # must not look like "nobody", which deletes
             raise Rejected("none of the user ids can be stored")
-        stored: bool = await self._change("ccb_update_access", p_op=op, p_users=users, p_source_id=source)
-        return stored
+        return read(await self._change("ccb_update_access", p_op=op, p_users=users, p_source_id=source), YES_OR_NO)
+
+
+class _BegunAnswer(TypedDict):
+    state: State
+    ticket: NotRequired[str]
+
+
+class _NextAnswer(TypedDict):
+    next: int | None
+
+
+INTEGER = TypeAdapter(int, config=ConfigDict(strict=True))
+YES_OR_NO = TypeAdapter(bool, config=ConfigDict(strict=True))
+OBJECT = TypeAdapter(dict[str, Any])
+OUTCOME = TypeAdapter(Outcome)
+BEGUN, NEXT, COUNTS = TypeAdapter(_BegunAnswer), TypeAdapter(_NextAnswer), TypeAdapter(dict[ProviderId, int])
+
+
+def read(answer: Any, expected: TypeAdapter[T]) -> T:
+    """An answer of the form that the function has. Raises `Unavailable` for others: with Supabase something in between
+    may answer in its place, and must not be taken for a success."""
+    try:
+        return expected.validate_python(answer)
+    except ValidationError:
+        raise Unavailable("the database gave an answer of another form than its functions have") from None
 
 
 def described(source: Source, content_hash: str) -> dict[str, object]:

@@ -62,8 +62,8 @@ class DocumentsDriver(ABC):
         """Enter what is needed until the driver is left."""
 
     @abstractmethod
-    async def _index(self, source: Source, content_hash: str, text: str) -> Outcome:
-        """Store the chunks of a text in the place of an older version."""
+    async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
+        """Store the chunks of a text in the place of an older version, while the ticket is good."""
 
     @abstractmethod
     async def search(self, query: Query) -> Sequence[Hit]: ...
@@ -97,13 +97,14 @@ class DocumentsDriver(ABC):
 
     async def _bring_up_to_date(self, source: Source) -> Outcome:
         content_hash = await self._indexer.fingerprint(source)
-        match await self._documents.begin(source, content_hash):
+        begun = await self._documents.begin(source, content_hash)
+        match begun.state:
             case State.UNCHANGED:
                 return Outcome.UNCHANGED
             case State.REFRESHED:
                 return Outcome.UPDATED
             case State.INDEX:
-                return await self._index(source, content_hash, await self._indexer.text(source))
+                return await self._index(source, content_hash, await self._indexer.text(source), begun.ticket)
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
         await self._documents.delete(source_ids)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from enum import Enum
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 import psycopg
 
@@ -30,7 +31,7 @@ class Edition(Enum):
     def functions(self) -> bytes:
         """All functions; replaced by every version that has others."""
         files = [*(_SQL / part / "functions.sql" for part in self.value), _SQL / "grants.sql"]
-        return b"\n".join(file.read_bytes() for file in files if file.is_file())
+        return b"\n".join(_script(file) for file in files if file.is_file())
 
     @property
     def digest(self) -> str:
@@ -43,12 +44,16 @@ class Edition(Enum):
 
     def _numbered(self) -> list[tuple[int, bytes]]:
         scripts = [
-            (int(number), file.read_bytes())
+            (int(number), _script(file))
             for part in self.value
             for file in sorted((_SQL / part).iterdir(), key=lambda file: file.name)
             if (number := file.name.partition("_")[0]).isdecimal()
         ]
         return sorted(scripts, key=lambda script: script[0])  # stable: the parts stay in their order
+
+
+def _script(file: Traversable) -> bytes:
+    return b"\n".join([(_SQL / "search_path.sql").read_bytes(), file.read_bytes(), b"reset search_path;\n"])
 
 
 async def migrate(connection: psycopg.AsyncConnection[tuple[object, ...]], edition: Edition, *, dimension: int) -> None:
@@ -76,12 +81,28 @@ def store_script(dimension: int) -> str:
     """All of the store as one script, for databases where somebody else installs it. It may be run again."""
     return "\n".join(
         [
+            _NO_STEP_BACK % (Edition.STORE.name, Edition.STORE.version),
             f"select set_config('ccb.embedding_dim', '{dimension}', false);\n",
             *(script.decode() for script in Edition.STORE.migrations()),
             Edition.STORE.functions.decode(),
             _remember(Edition.STORE).decode(),
         ]
     )
+
+
+_NO_STEP_BACK = """\
+do $do$
+begin
+  if to_regclass('ccb.settings') is null then return; end if;
+  if exists (select 1 from ccb.settings where key = 'edition' and value <> '%s') then
+    raise exception 'the database is in use by another backend of the gateway: give this one a database of its own';
+  end if;
+  if exists (select 1 from ccb.settings where key = 'schema_version' and value::int > %d) then
+    raise exception 'a newer gateway was here before: run the script of that one';
+  end if;
+end
+$do$;
+"""
 
 
 def _remember(edition: Edition) -> bytes:

@@ -9,14 +9,14 @@ begin
   for f in select p.oid::regprocedure from pg_proc p
             where p.pronamespace = 'public'::regnamespace and p.proname like 'ccb\_%'
   loop
-    execute format('revoke all on function %s from public', f);
+    execute 'revoke all on function ' || f::text || ' from public';
     foreach r in array array['anon', 'authenticated'] loop
       if exists (select 1 from pg_roles where rolname = r) then
-        execute format('revoke all on function %s from %I', f, r);
+        execute 'revoke all on function ' || f::text || ' from ' || r;
       end if;
     end loop;
     if exists (select 1 from pg_roles where rolname = 'service_role') then
-      execute format('grant execute on function %s to service_role', f);
+      execute 'grant execute on function ' || f::text || ' to service_role';
     end if;
   end loop;
   if exists (select 1 from pg_roles where rolname = 'service_role') then

@@ -22,8 +22,6 @@ $do$;
 
 create schema if not exists ccb;
 
-select set_config('search_path', 'ccb, public, extensions', false);
-
 create table if not exists ccb.settings (
   key   text primary key,
   value text not null
@@ -75,5 +73,3 @@ insert into ccb.settings values
   -- Changes when the data does not continue what was there before.
   ('store_id', gen_random_uuid()::text)
 on conflict (key) do nothing;
-
-reset search_path;

@@ -16,8 +16,6 @@
 -- P0002 the staged document is gone, 40001 call again.
 -- ---------------------------------------------------------------------------
 
-select set_config('search_path', 'ccb, public, extensions', false);
-
 -- ------------------------------------------------------------------ helpers
 
 create or replace function ccb.setting_int(p_key text) returns int
@@ -36,7 +34,7 @@ $$ select array(select jsonb_array_elements_text(p_list)) $$;
 create or replace function ccb.user_numbers(p_uids text[], p_create boolean) returns int[]
 language plpgsql as $fn$
 begin
-  perform pg_advisory_xact_lock_shared(hashtextextended('ccb:users', 0));
+  perform pg_advisory_xact_lock_shared(hashtextextended('ccb:users', 0::bigint));
   if p_create then
     insert into ccb.users (uid)
       select u from (select distinct unnest(p_uids) as u) s
@@ -68,7 +66,7 @@ declare
   s text;
 begin
   for s in select distinct unnest(p_sources) order by 1 loop
-    perform pg_advisory_xact_lock(hashtextextended('ccb:source:' || s, 0));
+    perform pg_advisory_xact_lock(hashtextextended('ccb:source:' || s, 0::bigint));
   end loop;
 end
 $fn$;
@@ -80,9 +78,9 @@ declare
 begin
   for p in select distinct x from unnest(p_providers) x where x is not null order by 1 loop
     if p_exclusive then
-      perform pg_advisory_xact_lock(hashtextextended('ccb:provider:' || p, 0));
+      perform pg_advisory_xact_lock(hashtextextended('ccb:provider:' || p, 0::bigint));
     else
-      perform pg_advisory_xact_lock_shared(hashtextextended('ccb:provider:' || p, 0));
+      perform pg_advisory_xact_lock_shared(hashtextextended('ccb:provider:' || p, 0::bigint));
     end if;
   end loop;
 end
@@ -163,7 +161,7 @@ $fn$;
 create or replace function ccb.drop_unused_users(p_users int[] default null) returns void
 language plpgsql as $fn$
 begin
-  if pg_try_advisory_xact_lock(hashtextextended('ccb:users', 0)) then
+  if pg_try_advisory_xact_lock(hashtextextended('ccb:users', 0::bigint)) then
     delete from ccb.users x
      where (p_users is null or x.user_no = any (p_users))
        and not exists (select 1 from ccb.group_members m where m.user_no = x.user_no);
@@ -184,6 +182,11 @@ language sql immutable as $fn$
     select u from unnest(p_users) u where p_op in ('allow', 'set')
   ) s
 $fn$;
+
+-- What is being indexed of these sources cannot be published any more.  The caller holds
+-- their locks, or an exclusive one of their provider.
+create or replace function ccb.void_tickets(p_sources text[]) returns void
+language sql as $$ delete from ccb.tickets where source_id = any (p_sources) $$;
 
 -- Make these the readers of a document; without any it is deleted.
 -- The caller holds the lock of the source.
@@ -248,42 +251,51 @@ $fn$;
 --
 -- p_source: {source_id, provider, title, type, modified, content_hash, users: [...]}
 
--- Decides what has to be done for a version of a source, and does what needs no chunks:
+-- {state, ticket}: decides what has to be done for a version of a source, and does what
+-- needs no chunks:
 --   unchanged  the stored version is not older: readers were added
 --   refreshed  an older version with this content, title and type is stored: it got
 --              the new time and exactly the new readers
 --   index      new, or the stored version is older: it stays with those of its readers
---              who may read the new one too, until that is published
-create or replace function public.ccb_begin_upsert(p_source jsonb) returns text
+--              who may read the new one too, until that is published with the ticket
+create or replace function public.ccb_begin_upsert(p_source jsonb) returns jsonb
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 declare
   u   int[] := ccb.reader_numbers(ccb.text_array(p_source -> 'users'));
   doc ccb.documents := ccb.lock_source(p_source ->> 'source_id', p_source ->> 'provider');
   cur int[] := ccb.members_of(doc.group_id);
+  t   uuid;
 begin
+  perform ccb.void_tickets(array[p_source ->> 'source_id']);
   if doc.doc_id is null then
-    return 'index';
+    null;
   elsif doc.modified >= (p_source ->> 'modified')::bigint then
     perform ccb.set_members(doc, ccb.apply_op(cur, 'allow', u));
-    return 'unchanged';
+    return jsonb_build_object('state', 'unchanged');
   elsif (doc.content_hash, doc.title, doc.doc_type, doc.provider)
         = (p_source ->> 'content_hash', p_source ->> 'title', p_source ->> 'type', p_source ->> 'provider') then
     update ccb.documents set modified = (p_source ->> 'modified')::bigint where doc_id = doc.doc_id;
     perform ccb.set_members(doc, u);
-    return 'refreshed';
+    return jsonb_build_object('state', 'refreshed');
   else
     perform ccb.set_members(doc, array(select unnest(cur) intersect select unnest(u) order by 1));
-    return 'index';
   end if;
+  insert into ccb.tickets (source_id, provider) values (p_source ->> 'source_id', p_source ->> 'provider')
+    returning ticket into t;
+  return jsonb_build_object('state', 'index', 'ticket', t);
 end
 $fn$;
 
 -- Puts a staged document, of whose p_chunks chunks p_present are there, in the place of
 -- the older version in one step: 'created' or 'updated'.  When a version that is not
 -- older was stored meanwhile, the staged one is dropped and readers are added: 'unchanged'.
-create or replace function ccb.publish(p_doc_id bigint, p_users text[], p_chunks int, p_present int) returns text
+-- The ticket of ccb_begin_upsert is used up; null is for loading in bulk, while nothing
+-- else happens.
+create or replace function ccb.publish(
+  p_doc_id bigint, p_users text[], p_chunks int, p_present int, p_ticket text)
+returns text
 language plpgsql as $fn$
 declare
   staged ccb.documents;
@@ -296,6 +308,13 @@ begin
   select * into staged from ccb.documents where doc_id = p_doc_id and group_id is null for update;
   if not found then
     raise exception 'document % is not staged', p_doc_id using errcode = 'no_data_found';
+  end if;
+  if p_ticket is not null then
+    delete from ccb.tickets where source_id = staged.source_id and ticket = p_ticket::uuid;
+    if not found then
+      raise exception 'something else happened to the source of document % meanwhile', p_doc_id
+        using errcode = 'no_data_found';
+    end if;
   end if;
   if p_present <> p_chunks then
     raise exception 'document % has % chunks staged, % expected', p_doc_id, p_present, p_chunks
@@ -317,7 +336,7 @@ $fn$;
 -- Gives up a staged document; any other number is fine.
 create or replace function public.ccb_discard_staged(p_doc_id bigint) returns void
 language sql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $$ delete from ccb.documents where doc_id = p_doc_id and group_id is null $$;
 
 -- --------------------------------------------------------------------- access
@@ -327,31 +346,30 @@ as $$ delete from ccb.documents where doc_id = p_doc_id and group_id is null $$;
 create or replace function public.ccb_update_access(p_op text, p_users text[], p_source_id text)
 returns boolean
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 declare
   u   int[];
   doc ccb.documents;
 begin
   perform ccb.check_op(p_op, '{allow,deny,set}');
-  if not exists (select 1 from ccb.documents where source_id = p_source_id and group_id is not null) then
-    return false;
-  end if;
-  u := ccb.user_numbers(p_users, p_op <> 'deny');
+  u := ccb.user_numbers(p_users, false);
   doc := ccb.lock_source(p_source_id);
+  perform ccb.void_tickets(array[p_source_id]);
   if doc.doc_id is null then return false; end if;
+  if p_op <> 'deny' then u := ccb.user_numbers(p_users, true); end if;
   perform ccb.set_members(doc, ccb.apply_op(ccb.members_of(doc.group_id), p_op, u));
   return true;
 end
 $fn$;
 
--- op: 'allow' | 'deny'.  Paged for statement timeouts: pass the returned cursor back
--- until it is null.
+-- {next}.  op: 'allow' | 'deny'.  Paged for statement timeouts: pass what is next back as
+-- p_after until it is null.
 create or replace function public.ccb_update_access_provider(
   p_op text, p_users text[], p_provider text, p_after bigint default 0, p_limit int default 1000)
-returns bigint
+returns jsonb
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'
 as $fn$
 declare
@@ -361,11 +379,10 @@ declare
   last bigint;
 begin
   perform ccb.check_op(p_op, '{allow,deny}');
-  if not exists (select 1 from ccb.access_groups where provider = p_provider) then
-    return null;
-  end if;
-  u := ccb.user_numbers(p_users, p_op = 'allow');
+  u := ccb.user_numbers(p_users, p_op = 'allow' and exists (
+         select 1 from ccb.access_groups where provider = p_provider));
   perform ccb.lock_providers(array[p_provider], true);
+  delete from ccb.tickets where provider = p_provider;
   for g in select group_id, members from ccb.access_groups
             where provider = p_provider and group_id > p_after order by group_id limit p_limit
   loop
@@ -373,7 +390,7 @@ begin
     n := n + 1;
     last := g.group_id;
   end loop;
-  return case when n = p_limit then last end;
+  return jsonb_build_object('next', case when n = p_limit then last end);
 end
 $fn$;
 
@@ -382,7 +399,7 @@ $fn$;
 -- Stored and staged.  Returns the number of stored sources that are gone.
 create or replace function public.ccb_delete_sources(p_source_ids text[]) returns int
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'
 as $fn$
 declare
@@ -391,6 +408,7 @@ begin
   perform ccb.lock_providers(array(select provider from ccb.documents
                                     where source_id = any (p_source_ids) and group_id is not null), false);
   perform ccb.lock_sources(p_source_ids);
+  perform ccb.void_tickets(p_source_ids);
   delete from ccb.documents where source_id = any (p_source_ids) and group_id is null;
   with gone as (delete from ccb.documents where source_id = any (p_source_ids)
                 and group_id is not null returning group_id)
@@ -404,11 +422,12 @@ $fn$;
 -- be impossible to index.
 create or replace function public.ccb_delete_older(p_source_id text, p_modified bigint) returns boolean
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 declare
   doc ccb.documents := ccb.lock_source(p_source_id);
 begin
+  perform ccb.void_tickets(array[p_source_id]);
   if doc.doc_id is null or doc.modified >= p_modified then return false; end if;
   perform ccb.set_members(doc, '{}');
   return true;
@@ -419,13 +438,14 @@ $fn$;
 create or replace function public.ccb_delete_provider(p_provider text, p_limit int default 2000)
 returns int
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'
 as $fn$
 declare
   n int;
 begin
   perform ccb.lock_providers(array[p_provider], true);
+  delete from ccb.tickets where provider = p_provider;
   with gone as (delete from ccb.documents where doc_id in (
       select doc_id from ccb.documents where provider = p_provider
        order by doc_id limit p_limit for update) returning 1)
@@ -442,7 +462,7 @@ $fn$;
 create or replace function public.ccb_delete_user(p_uid text, p_limit int default 500)
 returns int
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'
 as $fn$
 declare
@@ -451,11 +471,12 @@ declare
   g      record;
   n      int := 0;
 begin
-  if u is null then return 0; end if;
-  locked := array(select distinct a.provider
-                    from ccb.group_members m join ccb.access_groups a using (group_id)
-                   where m.user_no = u);
+  locked := array(select a.provider from ccb.group_members m join ccb.access_groups a using (group_id)
+                   where m.user_no = u
+                   union select provider from ccb.tickets);
   perform ccb.lock_providers(locked, true);
+  delete from ccb.tickets where provider = any (locked);    -- whatever is being indexed may be for this reader
+  u := (select user_no from ccb.users where uid = p_uid);   -- or has just brought the reader back
   for g in
     select a.group_id, a.members from ccb.group_members m join ccb.access_groups a using (group_id)
      where m.user_no = u and a.provider = any (locked) order by a.group_id limit p_limit
@@ -463,7 +484,7 @@ begin
     perform ccb.rekey_group(g.group_id, array_remove(g.members, u));
     n := n + 1;
   end loop;
-  if n < p_limit then perform ccb.drop_unused_users(array[u]); end if;
+  if n < p_limit and u is not null then perform ccb.drop_unused_users(array[u]); end if;
   return n;
 end
 $fn$;
@@ -473,7 +494,7 @@ $fn$;
 -- {provider: number of stored sources}; those without any are missing.
 create or replace function public.ccb_count_documents() returns jsonb
 language sql stable
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $$
   select coalesce(jsonb_object_agg(provider, n), '{}')
     from (select provider, count(*) as n from ccb.documents where group_id is not null group by 1) s
@@ -494,7 +515,7 @@ $$;
 -- What the database is.
 create or replace function public.ccb_status() returns jsonb
 language sql stable
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $$
   select jsonb_object_agg(key, value) || jsonb_build_object(
     'pgvector', (select extversion from pg_extension where extname = 'vector'),
@@ -546,6 +567,7 @@ begin
   with gone as (delete from ccb.documents where group_id is null
                 and created_at < now() - p_older_than returning 1)
   select count(*) into n from gone;
+  delete from ccb.tickets where issued_at < now() - p_older_than;
   perform ccb.drop_unused_groups(array(
     select group_id from ccb.access_groups a
      where not exists (select 1 from ccb.documents d where d.group_id = a.group_id)
@@ -554,5 +576,3 @@ begin
   return n;
 end
 $fn$;
-
-reset search_path;

@@ -8,15 +8,13 @@
 -- Documents go by their keys, groups by their numbers as text.
 -- ---------------------------------------------------------------------------
 
-select set_config('search_path', 'ccb, public, extensions', false);
-
 -- -------------------------------------------------------------------- writing
 
 -- Whatever deletes a document leaves word for the store, in the same transaction.  The
 -- chunks of one that was never published may still be on their way there: later.
 create or replace function ccb.note_removals() returns trigger
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 begin
   insert into ccb.removals (document_key, chunk_count, due)
@@ -35,13 +33,15 @@ create or replace trigger note_removals after delete on ccb.documents
 -- for its chunks, and whether an older version is stored.
 create or replace function public.ccb_stage_document(p_source jsonb) returns jsonb
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 declare
   u   int[] := ccb.reader_numbers(ccb.text_array(p_source -> 'users'));
   doc ccb.documents;
 begin
-  perform ccb.lock_providers(array[p_source ->> 'provider'], false);
+  perform ccb.lock_source(p_source ->> 'source_id', p_source ->> 'provider');
+  delete from ccb.documents                         -- given up: their chunks would fill the searches of their readers
+   where source_id = p_source ->> 'source_id' and group_id is null;
   insert into ccb.documents (source_id, provider, title, doc_type, modified, content_hash, store_group)
     values (p_source ->> 'source_id', p_source ->> 'provider', p_source ->> 'title', p_source ->> 'type',
             (p_source ->> 'modified')::bigint, p_source ->> 'content_hash',
@@ -57,7 +57,7 @@ $fn$;
 -- Called before they are sent: from now on the store may have so many chunks of it.
 create or replace function public.ccb_expect_chunks(p_doc_id bigint, p_chunks int) returns void
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 begin
   update ccb.documents set chunk_count = greatest(chunk_count, p_chunks)
@@ -69,12 +69,14 @@ end
 $fn$;
 
 -- Publishes a staged document, see ccb.publish.
-create or replace function public.ccb_publish_document(p_doc_id bigint, p_users text[], p_chunks int)
+create or replace function public.ccb_publish_document(
+  p_doc_id bigint, p_users text[], p_chunks int, p_ticket text default null)
 returns text
 language sql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
-  select ccb.publish(p_doc_id, p_users, p_chunks, (select chunk_count from ccb.documents where doc_id = p_doc_id))
+  select ccb.publish(p_doc_id, p_users, p_chunks,
+                     (select chunk_count from ccb.documents where doc_id = p_doc_id), p_ticket)
 $fn$;
 
 -- -------------------------------------------------------------------- reading
@@ -86,7 +88,7 @@ create or replace function public.ccb_reach(
   p_user text, p_providers text[] default null, p_sources text[] default null, p_documents int default 1000)
 returns jsonb
 language plpgsql stable
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 declare
   groups    bigint[] := ccb.groups_of(p_user, p_providers);
@@ -115,7 +117,7 @@ create or replace function public.ccb_readable(
   p_user text, p_keys text[], p_providers text[] default null, p_sources text[] default null)
 returns jsonb
 language sql stable
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
   select coalesce(jsonb_object_agg(document_key, jsonb_build_object(
            'source_id', source_id, 'title', title, 'chunks', chunk_count)), '{}')
@@ -136,40 +138,43 @@ language sql immutable as $fn$
    where place = 1 or total <= p_chunks
 $fn$;
 
--- {group, documents: [{doc_id, document, chunks}]}: documents of one group, whose chunks
--- carry another, that come after the given one; null when there are none.  The store is
+-- {group, documents: [{doc_id, document, chunks}], more}: documents of one group, whose
+-- chunks carry another, that come after the given one, and whether there are more of
+-- them; null when there are none.  The store is
 -- told next, and whether it did as told is unknown until that is confirmed.  Should the
 -- readers be changed back meanwhile, the store has to hear of that, too.
 create or replace function public.ccb_stale_documents(
   p_after_group bigint, p_after_doc bigint, p_documents int, p_chunks int)
 returns jsonb
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 declare
   g       bigint;
+  stale   jsonb;
   extents jsonb;
 begin
   select group_id,
          jsonb_agg(jsonb_build_object('doc_id', doc_id, 'document', document_key, 'chunks', chunk_count) order by doc_id)
-    into g, extents
+    into g, stale
     from (select * from ccb.documents
            where group_id <> store_group and (group_id, doc_id) > (p_after_group, p_after_doc)
            order by group_id, doc_id limit p_documents) s
    group by group_id order by group_id limit 1;
   if not found then return null; end if;
-  extents := ccb.within_budget(extents, p_chunks);
+  extents := ccb.within_budget(stale, p_chunks);
   update ccb.documents set store_group = 0
    where doc_id in (select (extent ->> 'doc_id')::bigint from jsonb_array_elements(extents) extent)
      and store_group <> 0;
-  return jsonb_build_object('group', g::text, 'documents', extents);
+  return jsonb_build_object('group', g::text, 'documents', extents, 'more',
+    jsonb_array_length(stale) = p_documents or jsonb_array_length(extents) < jsonb_array_length(stale));
 end
 $fn$;
 
 -- The chunks of these documents carry this group now; searches see that after p_settle seconds.
 create or replace function public.ccb_confirm_group(p_keys text[], p_group text, p_settle float8) returns void
 language sql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
   update ccb.documents set visible_at = null where visible_at <= now();
   update ccb.documents
@@ -181,7 +186,7 @@ $fn$;
 -- [{document, chunks}] that come after the given key and are due; null when there are none.
 create or replace function public.ccb_due_removals(p_after text, p_documents int, p_chunks int) returns jsonb
 language sql stable
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
   select ccb.within_budget(jsonb_agg(jsonb_build_object('document', document_key, 'chunks', chunk_count)
                                      order by document_key), p_chunks)
@@ -191,14 +196,14 @@ $fn$;
 
 create or replace function public.ccb_confirm_removals(p_keys text[]) returns void
 language sql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $$ delete from ccb.removals where document_key = any (p_keys) $$;
 
 -- {stale, removals, chunks}: documents whose chunks carry another group, documents to be
 -- removed from the store, and chunks that it should hold beside those.
 create or replace function public.ccb_outbox() returns jsonb
 language sql stable
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
   select jsonb_build_object(
     'stale',    (select count(*) from ccb.documents where group_id <> store_group),
@@ -214,7 +219,7 @@ create or replace function public.ccb_open_catalogue(
   p_address text, p_dimension int, p_model text, p_bind boolean)
 returns jsonb
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 begin
   perform ccb.require_setting('store_address', p_address,
@@ -228,12 +233,10 @@ $fn$;
 -- What uploads left behind.  Run daily.  Returns the number of staged documents removed.
 create or replace function public.ccb_collect_garbage(p_older_than interval default '1 day') returns int
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 begin
-  if not pg_try_advisory_xact_lock(hashtextextended('ccb:garbage', 0)) then return 0; end if;
+  if not pg_try_advisory_xact_lock(hashtextextended('ccb:garbage', 0::bigint)) then return 0; end if;
   return ccb.tidy(p_older_than);
 end
 $fn$;
-
-reset search_path;

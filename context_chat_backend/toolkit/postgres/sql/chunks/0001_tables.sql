@@ -5,9 +5,6 @@
 --   select set_config('ccb.embedding_dim', '1024', false);
 -- ---------------------------------------------------------------------------
 
--- Everything below finds the vector types wherever the extension was installed.
-select set_config('search_path', 'ccb, public, extensions', false);
-
 do $do$
 declare
   dim int := coalesce(nullif(current_setting('ccb.embedding_dim', true), ''), '384')::int;
@@ -53,5 +50,3 @@ insert into ccb.settings values
   ('max_scan_tuples', '40000'),
   ('text_candidates', '500')                -- matches ranked per tier of a text query
 on conflict (key) do nothing;
-
-reset search_path;

@@ -7,14 +7,12 @@
 -- chunks: [{ordinal, content, embedding}], embedding as an array or as its text
 -- ---------------------------------------------------------------------------
 
-select set_config('search_path', 'ccb, public, extensions', false);
-
 -- -------------------------------------------------------------------- writing
 
 -- Returns the number to stage chunks under.  Nobody finds a staged document.
 create or replace function public.ccb_stage_source(p_source jsonb) returns bigint
 language sql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
   insert into ccb.documents (source_id, provider, title, doc_type, modified, content_hash)
     values (p_source ->> 'source_id', p_source ->> 'provider', p_source ->> 'title', p_source ->> 'type',
@@ -22,9 +20,9 @@ as $fn$
     returning doc_id
 $fn$;
 
-create or replace function public.ccb_stage_chunks(p_doc_id bigint, p_chunks jsonb) returns void
+create or replace function public.ccb_stage_chunks(p_doc_id bigint, p_chunks jsonb) returns int
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'       -- PostgREST applies this to the whole request
 as $fn$
 begin
@@ -37,23 +35,26 @@ begin
       from jsonb_to_recordset(p_chunks) as c (ordinal int, embedding halfvec, content text)
   on conflict (doc_id, ordinal) do update
      set embedding = excluded.embedding, content = excluded.content;
+  return jsonb_array_length(p_chunks);
 end
 $fn$;
 
 -- Publishes a staged document, see ccb.publish.
-create or replace function public.ccb_publish_source(p_doc_id bigint, p_users text[], p_chunks int)
+create or replace function public.ccb_publish_source(
+  p_doc_id bigint, p_users text[], p_chunks int, p_ticket text default null)
 returns text
 language sql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'
 as $fn$
-  select ccb.publish(p_doc_id, p_users, p_chunks, (select count(*)::int from ccb.chunks where doc_id = p_doc_id))
+  select ccb.publish(p_doc_id, p_users, p_chunks,
+                     (select count(*)::int from ccb.chunks where doc_id = p_doc_id), p_ticket)
 $fn$;
 
--- The three above in one call, for p_source with chunks that fit into one.
+-- The three above in one call, for p_source with its ticket and with chunks that fit into one.
 create or replace function public.ccb_store_source(p_source jsonb) returns text
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'
 as $fn$
 declare
@@ -61,7 +62,7 @@ declare
 begin
   perform public.ccb_stage_chunks(d, p_source -> 'chunks');
   return public.ccb_publish_source(d, ccb.text_array(p_source -> 'users'),
-                                   jsonb_array_length(p_source -> 'chunks'));
+                                   jsonb_array_length(p_source -> 'chunks'), p_source ->> 'ticket');
 end
 $fn$;
 
@@ -260,7 +261,7 @@ create or replace function public.ccb_search(
   p_mode      text    default 'hybrid'
 ) returns jsonb
 language sql stable                        -- PostgREST: runs in a READ ONLY transaction
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $$
   select coalesce(jsonb_agg(jsonb_build_object('source_id', source_id, 'title', title, 'content', content, 'score', score)
                             order by place), '[]')
@@ -274,7 +275,7 @@ $$;
 -- The first caller decides on the model.
 create or replace function public.ccb_open_store(p_dimension int, p_model text) returns jsonb
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 as $fn$
 begin
   perform ccb.require_model(p_dimension, p_model);
@@ -286,13 +287,13 @@ $fn$;
 -- number of staged documents removed.
 create or replace function public.ccb_collect_garbage(p_older_than interval default '1 day') returns int
 language plpgsql
-set search_path = ccb, public, extensions, pg_temp
+set search_path from current
 set statement_timeout = '55s'
 as $fn$
 declare
   n int;
 begin
-  if not pg_try_advisory_xact_lock(hashtextextended('ccb:garbage', 0)) then return 0; end if;
+  if not pg_try_advisory_xact_lock(hashtextextended('ccb:garbage', 0::bigint)) then return 0; end if;
   n := ccb.tidy(p_older_than);
   -- document frequencies of the most common lexemes, as ANALYZE saw them
   delete from ccb.common_terms;
@@ -306,5 +307,3 @@ begin
   return n;
 end
 $fn$;
-
-reset search_path;

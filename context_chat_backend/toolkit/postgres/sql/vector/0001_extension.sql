@@ -1,5 +1,7 @@
 -- pgvector >= 0.8, checked before anything is made.
 
+reset search_path;  -- it is made where extensions are made by default
+
 do $do$
 begin
   if not exists (select 1 from pg_extension where extname = 'vector') then
