@@ -44,6 +44,7 @@ QUESTION_BYTES = 10_000
 JOINT: Final = "\u200a"
 """A hair space. It divides what would be too long for one word; taken out again when a text is shown."""
 
+_ORDINAL = re.compile("[0-9]{1,9}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _LONG = re.compile(rf"\S{{{WORD_BYTES // 4 + 1},}}")  # UTF-8 has at most four bytes for a character
 
@@ -64,7 +65,7 @@ def to_match(found: Document) -> Match | None:
     """What a search found; None for what is no chunk of a gateway."""
     document, _, ordinal = str(found.get("_id")).partition("#")
     text = found.get(TEXT)
-    if not ordinal.isdecimal() or not isinstance(text, str):
+    if not _ORDINAL.fullmatch(ordinal) or not isinstance(text, str):
         return None
     return Match(document=DocumentKey(document), ordinal=int(ordinal), text=shown_text(text))
 

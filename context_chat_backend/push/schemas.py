@@ -50,7 +50,7 @@ class SearchBody(Body):
         """Raises `ScopeError`."""
         return Query(
             user_id=UserId(self.user_id),
-            text=self.query,
+            text=self.query.encode("utf-8", "replace").decode(),  # half a surrogate pair cannot be sent anywhere
             limit=min(self.ctx_limit, LARGEST_LIMIT),
             scope=self._scope(),
         )

@@ -53,6 +53,15 @@ def test_a_body_that_is_no_object_is_a_readable_422(nextcloud: Nextcloud, path: 
     assert set(response.json()) == {"error"}
 
 
+@pytest.mark.parametrize("path", ["/query", "/docSearch"])
+def test_half_a_surrogate_pair_in_a_question_does_no_harm(nextcloud: Nextcloud, path: str) -> None:
+    nextcloud.load(part(WHALE))
+    body = b'{"query": "\\ud800 whale", "userId": "alice"}'
+    response = nextcloud.http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200, response.text
+    assert WHALE in response.text
+
+
 def test_objects_stand_for_lists_everywhere(nextcloud: Nextcloud) -> None:
     nextcloud.load(part(WHALE), part("files__default: 2"))
     nextcloud.post("/updateAccess", op="allow", userIds={"0": "bob", "3": "carol"}, sourceId=WHALE)

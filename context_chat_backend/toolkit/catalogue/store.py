@@ -136,7 +136,7 @@ class VectorStore(ABC):
         """The chunks in reach with the most similar embeddings, best first, at most `limit`."""
 
     async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:  # noqa: ARG002 - for those that can
-        """The chunks in reach that fit the words of a question, best first. None for stores without keyword search."""
+        """The chunks in reach that fit the words of a question, best first. Leave it as it is without such a search."""
         return ()
 
     async def ping(self) -> None:

@@ -100,7 +100,7 @@ class QdrantStore(VectorStore):
             found = await self._client.query_points(
                 self._collection, query, using=vector, query_filter=_within(reach), limit=limit
             )
-        payloads = [point.payload or {} for point in found.points]
+        payloads = [point.payload for point in found.points if point.payload and DOC in point.payload]
         return [Match(document=DocumentKey(of[DOC]), ordinal=of[ORD], text=of[TEXT]) for of in payloads]
 
     async def ping(self) -> None:
