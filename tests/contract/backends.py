@@ -1,6 +1,7 @@
 """The backends that every HTTP case goes through. The one place to add another."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -59,6 +60,13 @@ def supabase_double() -> Iterator[dict[str, str]]:
         assert double.violations == []
 
 
+@contextmanager
+def qdrant_in_a_folder() -> Iterator[dict[str, str]]:
+    """The driver of docs/examples/qdrant on the engine inside of qdrant-client."""
+    with tempfile.TemporaryDirectory(prefix="ccb-test-") as folder:
+        yield {"QDRANT_URL": folder}
+
+
 REFERENCE = "reference"
 """What the others are compared with."""
 
@@ -69,6 +77,7 @@ BACKENDS: Mapping[str, Surroundings] = MappingProxyType(
         "r2r": r2r_double,
         "pinecone": pinecone_double,
         "supabase": supabase_double,
+        "qdrant": qdrant_in_a_folder,
     }
 )
 """Name in `RAG_BACKEND` to what has to run beside a gateway.
