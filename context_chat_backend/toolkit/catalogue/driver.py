@@ -1,5 +1,6 @@
 """A driver for stores that keep chunks and know nothing of users."""
 
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -11,7 +12,6 @@ import anyio
 
 from ...contract import (
     Capabilities,
-    DriverError,
     Finding,
     Hit,
     Level,
@@ -38,6 +38,8 @@ RANK_OFFSET = 60
 WATCH_SECONDS = 60.0
 MORE = 4
 """A search that lost too many matches to the check is repeated for so many times as many."""
+
+log = logging.getLogger(__name__)
 
 
 class CatalogueDriver(DocumentsDriver):
@@ -123,8 +125,8 @@ class CatalogueDriver(DocumentsDriver):
             except Misconfigured as error:
                 self._lost = error if suspected else None
                 suspected = True
-            except DriverError:
-                continue  # whoever asks meets the same
+            except Exception as error:  # noqa: BLE001 - whoever asks meets the same; it must not end the gateway
+                log.warning("the store could not be looked at: %s", error)
             else:
                 self._lost, suspected = None, False
 
