@@ -42,8 +42,6 @@ T = TypeVar("T")
 CANNOT_START = 2
 """Exit code when the environment is wrong."""
 INTERRUPTED = 130
-"""As the shell says it for Ctrl-C."""
-INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 ACCEPT_QUESTION = (
     "Use the backend that is opened next as it is? What was revoked or deleted while another one was in use can then "

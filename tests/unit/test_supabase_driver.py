@@ -133,6 +133,13 @@ def test_nobody_but_the_service_role_can_read_or_call_anything(project: Supabase
                 connection.execute(f"select * from ccb.{table}".encode())
 
 
+def test_the_migration_leaves_a_database_of_another_backend_alone(catalogue: str) -> None:
+    with psycopg.connect(catalogue, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.RaiseException, match="in use by another backend"):
+            connection.execute(store_script(LocalEmbedder.dimension).encode())
+        assert connection.execute("select to_regclass('ccb.chunks') is null").fetchone() == (True,)
+
+
 async def test_functions_of_others_in_the_schema_public_are_never_called(
     project: SupabaseDouble, tmp_path: Path
 ) -> None:
@@ -143,7 +150,7 @@ async def test_functions_of_others_in_the_schema_public_are_never_called(
         connection.execute("grant usage, create on schema public to tool")
     try:
         with psycopg.connect(as_role(project.owner_uri, "tool"), autocommit=True) as connection:
-            for signature in ("hashtextextended(text, int)", "format(text, regprocedure)", "sha256(text)"):
+            for signature in ("hashtextextended(text, int)", "jsonb_build_object(text, text, text, uuid)"):
                 body = "begin raise exception 'called'; end"
                 connection.execute(
                     f"create function public.{signature} returns bigint language plpgsql as $${body}$$".encode()
