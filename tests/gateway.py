@@ -21,7 +21,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from context_chat_backend.contract import Driver
-from context_chat_backend.push.app import create_app
+from context_chat_backend.http.app import create_app
 from context_chat_backend.settings import Settings
 
 SECRET = "12345"  # the one in the recorded requests

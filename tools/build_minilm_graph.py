@@ -41,7 +41,7 @@ OPSET = 17
 MASKED = -10_000.0
 """Added to the attention scores of padding; the value that the optimizer's BERT pattern expects."""
 
-TARGET = Path(__file__).parents[1] / "context_chat_backend" / "toolkit" / "embed" / "minilm.onnx"
+TARGET = Path(__file__).parents[1] / "context_chat_backend" / "toolkit" / "indexing" / "embed" / "minilm.onnx"
 
 
 class Graph:

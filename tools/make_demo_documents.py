@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-FOLDER = Path(__file__).parents[1] / "context_chat_backend" / "demo" / "documents"
+FOLDER = Path(__file__).parents[1] / "context_chat_backend" / "cli" / "demo" / "documents"
 
 COFFEE = [
     "Coffee machine: care instructions",

@@ -40,8 +40,8 @@ from context_chat_backend.contract import (
 )
 from context_chat_backend.toolkit.collections import CollectionMap
 from context_chat_backend.toolkit.concurrency import for_each
-from context_chat_backend.toolkit.extract import SUPPORTED_MIME_TYPES
-from context_chat_backend.toolkit.extract.extractor import Extractor, ExtractSettings
+from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
+from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
 from context_chat_backend.toolkit.settings import read_settings
 
 from .checks import findings

@@ -17,7 +17,7 @@ from anyio import to_thread
 from context_chat_backend.contract import Rejected, Source, Unavailable
 from context_chat_backend.toolkit.collections import CollectionMap
 from context_chat_backend.toolkit.concurrency import Batcher
-from context_chat_backend.toolkit.extract.extractor import Extractor
+from context_chat_backend.toolkit.indexing.extract.extractor import Extractor
 
 from .client import Exists, NewDocument, R2RClient, Refused
 from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL, TEXT

@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from context_chat_backend.contract import Capabilities, Finding, Level, Misconfigured
-from context_chat_backend.toolkit.extract import SUPPORTED_MIME_TYPES
+from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
+from context_chat_backend.toolkit.indexing.pipeline import Indexer
 from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions
 from context_chat_backend.toolkit.postgres.migrations import Edition
 from context_chat_backend.toolkit.settings import read_settings
-from context_chat_backend.toolkit.vector_store import Indexer
 
 from .functions import SupabaseFunctions
 from .settings import SupabaseSettings

@@ -24,8 +24,8 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from ..contract import Driver, SourceId, UserId
-from ..layers.base import Layer
-from ..push.app import create_app
+from ..http.app import create_app
+from ..layers.layer import Layer
 from ..settings import Settings
 
 SECRET = "12345"  # noqa: S105 - the one in the recorded requests

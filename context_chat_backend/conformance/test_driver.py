@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from dotenv import load_dotenv
 
+from ..gateway import make_driver
 from ..registry import driver_factory
-from ..runtime import make_driver
 from ..settings import Settings
 from ..toolkit.settings import read_settings
 from .cases import CASES, Case

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ..contract import Driver
+from ..core.state import State
 from ..metrics import Metrics
-from ..state import State
 from .backpressure import Backpressure, Probe
 from .hash_cache import HashCache
 from .observe import Observe

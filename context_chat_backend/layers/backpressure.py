@@ -7,7 +7,7 @@ from typing import Protocol
 import anyio
 
 from ..contract import Busy, Driver, Outcome, Source
-from .base import Layer
+from .layer import Layer
 from .settings import LayerSettings
 
 

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from ..contract import AccessOp, Driver, NotFound, Outcome, ProviderId, Source, SourceId, UserId
+from ..core.state import State
 from ..metrics import Metrics
-from ..state import State
-from .base import Layer
+from .layer import Layer
 from .settings import LayerSettings
 from .upsert_cache import Entry, UpsertCache, digest_of, meta_digest
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import TypeVar
 
 from ..contract import AccessOp, Answer, Finding, Hit, Outcome, ProviderId, Query, Source, SourceId, UserId
-from .base import Layer
+from .layer import Layer
 
 T = TypeVar("T")
 

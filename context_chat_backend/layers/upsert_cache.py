@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 from ..contract import Source, SourceId, StoredVersion
-from ..state import State
+from ..core.state import State
 
 FORGET_BATCH = 1000
 """Rows per transaction when everything is forgotten: a gateway that serves meanwhile has to get its turn."""

@@ -1,10 +1,10 @@
 """Doing several things at a time against a backend: in parallel, and together in one call."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -29,7 +29,7 @@ async def for_each(work: Callable[[K], Awaitable[object]], items: Iterable[K], *
             for _ in range(at_once):
                 tasks.start_soon(worker)
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        raise first_of(group) from None
 
 
 async def gather(*calls: Callable[[], Awaitable[V]]) -> list[V]:
@@ -44,25 +44,9 @@ async def gather(*calls: Callable[[], Awaitable[V]]) -> list[V]:
     return [results[number] for number in range(len(calls))]
 
 
-async def run_in_background(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` until the stack is closed."""
-    await stack.enter_async_context(_running(work))
-
-
-@asynccontextmanager
-async def _running(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """What fails meanwhile is raised as it is, not in a group."""
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(work)
-            yield
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise _first(group) from None
-
-
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+def first_of(error: BaseException) -> BaseException:
+    """What is inside of a group, or of groups in groups; the error itself where it is none."""
+    return first_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 from anyio.from_thread import start_blocking_portal
 
-from context_chat_backend.toolkit.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 
 from .cache import measure_rescan

@@ -11,11 +11,11 @@ import anyio
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Outcome, ProviderId, Source, SourceId, StoredVersion, UserId
+from context_chat_backend.core.state import State
 from context_chat_backend.layers import LayerSettings
 from context_chat_backend.layers.hash_cache import HashCache
 from context_chat_backend.layers.upsert_cache import UpsertCache, entry_of
 from context_chat_backend.metrics import Metrics
-from context_chat_backend.state import State
 
 from .report import Table
 from .scale import Scale

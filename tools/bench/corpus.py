@@ -11,7 +11,7 @@ import numpy as np
 from anyio.from_thread import BlockingPortal
 from numpy.typing import NDArray
 
-from context_chat_backend.toolkit.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
 
 CHUNKS_PER_DOCUMENT = 20
 CHUNK_CHARS = 650

@@ -23,8 +23,8 @@ from context_chat_backend.contract import (
     Stored,
     UserId,
 )
+from context_chat_backend.http.app import create_app
 from context_chat_backend.logs import set_up_logging
-from context_chat_backend.push.app import create_app
 from context_chat_backend.settings import Settings
 
 HITS = [

@@ -11,11 +11,11 @@ from psycopg import sql
 
 from context_chat_backend.conformance.kit import FileContent
 from context_chat_backend.contract import ProviderId, Source, SourceId, UserId
-from context_chat_backend.toolkit.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.indexing.pipeline import Page
 from context_chat_backend.toolkit.postgres.database import Database
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.migrations import Edition
-from context_chat_backend.toolkit.vector_store import Page
 
 from .corpus import Corpus, Document
 

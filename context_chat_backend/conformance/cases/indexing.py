@@ -6,8 +6,8 @@ from pathlib import Path
 
 import anyio
 
-from ...contents import NoContent
 from ...contract import AccessOp, Content, NotFound, Outcome, Rejected, Source, Unavailable
+from ...core.contents import NoContent
 from ..kit import Kit
 from .base import case, expect, expect_error, name_of_error
 

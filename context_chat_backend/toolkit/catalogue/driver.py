@@ -20,14 +20,15 @@ from ...contract import (
     Query,
     Source,
 )
-from ..concurrency import gather, run_in_background
-from ..extract import SUPPORTED_MIME_TYPES
+from ..background import run_in_background
+from ..concurrency import gather
+from ..indexing.extract import SUPPORTED_MIME_TYPES
+from ..indexing.pipeline import Indexer, Page
 from ..postgres.database import open_database
 from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
 from ..settings import read_settings
-from ..vector_store import Indexer, Page
 from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
 from .outbox import Courier
 from .settings import CatalogueSettings

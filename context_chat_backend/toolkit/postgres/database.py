@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import SecretStr
 
 from ...contract import DriverError, Rejected, Unavailable
-from ..concurrency import run_in_background
+from ..background import run_in_background
 from .embedded import EmbeddedPostgres
 from .migrations import Edition, migrate
 from .sqlstate import error_for

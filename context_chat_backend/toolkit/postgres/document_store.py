@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ...contract import Hit, Outcome, Query, Source, SourceId
-from ..vector_store import Page
+from ..indexing.pipeline import Page
 from .documents import INTEGER, OBJECT, OUTCOME, Documents, described, read, who_and_where, words_of
 from .driver import DocumentsDriver
 from .functions import Functions

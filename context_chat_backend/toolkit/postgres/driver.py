@@ -28,8 +28,8 @@ from ...contract import (
     Unsupported,
     UserId,
 )
-from ..concurrency import run_in_background
-from ..vector_store import Indexer
+from ..background import run_in_background
+from ..indexing.pipeline import Indexer
 from .documents import Documents, State
 
 MIB = 2**20

@@ -1,0 +1,41 @@
+"""What the gateway remembers across restarts: one SQLite file in the persistent storage."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..toolkit.sqlite import SqliteFile
+
+MIGRATIONS = (
+    """
+    create table flags (name text primary key, value text not null) without rowid;
+    create table upserts (
+      backend text not null, source_id text not null, content text, meta text,
+      readers text, exact integer not null, modified integer not null, seen_at real not null,
+      primary key (backend, source_id)) without rowid;
+    create table held_actions (
+      digest text not null, kind text not null, key text not null, since real not null, expires_at real not null,
+      primary key (kind, key, digest)) without rowid;
+    create index held_actions_digest on held_actions (digest);
+    """,
+)
+"""Step n brings a file of version n to version n + 1. Only ever append."""
+
+
+class State(SqliteFile):
+    """The file of the gateway itself."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, MIGRATIONS)
+
+    async def flag(self, name: str) -> str | None:
+        """A single remembered value."""
+        rows = await self.fetch("select value from flags where name = ?", name)
+        return str(rows[0][0]) if rows else None
+
+    async def set_flag(self, name: str, value: str) -> None:
+        """Remember a single value."""
+        await self.set_flags({name: value})
+
+    async def set_flags(self, flags: Mapping[str, str]) -> None:
+        """Remember several values, all or none of them."""
+        await self.execute_many("insert or replace into flags values (?, ?)", flags.items())

@@ -1,0 +1,124 @@
+"""Puts the parts together: settings in, a running gateway out."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+
+from .contract import Driver, Misconfigured
+from .core.ordering import HeldActions
+from .core.service import ContextChat
+from .core.state import State
+from .core.switching import note_backend
+from .layers import LayerSettings, Probe, compose
+from .layers.opening import Startup
+from .layers.probes import QueueDepthProbe, QueueSettings
+from .lifecycle import Lifecycle
+from .metrics import Metrics
+from .nextcloud.client import OcsClient
+from .nextcloud.text_model import NextcloudText
+from .registry import driver_factory
+from .retrieval.answerer import Answerer
+from .retrieval.generators import Extractive, Generator, Prompted
+from .retrieval.models import OpenAIChat
+from .retrieval.settings import AnswerSettings
+from .settings import Settings
+from .toolkit.settings import read_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What the HTTP front end needs."""
+
+    settings: Settings
+    chat: ContextChat
+    lifecycle: Lifecycle
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All settings read and checked, and a driver that is not opened."""
+
+    settings: Settings
+    layers: LayerSettings
+    queues: QueueSettings
+    answers: AnswerSettings
+    driver: Driver
+
+
+def plan_gateway(settings: Settings, driver: Driver | None = None) -> Plan:
+    """Read what `Settings` does not hold. `driver` defaults to the one of `RAG_BACKEND`. Raises `Misconfigured`."""
+    answers = read_settings(AnswerSettings)
+    if answers.generator == "nextcloud" and settings.nextcloud_url is None:
+        raise Misconfigured("CC_GENERATOR=nextcloud needs NEXTCLOUD_URL")
+    return Plan(
+        settings=settings,
+        layers=read_settings(LayerSettings, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
+        queues=read_settings(QueueSettings),
+        answers=answers,
+        driver=make_driver(settings) if driver is None else driver,
+    )
+
+
+def make_driver(settings: Settings) -> Driver:
+    """The driver of `RAG_BACKEND`, not opened. Raises `Misconfigured`."""
+    name = settings.rag_backend
+    return driver_factory(name)(settings.app_persistent_storage / "backends" / name)
+
+
+@asynccontextmanager
+async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
+    """Run a gateway; its driver is opened in the background."""
+    settings, layers = plan.settings, plan.layers
+    async with AsyncExitStack() as stack:
+        state = await stack.enter_async_context(State(settings.app_persistent_storage / "state.db"))
+        ocs = await stack.enter_async_context(OcsClient(settings)) if settings.nextcloud_url else None
+        generator = await _open_generator(stack, plan.answers, ocs)
+        layered = compose(
+            plan.driver,
+            backend=settings.rag_backend,
+            settings=layers,
+            state=state,
+            metrics=metrics,
+            probes=await _open_probes(stack, plan.queues),
+        )
+        chat = ContextChat(
+            await stack.enter_async_context(Startup(layered, partial(note_backend, state))),
+            held=HeldActions(state, settings.action_hold_secs),
+            answerer=Answerer(generator),
+            metrics=metrics,
+            parallel_loads=layers.max_inflight_upserts,
+            load_deadline=settings.load_deadline_secs,
+            action_wait=settings.action_wait_secs,
+        )
+        await stack.enter_async_context(chat)
+        lifecycle = await stack.enter_async_context(Lifecycle(state, chat, ocs))
+        yield Gateway(settings=settings, chat=chat, lifecycle=lifecycle, metrics=metrics)
+
+
+async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequence[Probe]:
+    if settings.health_url is None:
+        return ()
+    return (await stack.enter_async_context(QueueDepthProbe(settings)),)
+
+
+async def _open_generator(stack: AsyncExitStack, settings: AnswerSettings, ocs: OcsClient | None) -> Generator:
+    match settings.generator, settings.llm_base_url, ocs:
+        case (("auto" | "openai"), str(base_url), _):
+            return Prompted(OpenAIChat(await stack.enter_async_context(_llm_client(base_url, settings)), settings))
+        case (("auto" | "nextcloud"), _, OcsClient()):
+            return Prompted(NextcloudText(ocs, settings))
+        case _:
+            return Extractive()
+
+
+def _llm_client(base_url: str, settings: AnswerSettings) -> httpx.AsyncClient:
+    key = settings.llm_api_key
+    return httpx.AsyncClient(
+        base_url=base_url.rstrip("/") + "/",
+        timeout=httpx.Timeout(settings.timeout, connect=10),
+        headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+    )

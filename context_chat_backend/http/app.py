@@ -1,0 +1,73 @@
+"""The ASGI application."""
+
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from .. import __version__
+from ..contract import Driver
+from ..gateway import Gateway, open_gateway, plan_gateway
+from ..metrics import Metrics
+from ..nextcloud.appapi import AppAPIAuth
+from ..settings import Settings
+from . import system as lifecycle_routes
+from .dependencies import spool_folder
+from .errors import install_error_handlers
+from .middleware import ErrorBoundary, RequestId, RequestMetrics, StripPrefix
+from .push import routes
+from .push.multipart import clean_spool
+
+log = logging.getLogger(__name__)
+
+
+class LifespanState(TypedDict):
+    """What `request.state` has."""
+
+    gateway: Gateway
+
+
+def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
+    """The gateway as an ASGI application. `driver` defaults to the one that the settings name.
+
+    Raises `Misconfigured` when there is none of that name or its settings are wrong.
+    """
+    plan = plan_gateway(settings, driver)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
+        spool = spool_folder(settings)
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+        clean_spool(spool)
+        try:
+            async with open_gateway(plan, metrics) as gateway:
+                yield {"gateway": gateway}
+        except Exception:  # a background task failed in a way nobody foresaw
+            log.critical("the gateway cannot go on", exc_info=True)
+            signal.raise_signal(signal.SIGTERM)  # the server would go on without its background: have it restarted
+            raise
+
+    app = FastAPI(
+        title="Context Chat gateway",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # Nextcloud follows redirects and would turn a POST into a GET
+        middleware=[
+            Middleware(RequestId),
+            Middleware(StripPrefix, app_id=settings.app_id),
+            Middleware(RequestMetrics, metrics=metrics),
+            Middleware(ErrorBoundary),
+            Middleware(AppAPIAuth, settings=settings),
+        ],
+    )
+    install_error_handlers(app)
+    app.include_router(lifecycle_routes.router)
+    app.include_router(routes.router)
+    return app

@@ -1,0 +1,32 @@
+"""What routes ask for."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from ..gateway import Gateway
+from ..settings import Settings
+from .errors import Disabled
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Where uploads are kept while they are indexed."""
+    return settings.app_persistent_storage / "spool"
+
+
+def _gateway(request: Request) -> Gateway:
+    return cast("Gateway", request.state.gateway)  # put there by the lifespan of the app
+
+
+CurrentGateway = Annotated[Gateway, Depends(_gateway)]
+
+
+def _enabled_gateway(gateway: CurrentGateway) -> Gateway:
+    if not gateway.lifecycle.enabled:
+        raise Disabled
+    return gateway
+
+
+EnabledGateway = Annotated[Gateway, Depends(_enabled_gateway)]
+"""Refuses data requests while the app is disabled in Nextcloud."""

@@ -1,0 +1,205 @@
+"""Routes of the push contract: parse, ask the service, render. docs/contract.md says what Nextcloud makes of it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.responses import JSONResponse
+
+from ...contract import ProviderId, SourceId, UserId
+from ...core.actions import (
+    Action,
+    DeleteProvider,
+    DeleteSources,
+    DeleteUser,
+    SetAccess,
+    UpdateAccess,
+    UpdateProviderAccess,
+)
+from ...core.service import ContextChat, LoadReport
+from ...gateway import Gateway
+from ..dependencies import CurrentGateway, EnabledGateway, spool_folder
+from ..errors import BadRequest, Disabled, error
+from .ids import is_provider_id, is_source_id, survives_enrichment
+from .multipart import MalformedUpload, ParsedUpload, read_upload
+from .schemas import (
+    DeleteProviderBody,
+    DeleteSourcesBody,
+    DeleteUserBody,
+    FoundDocument,
+    LoadedSources,
+    Message,
+    QueryAnswer,
+    QueryBody,
+    SearchBody,
+    SetAccessBody,
+    UpdateAccessBody,
+    UpdateProviderAccessBody,
+)
+
+log = logging.getLogger(__name__)
+router = APIRouter()
+
+
+def _chat(gateway: EnabledGateway) -> ContextChat:
+    return gateway.chat
+
+
+Chat = Annotated[ContextChat, Depends(_chat)]
+AppApiVersion = Annotated[str, Header(alias="AA-VERSION")]
+
+
+# ---------------------------------------------------------------------- indexing
+
+
+@router.put("/loadSources", response_model=LoadedSources)
+async def load_sources(request: Request, gateway: EnabledGateway) -> LoadedSources | JSONResponse:
+    """Index the sources of a multipart body (see `multipart.py`)."""
+    with gateway.chat.arrival() as arrival:
+        upload = await _read(request, gateway)
+        report = await gateway.chat.load_sources(upload.sources, arrival)
+    if not upload.complete:
+        # what would have followed is unknown, and Nextcloud forgets what is not listed: have all of it repeated
+        return error(503, "the request body ended early", {"cc-retry": "true", "Retry-After": "30"})
+    return _render(report, upload)
+
+
+async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
+    try:
+        upload = await read_upload(
+            request.stream(),
+            request.headers.get("content-type", ""),
+            spool_folder(gateway.settings),
+            max_part_bytes=gateway.chat.max_source_bytes,
+        )
+    except MalformedUpload as exc:
+        raise BadRequest(str(exc)) from exc
+    for part in upload.skipped:
+        log.info("%s is skipped: %s", part.source_id or "a part of an upload", part.reason)
+    return upload
+
+
+def _render(report: LoadReport, upload: ParsedUpload) -> LoadedSources:
+    retry = list(dict.fromkeys([*report.retry, *upload.retry]))
+    loaded = [source_id for source_id in report.loaded if source_id not in upload.retry]
+    return LoadedSources(loaded_sources=list(loaded), sources_to_retry=list(retry))
+
+
+@router.post("/countIndexedDocuments")
+async def count_indexed_documents(chat: Chat) -> dict[str, int]:
+    """Number of sources per provider."""
+    return {str(provider): count for provider, count in (await chat.count()).items()}
+
+
+# ---------------------------------------------------------------------- questions
+
+
+@router.post("/query")
+async def query(body: QueryBody, chat: Chat, aa_version: AppApiVersion = "") -> QueryAnswer:
+    """Answer a question, with the ids of the sources behind the answer."""
+    if not body.use_context:
+        return QueryAnswer(output=await chat.chat(UserId(body.user_id), body.query), sources=[])
+    answer = await chat.query(body.to_query())
+    sources = [source_id for source_id in answer.source_ids if survives_enrichment(source_id, aa_version)]
+    return QueryAnswer(output=answer.text, sources=list(sources))
+
+
+@router.post("/docSearch")
+async def doc_search(body: SearchBody, chat: Chat, aa_version: AppApiVersion = "") -> list[FoundDocument]:
+    """Find sources, best first."""
+    found = await chat.search(body.to_query())
+    return [
+        FoundDocument(source_id=source.source_id, title=source.title)
+        for source in found
+        if survives_enrichment(source.source_id, aa_version)
+    ]
+
+
+# ---------------------------------------------------------------------- access changes and deletions
+
+ACCESS_UPDATED = Message(message="Access updated")
+SOURCES_DELETED = Message(message="All valid sources deleted")
+USER_DELETED = Message(message="User deleted")
+
+
+async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Action], Awaitable[None]]:
+    """Carries out an action, and keeps its place in the order whenever Nextcloud will repeat it."""
+
+    async def caller_waits() -> bool:
+        return not await request.is_disconnected()
+
+    async def apply(action: Action) -> None:
+        if not gateway.lifecycle.enabled:
+            await gateway.chat.hold(action)
+            raise Disabled
+        await gateway.chat.apply(action, caller_waits)
+
+    return apply
+
+
+Apply = Annotated[Callable[[Action], Awaitable[None]], Depends(_applier)]
+
+
+@router.post("/updateAccess")
+async def update_access(body: UpdateAccessBody, apply: Apply) -> Message:
+    """Add or remove readers of a source."""
+    await apply(UpdateAccess(body.op, _users(body.users()), _source_id(body.source_id)))
+    return ACCESS_UPDATED
+
+
+@router.post("/updateAccessDeclarative")
+async def set_access(body: SetAccessBody, apply: Apply) -> Message:
+    """Replace the readers of a source."""
+    await apply(SetAccess(_users(body.users()), _source_id(body.source_id)))
+    return ACCESS_UPDATED
+
+
+@router.post("/updateAccessProvider")
+async def update_provider_access(body: UpdateProviderAccessBody, apply: Apply) -> Message:
+    """Add or remove readers of every source of a provider."""
+    if not is_provider_id(body.provider_id):
+        raise BadRequest("providerId: expected the form appId__providerId")
+    await apply(UpdateProviderAccess(body.op, _users(body.users()), ProviderId(body.provider_id)))
+    return ACCESS_UPDATED
+
+
+@router.post("/deleteSources")
+async def delete_sources(body: DeleteSourcesBody, apply: Apply) -> Message:
+    """Remove sources; unknown ones are no error."""
+    if not body.source_ids:
+        raise BadRequest("sourceIds: expected at least one")
+    await apply(DeleteSources(frozenset(map(SourceId, body.source_ids))))
+    return SOURCES_DELETED
+
+
+@router.post("/deleteProvider")
+async def delete_provider(body: DeleteProviderBody, apply: Apply) -> Message:
+    """Remove every source of a provider. A bare provider id, which a listener of the app sends, matches nothing."""
+    await apply(DeleteProvider(ProviderId(_filled("providerKey", body.provider_key))))
+    return SOURCES_DELETED
+
+
+@router.post("/deleteUser")
+async def delete_user(body: DeleteUserBody, apply: Apply) -> Message:
+    """Remove a user everywhere."""
+    await apply(DeleteUser(UserId(_filled("userId", body.user_id))))
+    return USER_DELETED
+
+
+def _users(users: frozenset[UserId]) -> frozenset[UserId]:
+    if not users:
+        raise BadRequest("userIds: expected at least one")
+    return users
+
+
+def _source_id(text: str) -> SourceId:
+    if not is_source_id(text):
+        raise BadRequest("sourceId: expected the form appId__providerId: itemId")
+    return SourceId(text)
+
+
+def _filled(name: str, text: str) -> str:
+    if not text.strip():
+        raise BadRequest(f"{name}: must not be blank")
+    return text

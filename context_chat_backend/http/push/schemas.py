@@ -1,0 +1,144 @@
+"""JSON bodies of the push contract, as the PHP client of context_chat 4.0 to 5.3 writes them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic.alias_generators import to_camel
+
+from ...contract import AccessOp, ProviderId, ProviderScope, Query, Scope, SourceId, SourceScope, UserId
+
+DEFAULT_LIMIT = 20
+LARGEST_LIMIT = 200
+"""More is not an error; the answer is just not longer."""
+
+
+def _list_values(value: Any) -> Any:
+    """PHP turns a list with gaps (array_unique, array_filter) into an object: `{"0": "a", "2": "b"}`."""
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be blank")
+    return value
+
+
+PhpList = Annotated[list[str], BeforeValidator(_list_values)]
+NotBlank = Annotated[str, AfterValidator(_not_blank)]
+
+
+class ScopeError(ValueError):
+    """A scope type without anything in its list."""
+
+
+class Body(BaseModel):
+    """Unknown keys are ignored: newer clients may send more."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class SearchBody(Body):
+    """`POST /docSearch`."""
+
+    query: NotBlank
+    user_id: NotBlank
+    scope_type: Literal["none", "provider", "source"] | None = None
+    scope_list: PhpList | None = None
+    ctx_limit: PositiveInt = DEFAULT_LIMIT
+
+    def to_query(self) -> Query:
+        """Raises `ScopeError`."""
+        return Query(
+            user_id=UserId(self.user_id),
+            text=self.query.encode("utf-8", "replace").decode(),  # half a surrogate pair cannot be sent anywhere
+            limit=min(self.ctx_limit, LARGEST_LIMIT),
+            scope=self._scope(),
+        )
+
+    def _scope(self) -> Scope:
+        if self.scope_type in {None, "none"}:
+            return None
+        ids = [id_ for id_ in self.scope_list or () if id_]
+        if not ids:
+            raise ScopeError(f"scopeType is {self.scope_type!r}, so scopeList must name at least one")
+        if self.scope_type == "provider":
+            return ProviderScope(frozenset(map(ProviderId, ids)))
+        return SourceScope(frozenset(map(SourceId, ids)))
+
+
+class QueryBody(SearchBody):
+    """`POST /query`."""
+
+    use_context: bool = True
+
+
+class _Users(Body):
+    user_ids: PhpList = Field(description="readers")
+
+    def users(self) -> frozenset[UserId]:
+        return frozenset(UserId(user_id) for user_id in self.user_ids if user_id.strip())
+
+
+class UpdateAccessBody(_Users):
+    """`POST /updateAccess`."""
+
+    op: AccessOp
+    source_id: str
+
+
+class SetAccessBody(_Users):
+    """`POST /updateAccessDeclarative`."""
+
+    source_id: str
+
+
+class UpdateProviderAccessBody(_Users):
+    """`POST /updateAccessProvider`."""
+
+    op: AccessOp
+    provider_id: str
+
+
+class DeleteSourcesBody(Body):
+    """`POST /deleteSources`."""
+
+    source_ids: PhpList
+
+
+class DeleteProviderBody(Body):
+    """`POST /deleteProvider`."""
+
+    provider_key: str
+
+
+class DeleteUserBody(Body):
+    """`POST /deleteUser`."""
+
+    user_id: str
+
+
+class LoadedSources(BaseModel):
+    """Answer to `PUT /loadSources`. An id in neither list is dropped from Nextcloud's queue for good."""
+
+    loaded_sources: list[str]
+    sources_to_retry: list[str]
+
+
+class QueryAnswer(BaseModel):
+    """Answer to `POST /query`."""
+
+    output: str
+    sources: list[str]
+
+
+class FoundDocument(BaseModel):
+    """An item of the answer to `POST /docSearch`."""
+
+    source_id: str
+    title: str
+
+
+class Message(BaseModel):
+    """Answer to an action."""
+
+    message: str

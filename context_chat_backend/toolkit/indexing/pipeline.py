@@ -1,0 +1,96 @@
+"""From a document to embedded chunks: what a driver for a vector store needs before it can store anything."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from anyio import to_thread
+from numpy.typing import NDArray
+
+from ...contract import Source
+from ..settings import read_settings
+from .embed import Embedder, EmbedSettings, make_embedder
+from .extract.extractor import Extractor, ExtractSettings
+from .split import Splitter
+
+SPECIAL_TOKENS = 2
+"""Added by BERT-like models to each text."""
+OVERLAP_TOKENS = 32
+CHUNK_CHARS, OVERLAP_CHARS = 1000, 120
+"""For models whose tokens the gateway cannot count."""
+PAGE_CHUNKS = 64
+QUESTIONS_KEPT = 32
+FORMAT = 1
+"""Raise it when extraction or splitting changes so much that stored text should be indexed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Consecutive chunks of a document with their embeddings."""
+
+    texts: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+    """Shape (number of texts, dimension)."""
+
+
+class Indexer:
+    """Extracts, splits and embeds. An async context manager; safe for any number of tasks."""
+
+    def __init__(self, extractor: Extractor, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self._extractor = extractor
+        self._questions: dict[str, NDArray[np.float32]] = {}
+        self._splitter: Splitter
+        self._resources = AsyncExitStack()
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """As the variables `EXTRACT_*` and `CC_EM_*` say."""
+        return cls(Extractor(read_settings(ExtractSettings)), make_embedder(read_settings(EmbedSettings)))
+
+    async def __aenter__(self) -> Self:
+        await self._resources.enter_async_context(self.embedder)
+        self._splitter = _make_splitter(self.embedder)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    async def embed_query(self, text: str) -> NDArray[np.float32]:
+        """The vector of a question, shape (dimension,). The last ones are kept: one question may need two searches."""
+        if (vector := self._questions.pop(text, None)) is None:
+            vector = await self.embedder.embed_query(text)
+        self._questions[text] = vector
+        if len(self._questions) > QUESTIONS_KEPT:
+            del self._questions[next(iter(self._questions))]
+        return vector
+
+    async def fingerprint(self, source: Source) -> str:
+        """Equal for sources that give equal chunks and embeddings with the same embedder."""
+        return f"{FORMAT}:{source.mime_type}:{await source.content.sha256()}"
+
+    async def text(self, source: Source) -> str:
+        """The text of a source. Raises `Rejected` if it can never be read, `Unavailable` if another try may help."""
+        return await self._extractor.text(await source.content.path(), source.mime_type)
+
+    async def pages(self, text: str, mime_type: str) -> AsyncIterator[Page]:
+        """The chunks of a text in order, a page at a time, so that their vectors are never in memory all at once."""
+        chunks = self._splitter.split(text, mime_type)
+        while texts := await to_thread.run_sync(_take, chunks):
+            yield Page(texts, await self.embedder.embed(texts))
+
+
+def _make_splitter(embedder: Embedder) -> Splitter:
+    if embedder.tokenizer is None or embedder.max_tokens is None:
+        return Splitter(CHUNK_CHARS, OVERLAP_CHARS)
+    return Splitter(embedder.max_tokens - SPECIAL_TOKENS, OVERLAP_TOKENS, embedder.tokenizer)
+
+
+def _take(chunks: Iterator[str]) -> tuple[str, ...]:
+    return tuple(islice(chunks, PAGE_CHUNKS))

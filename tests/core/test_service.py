@@ -1,0 +1,342 @@
+"""What the service decides, around a driver that does exactly what the test says."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from context_chat_backend.conformance.kit import FileContent, Kit
+from context_chat_backend.conformance.reference import ReferenceDriver
+from context_chat_backend.contract import (
+    AccessOp,
+    Answer,
+    Busy,
+    Capabilities,
+    Hit,
+    Misconfigured,
+    Outcome,
+    Query,
+    Rejected,
+    Source,
+    SourceId,
+    Unavailable,
+    UserId,
+)
+from context_chat_backend.core.actions import (
+    Action,
+    DeleteProvider,
+    DeleteSources,
+    DeleteUser,
+    SetAccess,
+    UpdateAccess,
+    UpdateProviderAccess,
+)
+from context_chat_backend.core.ordering import HeldActions, HeldBack
+from context_chat_backend.core.service import ContextChat, LoadReport, NothingFound
+from context_chat_backend.core.state import State
+from context_chat_backend.metrics import Metrics
+from context_chat_backend.retrieval.answerer import Answerer
+from context_chat_backend.retrieval.generators import Extractive
+
+pytestmark = pytest.mark.anyio
+
+
+class Scripted(ReferenceDriver):
+    """The reference driver with a hook in front of upserts and access changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_upsert: Callable[[Source], Awaitable[None]] | None = None
+        self.access_failure: Exception | None = None
+        self.upserts: list[SourceId] = []
+
+    async def upsert(self, source: Source) -> Outcome:
+        self.upserts.append(source.id)
+        if self.before_upsert is not None:
+            await self.before_upsert(source)
+        return await super().upsert(source)
+
+    async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: object) -> None:
+        if self.access_failure is not None:
+            raise self.access_failure
+        await super().update_access(op, source_id, user_ids)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def driver() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def kit(driver: Scripted, tmp_path: Path) -> Kit:
+    return Kit(driver, tmp_path)
+
+
+@pytest.fixture
+async def chat(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
+    async with (
+        State(tmp_path / "state.db") as state,
+        ContextChat(
+            driver,
+            held=HeldActions(state, 3600),
+            answerer=Answerer(Extractive()),
+            metrics=Metrics(),
+            parallel_loads=3,
+            load_deadline=0.3,
+            action_wait=0.2,
+        ) as chat,
+    ):
+        yield chat
+
+
+async def load(chat: ContextChat, sources: Sequence[Source]) -> LoadReport:
+    with chat.arrival() as arrival:
+        return await chat.load_sources(sources, arrival)
+
+
+@pytest.mark.parametrize("failure", [Busy("full"), Unavailable("reset"), Misconfigured("key"), ValueError("bug")])
+async def test_one_failing_source_is_to_retry_and_costs_no_other(
+    chat: ContextChat, driver: Scripted, kit: Kit, failure: Exception
+) -> None:
+    async def fail_second(source: Source) -> None:
+        if source.id == kit.id(2):
+            raise failure
+
+    driver.before_upsert = fail_second
+    report = await load(chat, [kit.source(item) for item in (1, 2, 3)])
+    assert (report.loaded, report.retry, report.rejected) == ((kit.id(1), kit.id(3)), (kit.id(2),), ())
+
+
+async def test_a_rejected_source_is_in_neither_list(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+    async def reject(_: Source) -> None:
+        raise Rejected("encrypted")
+
+    driver.before_upsert = reject
+    report = await load(chat, [kit.source(1)])
+    assert (report.loaded, report.retry, report.rejected) == ((), (), (kit.id(1),))
+
+
+async def test_a_version_of_an_undeclared_type_or_size_removes_older_ones_only(
+    driver: Scripted, chat: ContextChat, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Capabilities(max_source_bytes=10, mime_types=frozenset({"text/markdown"}))
+    await load(chat, [kit.source(1)])
+    monkeypatch.setattr(Scripted, "capabilities", small)
+    report = await load(chat, [kit.source(1, modified=1_600_000_000)])
+    assert report.loaded == (kit.id(1),)  # not newer: the stored version stays
+    assert await kit.found("alice") == {kit.id(1)}
+    report = await load(chat, [kit.source(1, modified=1_800_000_000)])
+    assert report.rejected == (kit.id(1),)
+    assert await kit.found("alice") == frozenset()
+
+
+async def test_a_slow_source_is_answered_in_time_and_goes_on(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+    go_on = anyio.Event()
+
+    async def wait(_: Source) -> None:
+        await go_on.wait()
+
+    driver.before_upsert = wait
+    sources = [kit.source(item) for item in range(5)]
+    report = await load(chat, sources)
+    assert report.retry == tuple(source.id for source in sources)
+    assert len(driver.upserts) == 3  # as many as may run at once
+    report = await load(chat, sources[:1])
+    assert report.retry == (sources[0].id,)  # at once: it is under way already
+    go_on.set()
+    driver.before_upsert = None
+    await anyio.wait_all_tasks_blocked()
+    report = await load(chat, sources)
+    assert report.loaded == tuple(source.id for source in sources)
+
+
+async def test_contents_are_released_when_nobody_needs_them(
+    chat: ContextChat, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[Path] = []
+    monkeypatch.setattr(FileContent, "release", lambda self: released.append(self.file))
+    go_on = anyio.Event()
+
+    async def wait(_: Source) -> None:
+        await go_on.wait()
+
+    driver.before_upsert = wait
+    sources = [kit.source(item) for item in range(5)]
+    await load(chat, sources)
+    assert len(released) == 2  # given back; the others are under way
+    go_on.set()
+    await anyio.wait_all_tasks_blocked()
+    assert len(released) == 5
+
+
+async def test_one_id_twice_is_done_in_order(chat: ContextChat, kit: Kit) -> None:
+    same = [kit.source(1, users=("alice",)), kit.source(1, users=("bob",))]
+    report = await load(chat, same)
+    assert report.loaded == (kit.id(1),)
+    assert await kit.found("alice") == await kit.found("bob") == {kit.id(1)}
+
+
+async def test_an_action_during_indexing_is_applied_after_it(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+    started = anyio.Event()
+
+    async def slow(_: Source) -> None:
+        started.set()
+        await anyio.sleep(0.05)
+
+    driver.before_upsert = slow
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load, chat, [kit.source(1, users=("alice", "bob"))])
+        await started.wait()
+        await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
+    assert await kit.found("bob") == frozenset()
+    assert await kit.found("alice") == {kit.id(1)}
+
+
+async def test_an_action_does_not_wait_for_ever(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+    go_on, started = anyio.Event(), anyio.Event()
+
+    async def wait(_: Source) -> None:
+        started.set()
+        await go_on.wait()
+
+    driver.before_upsert = wait
+    deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load, chat, [kit.source(1, users=("alice", "bob"))])
+        await started.wait()
+        with pytest.raises(Unavailable, match="being indexed"):
+            await chat.apply(deny)
+        go_on.set()
+    await chat.apply(deny)
+    assert await kit.found("bob") == frozenset()
+
+
+async def test_nothing_overtakes_a_failed_action(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+    await load(chat, [kit.source(1)])
+    allow = UpdateAccess(AccessOp.ALLOW, kit.users("bob"), kit.id(1))
+    deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
+    driver.access_failure = Unavailable("reset")
+    with pytest.raises(Unavailable):
+        await chat.apply(allow)
+    driver.access_failure = None
+    for overtaking in (deny, DeleteSources(frozenset({kit.id(1)}))):
+        with pytest.raises(HeldBack):
+            await chat.apply(overtaking)
+    report = await load(chat, [kit.source(1), kit.source(2)])
+    assert (report.retry, report.loaded) == ((kit.id(1),), (kit.id(2),))
+    await chat.apply(allow)
+    await chat.apply(deny)
+    assert await kit.found("bob") == frozenset()
+
+
+async def test_nobody_waits_for_an_action_that_met_a_bug(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+    await load(chat, [kit.source(1, users=("alice", "bob"))])
+    driver.access_failure = ValueError("bug")
+    with pytest.raises(ValueError, match="bug"):
+        await chat.apply(UpdateAccess(AccessOp.ALLOW, kit.users("carol"), kit.id(1)))
+    driver.access_failure = None
+    await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
+    assert await kit.found("bob") == frozenset()
+
+
+async def test_a_search_goes_on_until_there_are_enough_distinct_sources(
+    chat: ContextChat, driver: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = [Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", text="", score=-n) for n in range(500)]
+
+    async def search(_: object, query: Query) -> list[Hit]:
+        return hits[: query.limit]
+
+    monkeypatch.setattr(Scripted, "search", search)
+    found = await chat.search(Query(user_id=UserId("alice"), text="x", limit=4))
+    assert [source.source_id for source in found] == [f"p__p: {n}" for n in range(4)]
+    assert found[1].title == "t50"
+    assert len(await chat.search(Query(user_id=UserId("alice"), text="x", limit=200))) == 10
+
+
+async def test_a_backend_that_answers_is_asked_to(
+    chat: ContextChat, driver: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Answer(text="42", source_ids=(SourceId("p__p: 1"),))
+
+    async def answer(_: object, query: Query) -> Answer:
+        return given if query.user_id == "alice" else Answer(text="I do not know", source_ids=())
+
+    monkeypatch.setattr(Scripted, "capabilities", Capabilities(answers=True))
+    monkeypatch.setattr(Scripted, "answer", answer)
+    assert await chat.query(Query(user_id=UserId("alice"), text="x", limit=4)) == given
+    with pytest.raises(NothingFound):
+        await chat.query(Query(user_id=UserId("bob"), text="x", limit=4))
+
+
+async def test_the_count_always_names_the_files(chat: ContextChat, kit: Kit) -> None:
+    assert await chat.count() == {"files__default": 0}
+    await load(chat, [kit.source(1)])
+    assert await chat.count() == {"files__default": 0, kit.provider(): 1}
+
+
+WAITING = [
+    (lambda kit: UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(5)), {"alice"}),
+    (lambda kit: UpdateAccess(AccessOp.ALLOW, kit.users("carol"), kit.id(5)), {"alice", "bob", "carol"}),
+    (lambda kit: SetAccess(kit.users("carol"), kit.id(5)), {"carol"}),
+    (lambda kit: UpdateProviderAccess(AccessOp.DENY, kit.users("bob"), kit.provider()), {"alice"}),
+    (lambda kit: DeleteUser(kit.user("bob")), {"alice"}),
+    (lambda kit: DeleteSources(frozenset({kit.id(5)})), set()),
+    (lambda kit: DeleteProvider(kit.provider()), set()),
+    (lambda kit: UpdateAccess(AccessOp.DENY, kit.users("alice", "bob"), kit.id(5)), set()),
+]
+
+
+@pytest.mark.parametrize(("action", "readers"), WAITING)
+async def test_an_action_reaches_sources_that_are_still_on_their_way_in(
+    chat: ContextChat, driver: Scripted, kit: Kit, action: Callable[[Kit], Action], readers: set[str]
+) -> None:
+    async def slow(_: Source) -> None:
+        await anyio.sleep(0.02)
+
+    driver.before_upsert = slow
+    with chat.arrival() as arrival:  # the body is being received
+        await chat.apply(action(kit))
+        sources = [kit.source(item, users=("alice", "bob")) for item in range(6)]
+        await chat.load_sources(sources, arrival)
+    for user in ("alice", "bob", "carol"):
+        assert (kit.id(5) in await kit.found(user)) is (user in readers)
+
+
+async def test_an_action_reaches_sources_that_wait_for_their_turn(
+    chat: ContextChat, driver: Scripted, kit: Kit
+) -> None:
+    started, go_on = anyio.Event(), anyio.Event()
+
+    async def wait(_: Source) -> None:
+        started.set()
+        await go_on.wait()
+
+    driver.before_upsert = wait
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load, chat, [kit.source(item, users=("alice", "bob")) for item in range(6)])
+        await started.wait()
+        await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(5)))
+        await chat.apply(DeleteSources(frozenset({kit.id(4)})))
+        go_on.set()
+    assert await kit.found("bob") == {kit.id(item) for item in range(4)}
+    assert await kit.found("alice") == {kit.id(item) for item in (0, 1, 2, 3, 5)}
+
+
+async def test_actions_are_forgotten_with_the_last_arrival(chat: ContextChat, kit: Kit) -> None:
+    deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
+    await chat.apply(deny)
+    with chat.arrival(), chat.arrival():
+        await chat.apply(deny)
+        assert len(chat._log._actions) == 1
+    assert not chat._log._actions
+    assert not chat._log._open
+
+
+async def test_a_source_that_lost_all_readers_is_removed(chat: ContextChat, kit: Kit) -> None:
+    await load(chat, [kit.source(1)])
+    report = await load(chat, [replace(kit.source(1), user_ids=frozenset())])
+    assert report.rejected == (kit.id(1),)
+    assert await kit.found("alice") == frozenset()

@@ -1,0 +1,389 @@
+"""The layers, each around a driver that does exactly what the test says."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from context_chat_backend.conformance.kit import Kit
+from context_chat_backend.conformance.reference import ReferenceDriver
+from context_chat_backend.contract import (
+    AccessOp,
+    Busy,
+    Driver,
+    Misconfigured,
+    Outcome,
+    Query,
+    Source,
+    SourceId,
+    Unavailable,
+)
+from context_chat_backend.core.state import State
+from context_chat_backend.layers import LayerSettings, compose
+from context_chat_backend.layers.backpressure import Backpressure
+from context_chat_backend.layers.hash_cache import HashCache
+from context_chat_backend.layers.layer import Layer
+from context_chat_backend.layers.observe import Observe
+from context_chat_backend.layers.opening import Startup
+from context_chat_backend.layers.operation import OperationLayer
+from context_chat_backend.layers.retry import Retry
+from context_chat_backend.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+
+class Recorder(ReferenceDriver):
+    """The reference driver, counting calls and failing on demand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.failures: list[Exception] = []
+        self.during_upsert: Callable[[], Awaitable[None]] | None = None
+
+    def _note(self, name: str) -> None:
+        self.calls.append(name)
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def ping(self) -> None:
+        self._note("ping")
+
+    async def upsert(self, source: Source) -> Outcome:
+        self._note("upsert")
+        if self.during_upsert is not None:
+            await self.during_upsert()
+        return await super().upsert(source)
+
+    async def set_access(self, source_id: SourceId, user_ids: object) -> None:
+        self._note("set_access")
+        await super().set_access(source_id, user_ids)  # type: ignore[arg-type]
+
+    async def delete(self, source_ids: object) -> None:
+        self._note("delete")
+        await super().delete(source_ids)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def driver() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def kit(driver: Recorder, tmp_path: Path) -> Kit:
+    return Kit(driver, tmp_path)
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[State]:
+    async with State(tmp_path / "state.db") as state:
+        yield state
+
+
+def settings(**values: object) -> LayerSettings:
+    return LayerSettings(**values)  # type: ignore[arg-type]
+
+
+def operations(of: type) -> set[str]:
+    return {name for name, value in inspect.getmembers(of) if callable(value) and not name.startswith("_")}
+
+
+@pytest.mark.parametrize("layer", [Layer, OperationLayer])
+def test_a_layer_forwards_every_operation_explicitly(layer: type) -> None:
+    # an inventory is a stream: nothing can be done around it that would hold for all of its items
+    left_out = {"inventory"} if layer is OperationLayer else set()
+    added = {"__aenter__", "__aexit__"} if layer is Layer else set()
+    wanted = operations(Driver) - left_out | added
+    assert wanted <= set(vars(layer))
+
+
+# ------------------------------------------------------------------ Retry
+
+
+async def test_a_passing_failure_is_repeated(driver: Recorder, kit: Kit) -> None:
+    driver.failures = [Unavailable("reset"), Busy("full", retry_after=0.01)]
+    assert await Retry(driver, settings()).upsert(kit.source(1)) is Outcome.CREATED
+    assert driver.calls == ["upsert"] * 3
+
+
+async def test_the_last_failure_is_raised_after_all_attempts(driver: Recorder, kit: Kit) -> None:
+    driver.failures = [Unavailable("one"), Unavailable("two"), Unavailable("three")]
+    with pytest.raises(Unavailable, match="two"):
+        await Retry(driver, settings(attempts=2)).upsert(kit.source(1))
+
+
+@pytest.mark.parametrize("failure", [Misconfigured("key"), ValueError("bug"), Busy("much later", retry_after=3600)])
+async def test_other_failures_are_not_repeated(driver: Recorder, kit: Kit, failure: Exception) -> None:
+    driver.failures = [failure]
+    with pytest.raises(type(failure)):
+        await Retry(driver, settings()).upsert(kit.source(1))
+    assert driver.calls == ["upsert"]
+
+
+async def test_each_attempt_has_a_time_limit(driver: Recorder, kit: Kit) -> None:
+    driver.during_upsert = anyio.sleep_forever
+    with pytest.raises(Unavailable, match="longer than"):
+        await Retry(driver, settings(attempts=2, upsert_timeout=0.02)).upsert(kit.source(1))
+    assert driver.calls == ["upsert"] * 2
+
+
+# ------------------------------------------------------------------ Backpressure
+
+
+async def test_never_more_upserts_than_places(driver: Recorder, kit: Kit) -> None:
+    inside, most = 0, 0
+
+    async def count() -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await anyio.sleep(0.005)
+        inside -= 1
+
+    driver.during_upsert = count
+    gate = Backpressure(driver, settings(max_inflight_upserts=3))
+    async with anyio.create_task_group() as tasks:
+        for item in range(30):
+            tasks.start_soon(gate.upsert, kit.source(item))
+    assert most == 3
+    assert driver.calls.count("upsert") == 30
+
+
+async def test_who_waits_too_long_is_asked_to_come_back(driver: Recorder, kit: Kit) -> None:
+    release = anyio.Event()
+    driver.during_upsert = release.wait
+    gate = Backpressure(driver, settings(max_inflight_upserts=1, max_wait_seconds=0.01, retry_after_seconds=7))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(gate.upsert, kit.source(1))
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(Busy) as busy:
+            await gate.upsert(kit.source(2))
+        assert busy.value.retry_after == 7
+        await gate.search(Query(user_id=kit.user("alice"), text="whale", limit=1))  # passes all the same
+        release.set()
+
+
+async def test_a_failed_or_cancelled_upsert_gives_its_place_back(driver: Recorder, kit: Kit) -> None:
+    gate = Backpressure(driver, settings(max_inflight_upserts=1, max_wait_seconds=0.01))
+    driver.failures = [Unavailable("reset")]
+    with pytest.raises(Unavailable):
+        await gate.upsert(kit.source(1))
+    driver.during_upsert = anyio.sleep_forever
+    with anyio.move_on_after(0.02):
+        await gate.upsert(kit.source(1))
+    driver.during_upsert = None
+    assert await gate.upsert(kit.source(1)) is Outcome.CREATED
+
+
+async def test_a_slow_backend_gets_no_new_sources(driver: Recorder, kit: Kit) -> None:
+    class SlowPing(Recorder):
+        async def ping(self) -> None:
+            await anyio.sleep(0.05)
+
+    gate = Backpressure(SlowPing(), settings(health_max_rtt_ms=1))
+    with pytest.raises(Busy, match="the limit is 1 ms"):
+        await gate.upsert(kit.source(1))
+
+
+# ------------------------------------------------------------------ HashCache
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(driver: Recorder, state: State, clock: Clock) -> HashCache:
+    windows = settings(skip_upsert_all_within_secs=100, skip_upsert_meta_within_secs=200)
+    return HashCache(driver, state, windows, backend="test", metrics=Metrics(), clock=clock)
+
+
+async def test_an_identical_source_costs_no_call(cache: HashCache, driver: Recorder, kit: Kit) -> None:
+    await cache.upsert(kit.source(1))
+    driver.calls.clear()
+    assert await cache.upsert(kit.source(1)) is Outcome.UNCHANGED
+    assert await cache.upsert(kit.source(1, modified=1_800_000_000)) is Outcome.UNCHANGED
+    assert driver.calls == []
+
+
+async def test_equal_bytes_under_another_id_are_indexed(cache: HashCache, driver: Recorder, kit: Kit) -> None:
+    await cache.upsert(kit.source(1, users=("alice",)))
+    assert await cache.upsert(kit.source(2, users=("bob",))) is Outcome.CREATED
+    assert await kit.found("bob") == {kit.id(2)}
+
+
+@pytest.mark.parametrize(("modified", "alice"), [(0, True), (1, False)])
+async def test_other_readers_are_never_skipped(cache: HashCache, kit: Kit, modified: int, alice: bool) -> None:
+    await cache.upsert(kit.source(1, users=("alice",), modified=0))
+    await cache.upsert(kit.source(1, users=("bob",), modified=modified))
+    assert await kit.found("bob") == {kit.id(1)}
+    assert bool(await kit.found("alice")) is alice
+
+
+async def test_in_the_second_window_only_access_is_checked(
+    cache: HashCache, driver: Recorder, kit: Kit, clock: Clock
+) -> None:
+    await cache.upsert(kit.source(1))
+    driver.calls.clear()
+    clock.now += 150
+    await cache.upsert(kit.source(1, modified=1_800_000_000))
+    assert driver.calls == ["set_access"]
+    await cache.upsert(kit.source(1, modified=1_800_000_000))  # now fresh again
+    assert driver.calls == ["set_access"]
+
+
+async def test_after_both_windows_the_source_is_sent_again(
+    cache: HashCache, driver: Recorder, kit: Kit, clock: Clock
+) -> None:
+    await cache.upsert(kit.source(1))
+    clock.now += 250
+    await cache.upsert(kit.source(1))
+    assert driver.calls == ["upsert"] * 2
+
+
+@pytest.mark.parametrize("change", [{"text": "A new whale."}, {"title": "files/other.md"}])
+async def test_newer_content_or_title_is_indexed(
+    cache: HashCache, driver: Recorder, kit: Kit, change: dict[str, str]
+) -> None:
+    await cache.upsert(kit.source(1, modified=1))
+    assert await cache.upsert(kit.source(1, modified=2, **change)) is Outcome.UPDATED
+
+
+async def test_text_that_returns_after_another_version_is_indexed(cache: HashCache, kit: Kit) -> None:
+    """The backend was told of an older version; that says nothing of the bytes that it holds."""
+    await kit.driver.upsert(kit.source(1, modified=5, text="The middle whale."))
+    assert await cache.upsert(kit.source(1, modified=4, text="The first whale.")) is Outcome.UNCHANGED
+    assert await cache.upsert(kit.source(1, modified=6, text="The first whale.")) is Outcome.UPDATED
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda driver, kit: driver.delete({kit.id(1)}),
+        lambda driver, kit: driver.delete_provider(kit.provider()),
+        lambda driver, kit: driver.delete_user(kit.user("alice")),
+        lambda driver, kit: driver.set_access(kit.id(1), frozenset()),
+        lambda driver, kit: driver.update_access(AccessOp.DENY, kit.id(1), kit.users("alice")),
+        lambda driver, kit: driver.update_provider_access(AccessOp.DENY, kit.provider(), kit.users("alice")),
+    ],
+)
+async def test_what_was_deleted_or_denied_can_be_loaded_again(
+    cache: HashCache, kit: Kit, operation: Callable[[Driver, Kit], Awaitable[None]]
+) -> None:
+    await cache.upsert(kit.source(1))
+    await operation(cache, kit)
+    assert await kit.found("alice") == frozenset()
+    await cache.upsert(kit.source(1))
+    assert await kit.found("alice") == {kit.id(1)}
+
+
+async def test_an_entry_is_forgotten_even_if_the_deletion_fails(cache: HashCache, driver: Recorder, kit: Kit) -> None:
+    await cache.upsert(kit.source(1))
+    driver.failures = [Unavailable("answer lost")]
+    with pytest.raises(Unavailable):
+        await cache.delete({kit.id(1)})
+    driver.calls.clear()
+    await cache.upsert(kit.source(1))
+    assert driver.calls == ["upsert"]
+
+
+async def test_a_failed_upsert_is_not_remembered(cache: HashCache, driver: Recorder, kit: Kit) -> None:
+    driver.failures = [Unavailable("reset")]
+    with pytest.raises(Unavailable):
+        await cache.upsert(kit.source(1))
+    assert await cache.upsert(kit.source(1)) is Outcome.CREATED
+
+
+async def test_another_backend_is_not_trusted(
+    cache: HashCache, state: State, kit: Kit, clock: Clock, tmp_path: Path
+) -> None:
+    await cache.upsert(kit.source(1))
+    emptied = Recorder()
+    other = HashCache(emptied, state, settings(), backend="test", metrics=Metrics(), clock=clock)
+    assert await other.upsert(kit.source(1)) is Outcome.CREATED
+
+
+async def test_the_cache_survives_a_restart(tmp_path: Path, driver: Recorder, kit: Kit) -> None:
+    for _ in range(2):
+        async with State(tmp_path / "state.db") as state:
+            await HashCache(driver, state, settings(), backend="test", metrics=Metrics()).upsert(kit.source(1))
+    assert driver.calls == ["upsert"]
+
+
+async def test_admins_are_told_of_windows_and_skips(
+    cache: HashCache, kit: Kit, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "context_chat_backend.layers.hash_cache")
+    async with cache:
+        for _ in range(4):  # the first one is indexed, the second reported at once, the others when the cache is closed
+            await cache.upsert(kit.source(1))
+    assert caplog.messages == [
+        "Upsert skip windows: all 100 s, meta 200 s",
+        "Quick-skip all: 1 source(s)",
+        "Quick-skip all: 2 source(s)",
+    ]
+
+
+# ------------------------------------------------------------------ Observe, Startup, compose
+
+
+async def test_operations_are_counted_by_outcome(driver: Recorder, kit: Kit) -> None:
+    metrics = Metrics()
+    observed = Observe(driver, "test", metrics)
+    await observed.upsert(kit.source(1))
+    driver.failures = [Unavailable("reset")]
+    with pytest.raises(Unavailable):
+        await observed.upsert(kit.source(1))
+    for outcome in ("ok", "unavailable"):
+        labels = {"backend": "test", "operation": "upsert", "outcome": outcome}
+        assert metrics.registry.get_sample_value("ccb_operation_seconds_count", labels) == 1
+
+
+async def test_a_backend_that_is_down_at_start_is_opened_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Flaky(Recorder):
+        attempts = 0
+        opened = anyio.Event()
+
+        async def __aenter__(self) -> "Flaky":
+            self.attempts += 1
+            if self.attempts == 1:
+                raise Unavailable("connection refused")
+            self.opened.set()
+            return self
+
+    monkeypatch.setattr("context_chat_backend.layers.opening.FIRST_PAUSE", 0.01)
+    flaky = Flaky()
+    identities: list[str] = []
+
+    async def note(identity: str) -> None:
+        identities.append(identity)
+
+    async with Startup(flaky, note) as driver:
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(Unavailable, match="connection refused"):
+            await driver.ping()
+        with anyio.fail_after(5):
+            await flaky.opened.wait()
+        await anyio.wait_all_tasks_blocked()
+        await driver.ping()
+    assert flaky.calls == ["ping"]
+    assert identities == [flaky.identity]
+
+
+async def test_the_layers_come_in_the_documented_order(driver: Recorder, state: State) -> None:
+    layer = compose(driver, backend="test", settings=settings(), state=state, metrics=Metrics())
+    order = []
+    while isinstance(layer, Layer):
+        order.append(type(layer))
+        layer = layer.inner
+    assert order == [Observe, HashCache, Backpressure, Retry]
