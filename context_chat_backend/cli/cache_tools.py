@@ -6,7 +6,6 @@ through between the reading of a source and the writing of its entry, and the en
 
 import json
 import re
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
@@ -17,10 +16,10 @@ from typing import TypeVar
 
 import anyio
 
-from ..contract import Capabilities, Driver, Misconfigured, SourceId, StoredVersion, Unavailable, Unsupported
+from ..contract import Capabilities, Driver, Misconfigured, SourceId, StoredVersion, Unsupported
 from ..core.state import State
 from ..layers import LayerSettings
-from ..layers.upsert_cache import Entry, Statistics, UpsertCache, entry_of
+from ..layers.upsert_cache import CacheEntry, Statistics, UpsertCache, entry_of
 from ..settings import Settings
 from ..storage import claimed_storage
 from .progress import Progress
@@ -73,21 +72,9 @@ async def clear(settings: Settings) -> None:
         await state.execute("delete from flags where name glob ?", f"{Checkpoint.PREFIX}*")
 
 
-@asynccontextmanager
-async def open_state(settings: Settings) -> AsyncIterator[State]:
-    """The state of this gateway. Raises a `DriverError` where the file cannot be used."""
-    file = state_file(settings)
-    async with AsyncExitStack() as stack:
-        try:
-            state = await stack.enter_async_context(State(file))
-        except RuntimeError as error:  # written by a newer version
-            raise Misconfigured(str(error)) from error
-        except (sqlite3.Error, OSError) as error:
-            raise Misconfigured(f"{file} cannot be used: {error}") from error
-        try:
-            yield state
-        except sqlite3.Error as error:  # a full disk, another process that holds it for long
-            raise Unavailable(f"{file} cannot be used: {error}") from error
+def open_state(settings: Settings) -> State:
+    """The state of this gateway, to be entered."""
+    return State(state_file(settings))
 
 
 # ---------------------------------------------------------------------- need the storage for themselves
@@ -185,7 +172,7 @@ class CacheTools:
         versions = self._driver.inventory(frozenset(source_ids))
         return {stored.source_id: stored async for stored in versions}
 
-    async def _pages(self) -> AsyncIterator[list[tuple[SourceId, Entry]]]:
+    async def _pages(self) -> AsyncIterator[list[tuple[SourceId, CacheEntry]]]:
         after = ""
         while page := await self._cache.page(self._driver.identity, after, BATCH):
             yield page

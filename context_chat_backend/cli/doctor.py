@@ -1,7 +1,6 @@
 """The doctor: looks at everything that a gateway needs and says what is wrong and what to do about it."""
 
 import shutil
-import sqlite3
 import tempfile
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,8 @@ from ..contract import (
 from ..core.state import State
 from ..core.switching import require_admitted
 from ..gateway import Plan, plan_gateway
-from ..nextcloud.client import OcsClient
+from ..nextcloud.client import NextcloudClient
+from ..nextcloud.errors import Missing, NextcloudError, NotAccepted, TryLater
 from ..retrieval.settings import AnswerSettings
 from ..settings import Settings
 from ..storage import claimed_storage
@@ -135,10 +135,8 @@ async def check_state(file: Path) -> list[Finding]:
     try:
         async with State(file) as state:
             ((entries,),) = await state.fetch("select count(*) from upserts")
-    except RuntimeError as error:
-        return [_error("state.db", str(error), "Install the newer version again.")]
-    except (sqlite3.Error, OSError) as error:
-        return [_error("state.db", f"{file} cannot be used: {error}", cure)]
+    except DriverError as error:
+        return [_error("state.db", str(error), cure)]
     return [_ok("state.db", f"opens, {entries:,} entries in the upsert cache")]
 
 
@@ -256,7 +254,7 @@ async def check_nextcloud(settings: Settings) -> list[Finding]:
         cure = "Set NEXTCLOUD_URL to its address."
         return [_warning("Nextcloud", "NEXTCLOUD_URL is not set: the start is not reported to it", cure)]
     findings = await server_findings(settings.nextcloud_url)
-    async with OcsClient(settings) as ocs:
+    async with NextcloudClient(settings) as ocs:
         return [*findings, *await app_findings(ocs)]
 
 
@@ -287,28 +285,30 @@ def clock_findings(date: str, now: datetime) -> list[Finding]:
     return [_warning("clock", f"differs by {seconds:,.0f} s from Nextcloud's", cure)]
 
 
-async def app_findings(ocs: OcsClient) -> list[Finding]:
+async def app_findings(ocs: NextcloudClient) -> list[Finding]:
     """What AppAPI says of this app. One call only if it refuses: AppAPI counts wrong secrets."""
     try:
         enabled = await ocs.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
-    except Misconfigured as error:
+    except NotAccepted as error:
         cure = "Register the app with the same APP_ID and APP_SECRET, see README.md."
         return [_error("AppAPI", str(error), cure)]
     except NotFound as error:
         return [_error("AppAPI", str(error), "Install and enable the app AppAPI in Nextcloud.")]
+    except NextcloudError as error:
+        return [_error("AppAPI", str(error), "Check that Nextcloud answers, and look into its log.")]
     if not enabled:
         text = "knows this app, which is disabled: nothing is sent"
         return [_warning("AppAPI", text, f"occ app_api:app:enable {ocs.app_id}")]
     return [_ok("AppAPI", "knows this app, which is enabled"), await generation_finding(ocs)]
 
 
-async def generation_finding(ocs: OcsClient) -> Finding:
+async def generation_finding(ocs: NextcloudClient) -> Finding:
     """Which contract Context Chat speaks. The probe asks for no item, so it takes none away."""
     try:
         await ocs.call("GET", "/ocs/v2.php/apps/context_chat/queues/actions/", params={"n": 0})
-    except NotFound:
+    except Missing:
         return _ok("Context Chat", "not installed, or 5.3 and earlier, which send everything to the gateway")
-    except DriverError as error:
+    except NextcloudError as error:
         return _warning("Context Chat", f"does not tell its version: {error}", "Ask again later.")
     text = "is 5.4 or later, which this version of the gateway does not speak: nothing arrives"
     return _error("Context Chat", text, "Install Context Chat 5.3.")
@@ -332,7 +332,7 @@ async def check_generator(settings: Settings, answers: AnswerSettings) -> list[F
         case "openai":
             return [await language_model_finding(answers)]
         case "nextcloud":
-            async with OcsClient(settings) as ocs:
+            async with NextcloudClient(settings) as ocs:
                 return [await text_provider_finding(ocs)]
         case "extractive" if answers.generator == "extractive":
             return [_ok("answers", "no language model: passages are shown, as CC_GENERATOR says")]
@@ -381,13 +381,13 @@ def _model_finding(model: str, response: httpx.Response) -> Finding:
     return _warning("answers", text, "Set CC_LLM_MODEL to a name that the server knows; some take names not listed.")
 
 
-async def text_provider_finding(ocs: OcsClient) -> Finding:
+async def text_provider_finding(ocs: NextcloudClient) -> Finding:
     """Nextcloud has an app that provides text processing. Not all versions tell an app that asks for no user."""
     try:
         data = await ocs.call("GET", "/ocs/v2.php/taskprocessing/tasktypes")
-    except TransientError as error:
+    except TryLater as error:
         return _error("answers", str(error), "Check NEXTCLOUD_URL, or set CC_LLM_BASE_URL.")
-    except DriverError:
+    except NextcloudError:
         return _ok("answers", "Nextcloud's text model writes them; whether there is one shows at the first question")
     match data:
         case {"types": {"core:text2text": _}}:
