@@ -29,7 +29,7 @@ MIGRATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """An upload."""
 
     document_id: UUID
@@ -120,20 +120,20 @@ class Journal:
         upload = self.given_up.get(document_id)
         return upload is not None and (metadata is None or metadata.cc_upload == upload)
 
-    async def entry(self, document_id: UUID) -> Entry | None:
+    async def entry(self, document_id: UUID) -> JournalEntry | None:
         """What is known of a document; None for one that was seen to be good, or is not known."""
         rows = await self._file.fetch("select * from uploads where document_id = ?", str(document_id))
         return _entry(rows[0]) if rows else None
 
-    async def entries(self, provider: ProviderId | None = None) -> list[Entry]:
+    async def entries(self, provider: ProviderId | None = None) -> list[JournalEntry]:
         """All of them, or those of a provider."""
         rows = await self._file.fetch("select * from uploads where ? is null or provider = ?", provider, provider)
         return [_entry(row) for row in rows]
 
 
-def _entry(row: Row) -> Entry:
+def _entry(row: Row) -> JournalEntry:
     document_id, source_id, provider, tries, first, since, upload, given_up = row
-    return Entry(
+    return JournalEntry(
         document_id=UUID(str(document_id)),
         source_id=SourceId(str(source_id)),
         provider=ProviderId(str(provider)),

@@ -60,6 +60,11 @@ class Metadata(BaseModel):
     """Tells one upload from a later one under the same id."""
 
 
+def storable(text: str) -> str:
+    """A text as it comes back from R2R."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def as_metadata(values: object) -> Metadata | None:
     """None for what the driver did not write."""
     try:
@@ -78,7 +83,7 @@ class Document(BaseModel):
     """0 where R2R found no text."""
 
     @property
-    def described(self) -> Metadata | None:
+    def own_metadata(self) -> Metadata | None:
         """None for a document that the driver did not make."""
         return as_metadata(self.metadata)
 
@@ -109,7 +114,7 @@ class Chunk(BaseModel):
     metadata: dict[str, Any]
 
     @property
-    def described(self) -> Metadata | None:
+    def own_metadata(self) -> Metadata | None:
         """None for a chunk of a document that the driver did not make."""
         return as_metadata(self.metadata)
 
@@ -123,13 +128,6 @@ class Generated(BaseModel):
 
     generated_answer: str
     search_results: SearchResults
-
-
-class Failure(BaseModel):
-    """The body of R2R's own errors, which stands either alone or in `detail`."""
-
-    error_type: str = ""
-    detail: "Failure | Any" = None
 
 
 class AppSettings(BaseModel):

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from backends.r2r.driver import R2RDriver
-from backends.r2r.library import DAY
+from backends.r2r.record import DAY
 from context_chat_backend.contract import Outcome, Query, Rejected, Source, Unavailable
 from context_chat_backend.core.contents import NoContent
 from tests.doubles.r2r.store import Document
