@@ -18,7 +18,7 @@ from context_chat_backend.contract import Misconfigured, Unavailable
 from context_chat_backend.toolkit.http import json_model, translate_errors
 
 from .auth import make_auth
-from .errors import Exists, Missing, Refused, error_type, refuse_foreign_404
+from .errors import Exists, Failed, Missing, Refused, error_type, refuse_foreign_404
 from .settings import R2RSettings
 from .wire import (
     Account,
@@ -99,7 +99,8 @@ class R2RClient:
     async def upload(self, document: NewDocument) -> Upload:
         """Make a document. Without a queue it is final when this returns.
 
-        Raises `Refused` where R2R does not read this form of the document, and `Exists`.
+        Raises `Refused` where R2R does not read this form of the document, `Failed` where it may have been unable to,
+        and `Exists`.
         """
         settings = self._settings
         fields = {
@@ -125,8 +126,12 @@ class R2RClient:
             )
         if response.status_code == httpx.codes.CONFLICT:
             raise Exists("R2R has this document already, or is working on it", retry_after=ASK_AGAIN)
-        if error_type(response) == "R2RDocumentProcessingError":
+        kind = error_type(response)
+        if kind == "R2RDocumentProcessingError":
             raise Refused("R2R cannot read the document")
+        if kind and response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.INTERNAL_SERVER_ERROR}:
+            # one answer for JSON that its parser refuses, and for models that are away
+            raise Failed(f"R2R answered {response.status_code} to an upload ({kind})")
         await self._raise_for_status(response)
 
     async def delete_document(self, id_: UUID) -> None:

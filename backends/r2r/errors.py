@@ -12,6 +12,14 @@ class Refused(Rejected):
     """R2R does not take this form of a document; another one may do."""
 
 
+class FailedAt(Refused):
+    """R2R failed to read this form of a document, which may be for a reason of its own."""
+
+
+class Failed(Unavailable):
+    """R2R failed at an upload. Whether it could not read the document or not ask its models is not in the answer."""
+
+
 class Exists(Unavailable):
     """There is a document with this id, or it is being made."""
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
+
 EXTENSIONS: Mapping[str, str] = MappingProxyType(
     {
         "application/epub+zip": "epub",
@@ -55,8 +57,13 @@ TEXT = frozenset(type_ for type_ in EXTENSIONS if type_.startswith("text/")) | {
 }
 """R2R drops 128 chunks at a time where one of them holds a NUL: such a file goes as text, which the gateway cleans."""
 
-PLAIN = frozenset({"text/plain", "text/markdown", "text/org", "text/x-rst", "text/csv", "text/tab-separated-values"})
-"""Their bytes are the text. Sent as UTF-8 without NUL, which would leave R2R with a document that has no chunks."""
+PLAIN = frozenset(type_ for type_ in EXTENSIONS if type_.startswith("text/")) - {"text/html", "text/rtf"}
+"""Their bytes are the text. R2R fails at other encodings than UTF-8, or drops what it does not understand."""
+
+
+def readable_as(mime_type: str) -> str:
+    """The type as which the gateway reads a document for its text: plain text needs no parser of its own."""
+    return "text/plain" if mime_type in PLAIN and mime_type not in SUPPORTED_MIME_TYPES else mime_type
 
 
 def extensions_of(title: str, mime_type: str) -> set[str]:

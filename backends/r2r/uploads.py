@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,8 @@ from context_chat_backend.toolkit.indexing.extract.extractor import Extractor
 
 from .access import Readers
 from .client import ASK_AGAIN, IDS_PER_CALL, NewDocument, R2RClient
-from .errors import Refused
-from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL, TEXT, extensions_of
+from .errors import Failed, FailedAt, Refused
+from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL, TEXT, extensions_of, readable_as
 from .library import LINGER
 from .record import SourceRecord
 from .retrieval import documents_only
@@ -33,6 +33,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 METADATA_READERS = 20_000
 """R2R takes a megabyte of metadata; readers beyond these are added afterwards."""
 MOST_HITS = 1000
+
+Look = Callable[[UUID], Awaitable[Document | None]]
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +87,31 @@ class Uploads:
     async def _upload_in_some_form(self, source: Source, record: SourceRecord, document_id: UUID) -> None:
         if not extensions_of(source.title, source.mime_type).isdisjoint(self._settings.exclude_exts):
             raise Rejected("its extension is in R2R_EXCLUDE_EXTS")
-        refused = Rejected("there is no form to send it in")
-        async for form in self._forms(source):
-            try:
-                return await self._upload(source, record, document_id, form)
-            except Refused as error:
-                log.info("%s is not taken as %s: %s", source.id, form.name, error)
-                refused = error
+        path = await source.content.path()
+        original = await _original(source, path) if self._settings.upload == "original" else None
+        if original is None:
+            return await self._upload_text(source, record, document_id, path)
+        try:
+            await self._upload(source, record, document_id, original)
+        except Refused as error:
+            log.info("%s is not taken as %s: %s", source.id, original.name, error)
+            await self._upload_text(source, record, document_id, path, refused=error)
+
+    async def _upload_text(
+        self, source: Source, record: SourceRecord, document_id: UUID, path: Path, *, refused: Refused | None = None
+    ) -> None:
+        """What the gateway reads, where R2R was not to read the original, or has refused it."""
+        try:
+            form = await self._text(source, path)
+            if refused is not None:
                 await self._client.delete_document(document_id)
-        raise refused
+            await self._upload(source, record, document_id, form)
+        except Rejected as error:
+            if isinstance(error, FailedAt) or isinstance(refused, FailedAt):
+                await record.blame(document_id, str(error))
+            if isinstance(error, Refused) or refused is not None:
+                await self._client.delete_document(document_id)
+            raise Rejected(str(error) if refused is None else f"{refused}; as text: {error}") from error
 
     async def finds(self, document: Document) -> bool:
         """Whether searches find a document: R2R calls it a success even when it could not store its chunks."""
@@ -101,14 +119,8 @@ class Uploads:
 
     # ------------------------------------------------------------------ forms
 
-    async def _forms(self, source: Source) -> AsyncIterator[Form]:
-        path = await source.content.path()
-        if self._settings.upload == "original" and (form := await _original(source, path)):
-            yield form
-        yield await self._text(source, path)
-
     async def _text(self, source: Source, path: Path) -> Form:
-        data = (await self._extractor.text(path, source.mime_type)).encode("utf-8", "replace")
+        data = (await self._extractor.text(path, readable_as(source.mime_type))).encode("utf-8", "replace")
         limit = self._settings.max_text_bytes
         if len(data) > limit:
             # as with the extractor's own limit: rejecting would hide all of the document, cutting hides its end
@@ -122,8 +134,7 @@ class Uploads:
         with self._looks.expecting() as look:
             document = await self._new_document(source, document_id, form)
             try:
-                async with record.sending(document):
-                    await self._client.upload(document)
+                await self._send(record, document, form, look)
             except Refused:
                 if self._is_read_by_a_model(source):
                     await record.blame(document_id, "R2R could not read it, perhaps because of its model")
@@ -132,6 +143,19 @@ class Uploads:
         made = await self._final(document_id, made)
         await self._check(source, record, made, form)
         await record.vouch_for(made)
+
+    async def _send(self, record: SourceRecord, document: NewDocument, form: Form, look: Look) -> None:
+        """Raises `Refused` where R2R says so, or where the document itself tells that R2R could not read it."""
+        try:
+            async with record.sending(document):
+                await self._client.upload(document)
+        except Failed as error:
+            made = await look(document.id)
+            if made is None or not made.failed_to_be_read:
+                raise
+            # nothing in plain text is hard to read
+            kind = FailedAt if form.has_text else Refused
+            raise kind("R2R cannot read the document") from error
 
     async def _new_document(self, source: Source, document_id: UUID, form: Form) -> NewDocument:
         provider, readers = await self._readers.collections_of(source)
@@ -173,6 +197,8 @@ class Uploads:
         return made
 
     async def _check(self, source: Source, record: SourceRecord, made: Document, form: Form) -> None:
+        if made.failed_to_be_read and not self._is_read_by_a_model(source):
+            raise FailedAt("R2R cannot read the document")
         if not made.is_searchable:
             await record.blame(made.id, "R2R could not ingest it")
             raise Refused("R2R could not ingest it")

@@ -80,7 +80,7 @@ class Document(BaseModel):
     ingestion_status: str
     updated_at: datetime
     total_tokens: int | None = None
-    """0 where R2R found no text."""
+    """0 where R2R found no text, or has not got as far as counting."""
 
     @property
     def own_metadata(self) -> Metadata | None:
@@ -96,6 +96,11 @@ class Document(BaseModel):
     def is_searchable(self) -> bool:
         """Ingested, as far as R2R says."""
         return self.ingestion_status == "success"
+
+    @property
+    def failed_to_be_read(self) -> bool:
+        """R2R's parser failed at it: the next step would have been to count its text."""
+        return self.ingestion_status == "failed" and not self.total_tokens
 
 
 class Upload(BaseModel):
