@@ -20,7 +20,7 @@ from context_chat_backend.toolkit.indexing.extract.extractor import Extractor
 from .access import Readers
 from .client import ASK_AGAIN, IDS_PER_CALL, NewDocument, R2RClient
 from .errors import Failed, FailedAt, Refused
-from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL, TEXT, extensions_of, readable_as
+from .formats import EXTENSIONS, READ_BY_A_MODEL, extensions_of, goes_as_it_is, readable_as
 from .library import LINGER
 from .record import SourceRecord
 from .retrieval import documents_only
@@ -120,8 +120,9 @@ class Uploads:
     # ------------------------------------------------------------------ forms
 
     async def _text(self, source: Source, path: Path) -> Form:
-        data = (await self._extractor.text(path, readable_as(source.mime_type))).encode("utf-8", "replace")
+        text = await self._extractor.text(path, readable_as(source.mime_type))
         limit = self._settings.max_text_bytes
+        data = text[: limit + 1].encode("utf-8", "replace")
         if len(data) > limit:
             # as with the extractor's own limit: rejecting would hide all of the document, cutting hides its end
             log.warning("only the first %d bytes of the text of %s are indexed (R2R_MAX_TEXT_BYTES)", limit, source.id)
@@ -226,23 +227,6 @@ class Uploads:
 
 async def _original(source: Source, path: Path) -> Form | None:
     extension = EXTENSIONS.get(source.mime_type)
-    if extension is None:
+    if extension is None or not await to_thread.run_sync(goes_as_it_is, source.mime_type, path):
         return None
-    if source.mime_type in TEXT and await to_thread.run_sync(_has_nul, path):
-        return None
-    if source.mime_type in PLAIN and not await to_thread.run_sync(_is_utf8, path):
-        return None  # R2R fails at other encodings
     return Form(f"content.{extension}", source.mime_type, path, has_text=False)
-
-
-def _has_nul(path: Path) -> bool:
-    data = path.read_bytes()
-    return b"\0" in data or b"\\u0000" in data
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        path.read_text("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
