@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import anyio
 import httpx
 
 from context_chat_backend.contract import (
@@ -16,7 +15,6 @@ from context_chat_backend.contract import (
     Answer,
     BaseDriver,
     Capabilities,
-    DriverError,
     Finding,
     Hit,
     Outcome,
@@ -27,9 +25,11 @@ from context_chat_backend.contract import (
     SourceId,
     Stored,
     StoredVersion,
+    Unavailable,
     Unsupported,
     UserId,
 )
+from context_chat_backend.toolkit.background import periodically, run_in_background
 from context_chat_backend.toolkit.collections import CollectionMap
 from context_chat_backend.toolkit.concurrency import for_each
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
@@ -54,6 +54,7 @@ from .wire import Document, Metadata, storable
 
 MIB = 2**20
 TIDY_SECONDS = 60.0
+LOOP = "looking after R2R"
 BATCH = 600
 """Sources that are looked up and deleted together."""
 
@@ -109,9 +110,7 @@ class R2RDriver(BaseDriver):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await self._open(stack)
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(tasks.cancel_scope.cancel)
-            tasks.start_soon(self._tidy_now_and_then)
+            await run_in_background(stack, lambda: periodically(LOOP, self.look_after_store, TIDY_SECONDS))
             self._resources = stack.pop_all()
         return self
 
@@ -147,9 +146,12 @@ class R2RDriver(BaseDriver):
         self._identity = f"r2r:{await self._store.open()}"
 
     async def ping(self) -> None:
+        """Reads only: anybody may have the gateway do this."""
         if await self._store.is_lost():
-            log.error("R2R has lost what this installation stored there; everything has to be indexed again")
-            await self._open_store()
+            raise Unavailable(
+                "R2R has lost what this installation stored there; within a minute the gateway begins anew",
+                retry_after=TIDY_SECONDS,
+            )
 
     # ------------------------------------------------------------------ indexing
 
@@ -313,13 +315,13 @@ class R2RDriver(BaseDriver):
 
     # ------------------------------------------------------------------ housekeeping
 
-    async def _tidy_now_and_then(self) -> None:
-        while True:
-            await anyio.sleep(TIDY_SECONDS)
-            try:
-                await self._library.tidy()
-            except DriverError as error:
-                log.warning("R2R could not be tidied up: %s", error)
+    async def look_after_store(self) -> None:
+        """Begin anew where R2R was emptied, under another identity: nothing that is remembered of the lost store counts
+        for the new one, so Nextcloud can fill it. Then tidy up."""
+        if await self._store.is_lost():
+            log.error("R2R has lost what this installation stored there; everything has to be indexed again")
+            await self._open_store()
+        await self._library.tidy()
 
 
 def create(folder: Path) -> R2RDriver:
