@@ -37,7 +37,7 @@ from .wire import (
 M = TypeVar("M", bound=BaseModel)
 
 PAGE = 1000
-"""Most entries of one answer."""
+"""The most entries that one answer holds."""
 IDS_PER_CALL = 150
 """Proxies usually stop at addresses of 8 kB."""
 KEEP_ALIVE = 4.0
@@ -49,7 +49,7 @@ ASK_AGAIN = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDocument:
-    """What goes up."""
+    """A document to upload."""
 
     id: UUID
     file_name: str
@@ -57,7 +57,7 @@ class NewDocument:
     content: Path | bytes
     metadata: Mapping[str, Any]
     collection_id: UUID
-    """R2R applies only the first one of this field, and later than those of the metadata."""
+    """R2R applies only the first id of this field, and later than those in the metadata."""
 
 
 class R2RClient:
@@ -213,16 +213,16 @@ class R2RClient:
         return [] if response.is_error else json_model(response, Page[Document]).results
 
     async def add_member(self, collection_id: UUID, document_id: UUID) -> None:
-        """Put a document into a collection; it may be in there. Raises `Missing` if one of them does not exist."""
+        """Put a document into a collection; it may be in it already. Raises `Missing` if one of them does not exist."""
         path = f"collections/{collection_id}/documents/{document_id}"
         await self._send("POST", path, accept={409})
 
     async def remove_member(self, collection_id: UUID, document_id: UUID) -> None:
-        """Take a document out of a collection; it may not be in there."""
+        """Take a document out of a collection; it need not be in it."""
         await self._send("DELETE", f"collections/{collection_id}/documents/{document_id}", accept={404})
 
     async def reset_graph(self, collection_id: UUID) -> None:
-        """Empty the graph of a collection; a collection that does not exist is fine, to which R2R answers 403."""
+        """Empty the graph of a collection; one that does not exist, to which R2R answers 403, is fine."""
         await self._send("POST", f"graphs/{collection_id}/reset", accept={403, 404})
 
     # ------------------------------------------------------------------ retrieval

@@ -64,6 +64,9 @@ TEXT = frozenset(type_ for type_ in EXTENSIONS if type_.startswith("text/")) | {
 }
 """R2R drops 128 chunks at a time where one of them holds a NUL: such a file goes as text, which the gateway cleans."""
 
+READ_WITHOUT_A_MODEL = TEXT - {"image/svg+xml"}
+"""In every mode: R2R asks its models about these only once it has read them."""
+
 PLAIN = frozenset(type_ for type_ in EXTENSIONS if type_.startswith("text/")) - {"text/html", "text/rtf"}
 """Their bytes are the text. R2R fails at other encodings than UTF-8, or drops what it does not understand."""
 

@@ -20,7 +20,7 @@ from context_chat_backend.toolkit.indexing.extract.extractor import Extractor
 from .access import Readers
 from .client import ASK_AGAIN, IDS_PER_CALL, NewDocument, R2RClient
 from .errors import Failed, FailedAt, Refused
-from .formats import EXTENSIONS, READ_BY_A_MODEL, extensions_of, goes_as_it_is, readable_as
+from .formats import EXTENSIONS, READ_BY_A_MODEL, READ_WITHOUT_A_MODEL, extensions_of, goes_as_it_is, readable_as
 from .library import LINGER
 from .record import SourceRecord
 from .retrieval import documents_only
@@ -180,8 +180,9 @@ class Uploads:
         )
 
     def _is_read_by_a_model(self, source: Source) -> bool:
-        """Then a failure may be the model's."""
-        return source.mime_type in READ_BY_A_MODEL or self._settings.ingestion_mode != "fast"
+        """Perhaps; then a failure may be the model's."""
+        asks_models = self._settings.ingestion_mode != "fast" and source.mime_type not in READ_WITHOUT_A_MODEL
+        return asks_models or source.mime_type in READ_BY_A_MODEL
 
     async def _final(self, document_id: UUID, made: Document | None) -> Document:
         """The document once R2R has finished it, which is at once unless it has a queue."""

@@ -11,7 +11,7 @@ from context_chat_backend.contract import ProviderId, SourceId
 T = TypeVar("T")
 
 FINAL = frozenset({"success", "failed"})
-"""All other values of `ingestion_status` mean that R2R is still at work, or that it was killed at work."""
+"""All other values of `ingestion_status` mean that R2R is still working on it, or was killed while it did."""
 
 
 class Results(BaseModel, Generic[T]):
@@ -54,7 +54,7 @@ class Metadata(BaseModel):
     """Of the content."""
     modified: int
     cc_title: str
-    """Not `title`: R2R would take the type of the document from that."""
+    """Not `title`, from which R2R would take the type of the document."""
     cc_type: str
     cc_upload: str
     """Tells one upload from a later one under the same id."""
@@ -89,7 +89,7 @@ class Document(BaseModel):
 
     @property
     def is_final(self) -> bool:
-        """R2R will not change it any more by itself."""
+        """R2R will not change it any more on its own."""
         return self.ingestion_status in FINAL
 
     @property
@@ -163,6 +163,6 @@ class Configuration(BaseModel):
 
 
 class ServerSettings(BaseModel):
-    """Of /system/settings, which also holds a password in clear: nothing else of it is kept."""
+    """Of /system/settings, which also holds a password in the clear: nothing but this is kept of it."""
 
     config: Configuration

@@ -168,6 +168,12 @@ async def test_json_that_is_not_strict_goes_as_text_from_a_queue(
     assert await journal(driver) == []
 
 
+async def test_json_is_never_read_by_a_model_in_any_mode(stage: Stage) -> None:
+    async with stage.driver(ingestion_mode="custom") as driver:
+        await driver.upsert(whale_json(stage, '{"whale": "blue",}'))
+    assert stage.wire.uploads == ["content.json", "content.txt"]
+
+
 async def test_json_without_anything_in_it_is_rejected_at_once(stage: Stage, driver: R2RDriver) -> None:
     with pytest.raises(Rejected):
         await driver.upsert(whale_json(stage, " "))
