@@ -1,4 +1,4 @@
-"""The courier: a store that is behind, fails or lies about it is healed, in few calls, and never shows too much."""
+"""The relay: a store that is behind, fails or lies about it is healed, in few calls, and never shows too much."""
 
 import contextlib
 import logging
@@ -269,7 +269,7 @@ async def test_the_driver_outlives_its_store_and_heals_it_by_itself(
         if function == "ccb_confirm_group":
             healed.set()
 
-    stage.store.before_call, stage.wire.after, stage.couriers_run = fail_twice, confirmed, True
+    stage.store.before_call, stage.wire.after, stage.relays_run = fail_twice, confirmed, True
     async with stage.driver() as driver:
         await driver.upsert(stage.source(1, [ALICE, BOB]))
         await driver.update_access(AccessOp.DENY, ONE, {BOB})
@@ -289,7 +289,7 @@ async def test_changes_come_to_the_store_soon_and_together(stage: Stage) -> None
         ):
             done.set()
 
-    stage.wire.after, stage.couriers_run = confirmed, True
+    stage.wire.after, stage.relays_run = confirmed, True
     async with stage.driver() as driver:
         await stage.seed(50)
         for number in range(1, 51):
@@ -318,7 +318,7 @@ async def test_removals_that_become_due_are_carried_out_without_any_change(
         with pytest.raises(Unavailable):
             await driver.upsert(stage.source("kept", text="new", modified=2000))
     assert len(stage.store.accepted) == 2
-    stage.wire.after, stage.couriers_run = watch, True
+    stage.wire.after, stage.relays_run = watch, True
     async with stage.driver() as driver:
         with anyio.fail_after(20):
             await looked.wait()
@@ -520,7 +520,7 @@ async def test_what_was_told_before_a_failure_is_not_told_again(stage: Stage, dr
 # -- several gateways
 
 
-async def test_of_two_couriers_one_works_at_a_time(stage: Stage) -> None:
+async def test_of_two_relays_one_works_at_a_time(stage: Stage) -> None:
     inside, go_on = anyio.Event(), anyio.Event()
 
     async def hold(name: str) -> None:
@@ -529,7 +529,7 @@ async def test_of_two_couriers_one_works_at_a_time(stage: Stage) -> None:
             await go_on.wait()
 
     async with stage.driver() as one, stage.driver() as other:
-        first, second = stage.couriers
+        first, second = stage.relays
         await one.upsert(stage.source(1))
         await other.update_access(AccessOp.ALLOW, ONE, {BOB})
         stage.store.pause = hold
@@ -825,12 +825,12 @@ async def test_two_busy_gateways_leave_one_store_that_agrees_with_the_catalogue(
                 await change_something(stage, driver, rng)
             await stage.hits(driver, rng.choice(Player.USERS))
 
-    stage.couriers_run = True
+    stage.relays_run = True
     async with stage.driver() as one, stage.driver() as other, anyio.create_task_group() as tasks:
         for driver in (one, other) * 3:
             tasks.start_soon(work, driver)
     assert stage.store.calls.regroup > 0
-    stage.couriers_run = False
+    stage.relays_run = False
     async with stage.driver():
         stage.make_due()
         assert await stage.deliver()

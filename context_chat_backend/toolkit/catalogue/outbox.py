@@ -24,7 +24,7 @@ SMALLER = 4
 log = logging.getLogger(__name__)
 
 
-class Courier:
+class OutboxRelay:
     """Carries the outbox of a catalogue to its store.
 
     Nobody waits for it: every match is checked in the catalogue, so that a store which is behind shows nothing that it

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,6 @@ import anyio
 
 from ...contract import (
     AccessOp,
-    Answer,
     Capabilities,
     DriverError,
     Finding,
@@ -23,14 +22,13 @@ from ...contract import (
     Rejected,
     Source,
     SourceId,
-    StoredVersion,
     TransientError,
-    Unsupported,
     UserId,
 )
+from ...contract.driver import OptionalOperations
 from ..background import run_in_background
 from ..indexing.pipeline import Indexer
-from .documents import Documents, State
+from .documents import Decision, Documents
 
 MIB = 2**20
 MAX_SOURCE_BYTES = 100 * MIB
@@ -40,7 +38,7 @@ DAY = 86_400
 log = logging.getLogger(__name__)
 
 
-class DocumentsDriver(ABC):
+class DocumentsDriver(OptionalOperations, ABC):
     """Embeds documents itself and leaves every decision about versions and readers to `Documents`.
 
     A subclass opens what it needs in `_open`, and brings indexing and searching.
@@ -98,12 +96,12 @@ class DocumentsDriver(ABC):
     async def _bring_up_to_date(self, source: Source) -> Outcome:
         content_hash = await self._indexer.fingerprint(source)
         begun = await self._documents.begin(source, content_hash)
-        match begun.state:
-            case State.UNCHANGED:
+        match begun.decision:
+            case Decision.UNCHANGED:
                 return Outcome.UNCHANGED
-            case State.REFRESHED:
+            case Decision.REFRESHED:
                 return Outcome.UPDATED
-            case State.INDEX:
+            case Decision.INDEX:
                 return await self._index(source, content_hash, await self._indexer.text(source), begun.ticket)
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
@@ -126,18 +124,6 @@ class DocumentsDriver(ABC):
 
     async def count(self) -> Mapping[ProviderId, int]:
         return await self._documents.count()
-
-    async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract
-        raise Unsupported("this backend does not generate answers")
-
-    def inventory(
-        self,
-        source_ids: Set[SourceId] | None = None,  # noqa: ARG002 - part of the contract
-        *,
-        skip: int = 0,  # noqa: ARG002
-        bulk: bool = False,  # noqa: ARG002
-    ) -> AsyncIterator[StoredVersion]:
-        raise Unsupported("this backend asks its database instead of keeping an inventory")
 
     async def _tidy_up(self) -> None:
         try:
