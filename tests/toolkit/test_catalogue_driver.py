@@ -14,6 +14,7 @@ from context_chat_backend.contract import (
     Misconfigured,
     NotFound,
     Outcome,
+    Overtaken,
     ProviderId,
     ProviderScope,
     Rejected,
@@ -518,7 +519,7 @@ async def test_an_upload_is_to_be_repeated_when_readers_change_meanwhile(stage: 
             await driver.update_provider_access(AccessOp.ALLOW, FILES, {BOB})
 
     stage.store.pause = allow
-    with pytest.raises(Unavailable):
+    with pytest.raises(Overtaken):
         await driver.upsert(stage.source(1, [ALICE]))
     stage.store.pause = MemoryStore().pause
     await driver.upsert(stage.source(1, [ALICE]))

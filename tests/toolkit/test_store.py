@@ -27,6 +27,7 @@ from context_chat_backend.contract import (
     Hit,
     Misconfigured,
     Outcome,
+    Overtaken,
     ProviderId,
     ProviderScope,
     Query,
@@ -382,7 +383,7 @@ async def test_a_source_deleted_while_it_is_staged_is_to_be_tried_again(store: S
             yield page
         await store.delete({ONE})
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Overtaken):
         await store.publish(source(), "hash", deleted())
     assert await store.count() == {}
 

@@ -62,13 +62,16 @@ class Documents:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def begin(self, source: Source, content_hash: str) -> Begun:
+    async def begin(self, source: Source, content_hash: str, *, ticket: str | None = None) -> Begun:
         """Decide what this version of a source needs, and do what needs no chunks.
 
         Meant for `INDEX`: until the new version is published, the older one is found by those of its readers who may
         read the new one too. `content_hash` stands for the text: equal hashes mean equal chunks.
+
+        `ticket` is that of a former try, which failed. Raises `Overtaken` if it is void.
         """
-        row = await self._change("ccb_begin_upsert", p_source=source_argument(source, content_hash))
+        description = {**source_argument(source, content_hash), "ticket": ticket}
+        row = await self._change("ccb_begin_upsert", p_source=description)
         answer = read(row, BEGUN)
         return Begun(answer["state"], answer.get("ticket"))
 

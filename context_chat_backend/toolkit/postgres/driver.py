@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -17,6 +18,7 @@ from ...contract import (
     Hit,
     NotFound,
     Outcome,
+    Overtaken,
     ProviderId,
     Query,
     Rejected,
@@ -49,6 +51,8 @@ class DocumentsDriver(OptionalOperations, ABC):
 
     def __init__(self, indexer: Indexer) -> None:
         self._indexer = indexer
+        self._tickets: WeakKeyDictionary[Source, str] = WeakKeyDictionary()
+        """Of the uploads that are under way, or failed and may be repeated."""
         self._resources = AsyncExitStack()
 
     @property
@@ -88,20 +92,28 @@ class DocumentsDriver(OptionalOperations, ABC):
 
     async def upsert(self, source: Source) -> Outcome:
         try:
-            return await self._bring_up_to_date(source)
+            outcome = await self._bring_up_to_date(source)
+        except Overtaken:
+            self._tickets.pop(source, None)
+            raise
         except Rejected:
+            self._tickets.pop(source, None)
             await self._documents.delete_older(source.id, source.modified)
             raise
+        self._tickets.pop(source, None)
+        return outcome
 
     async def _bring_up_to_date(self, source: Source) -> Outcome:
         content_hash = await self._indexer.fingerprint(source)
-        begun = await self._documents.begin(source, content_hash)
+        begun = await self._documents.begin(source, content_hash, ticket=self._tickets.get(source))
         match begun.decision:
             case Decision.UNCHANGED:
                 return Outcome.UNCHANGED
             case Decision.REFRESHED:
                 return Outcome.UPDATED
             case Decision.INDEX:
+                if begun.ticket is not None:
+                    self._tickets[source] = begun.ticket
                 return await self._index(source, content_hash, await self._indexer.text(source), begun.ticket)
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
