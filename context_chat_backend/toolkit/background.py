@@ -14,6 +14,9 @@ from .concurrency import first_of
 REPEAT_SECONDS = 60.0
 """The same failure is logged no more often than this."""
 
+_MOST_DOUBLINGS = 30
+"""More would not fit into a float after a night of failures."""
+
 Step = Callable[[], Awaitable[object]]
 
 failures: Counter[str] = Counter()
@@ -23,14 +26,22 @@ log = logging.getLogger(__name__)
 
 
 async def periodically(
-    name: str, step: Step, every: float, *, first: float | None = None, wake: Step | None = None, longest: float = 0.0
+    name: str,
+    step: Step,
+    every: float,
+    *,
+    first: float | None = None,
+    wake: Step | None = None,
+    pause: float | None = None,
+    longest: float = 0.0,
 ) -> None:
     """Run `step` every so many seconds, and as soon as `wake` returns; ends by cancellation only.
 
-    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `every`
+    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `pause`
     seconds, doubled with each failure in a row up to `longest` seconds, where that is longer. `wake` cannot shorten the
-    pause after a failure. `first` is the time until the first run, `every` by default.
+    pause after a failure. `pause` and `first`, the time until the first run, are `every` by default.
     """
+    after_failure = every if pause is None else pause
     failed = _Failures(name)
     await anyio.sleep(every if first is None else first)
     while True:
@@ -38,11 +49,17 @@ async def periodically(
             await step()
         except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
             failed.note(error)
-            await anyio.sleep(max(every, min(every * 2 ** (failed.in_a_row - 1), longest)))
+            await anyio.sleep(pause_after(failed.in_a_row, after_failure, longest))
         else:
             failed.over()
             with anyio.move_on_after(every):
                 await (wake() if wake is not None else anyio.sleep_forever())
+
+
+def pause_after(failures: int, first: float, longest: float) -> float:
+    """Seconds to wait after so many failures in a row, at least one."""
+    doubled: float = first * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+    return max(first, min(doubled, longest))
 
 
 class _Failures:

@@ -126,6 +126,8 @@ class Stage:
         self.relays: list[OutboxRelay] = []
         """Of all drivers so far."""
         self.relays_run = False
+        self.failure: Exception | None = None
+        """The last one of a relay."""
         self._files = 0
 
     # ------------------------------------------------------------------ drivers
@@ -143,9 +145,14 @@ class Stage:
     def catalogue(self, driver: CatalogueDriver) -> Catalogue:
         return driver._documents
 
-    async def deliver(self) -> bool:
-        """By the relay of the newest driver."""
-        return await self.relays[-1].deliver()
+    async def deliver(self, relay: OutboxRelay | None = None) -> bool:
+        """By the relay of the newest driver. Whether all of it could be done."""
+        try:
+            await (relay or self.relays[-1]).deliver()
+        except Exception as error:  # noqa: BLE001 - as the loop of the relay does
+            self.failure = error
+            return False
+        return True
 
     def crash(self) -> None:
         """What was under way ends here: neither store nor catalogue hear any more of it."""

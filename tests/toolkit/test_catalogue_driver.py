@@ -537,11 +537,11 @@ async def test_of_two_gateways_that_upload_versions_of_a_source_the_newer_one_wi
         newer = stage.source(1, ["newer"], lines("newer", 150), modified=3000)
 
         async def upsert(driver: CatalogueDriver, version: Source) -> None:
-            """Until it is through, as the layers do."""
+            """Until it is through, as Nextcloud does."""
             while True:
                 try:
                     await driver.upsert(version)
-                except Unavailable:
+                except Overtaken:
                     await anyio.sleep(0.01)
                 else:
                     return

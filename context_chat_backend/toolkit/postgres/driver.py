@@ -4,16 +4,14 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 from weakref import WeakKeyDictionary
 
-import anyio
-
 from ...contract import (
     AccessOp,
     Capabilities,
-    DriverError,
     Finding,
     Hit,
     NotFound,
@@ -28,7 +26,7 @@ from ...contract import (
     UserId,
 )
 from ...contract.driver import OptionalOperations
-from ..background import run_in_background
+from ..background import periodically, run_in_background
 from ..indexing.pipeline import Indexer
 from .documents import Decision, Documents
 
@@ -81,7 +79,9 @@ class DocumentsDriver(OptionalOperations, ABC):
             await stack.enter_async_context(self._indexer)
             self._documents = await self._open(stack)
             await self._tidy_up()
-            await run_in_background(stack, self._tidy_up_daily)
+            await run_in_background(
+                stack, partial(periodically, "the daily clean-up", self._documents.collect_garbage, DAY)
+            )
             self._resources = stack.pop_all()
         return self
 
@@ -142,14 +142,6 @@ class DocumentsDriver(OptionalOperations, ABC):
             await self._documents.collect_garbage()
         except TransientError as error:  # no reason to stay down: the daily run will do it
             log.warning("the clean-up of the database failed: %s", error)
-
-    async def _tidy_up_daily(self) -> None:
-        while True:
-            await anyio.sleep(DAY)
-            try:
-                await self._tidy_up()
-            except DriverError as error:
-                log.warning("the daily clean-up of the database failed: %s", error)
 
 
 def _require(stored: bool) -> None:
