@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pinecone import Document
 
-from context_chat_backend.toolkit.catalogue.store import Chunk, DocumentKey, GroupKey, Match, Reach
+from context_chat_backend.toolkit.catalogue.store import Candidates, Chunk, DocumentKey, GroupKey, Match
 
 EMBEDDING, TEXT, DOCUMENT, GROUP, ORDINAL = "embedding", "text", "doc", "acl", "ord"
 """Names of the fields. The first two are declared in the index, the others are indexed for filters as they come."""
@@ -119,9 +119,9 @@ def question_words(text: str) -> str:
     return question.encode()[:QUESTION_BYTES].decode(errors="ignore").rstrip()
 
 
-def reach_filter(reach: Reach) -> dict[str, Any]:
-    """Keeps a search within reach. One of an empty reach is refused by Pinecone, rather than to find everything."""
-    clauses = [*_one_of(GROUP, reach.groups), *_one_of(DOCUMENT, reach.documents)]
+def candidates_filter(candidates: Candidates) -> dict[str, Any]:
+    """Keeps a search to its candidates. Pinecone refuses the filter of none, rather than finding everything."""
+    clauses = [*_one_of(GROUP, candidates.groups), *_one_of(DOCUMENT, candidates.documents)]
     return dict(clauses[0]) if len(clauses) == 1 else {"$or": clauses}
 
 

@@ -13,12 +13,20 @@ from pinecone.errors import NotFoundError
 from pinecone.models.vectors.responses import DescribeIndexStatsResponse
 
 from context_chat_backend.contract import Finding, Level, Misconfigured, Unavailable
-from context_chat_backend.toolkit.catalogue.store import Chunk, Extent, GroupKey, Match, Reach, VectorStore, chunk_id
+from context_chat_backend.toolkit.catalogue.store import (
+    Candidates,
+    Chunk,
+    Extent,
+    GroupKey,
+    Match,
+    VectorStore,
+    chunk_id,
+)
 from context_chat_backend.toolkit.concurrency import for_each
 
 from .errors import pinecone_errors
 from .index import ControlPlane, describe_fields, describe_place, require_fit
-from .rate import Pace, Sleep
+from .rate import RateLimiter, Sleep
 from .records import (
     DOCUMENT,
     EMBEDDING,
@@ -27,9 +35,9 @@ from .records import (
     REQUEST_RECORDS,
     TEXT,
     batches,
+    candidates_filter,
     components,
     question_words,
-    reach_filter,
     to_match,
     to_record,
 )
@@ -69,7 +77,7 @@ class PineconeStore(VectorStore):
         self.settle_seconds = settings.settle_seconds
         self._settings = settings
         self._sleep = sleep
-        self._pace = Pace(settings.changes_per_second, clock=clock, sleep=sleep)
+        self._limiter = RateLimiter(settings.changes_per_second, clock=clock, sleep=sleep)
         self._control = ControlPlane(settings, sleep)
         self._resources = AsyncExitStack()
         self._index: AsyncIndex
@@ -143,7 +151,7 @@ class PineconeStore(VectorStore):
 
     async def _set_group(self, filter_: _Filter, group: GroupKey) -> int:
         """How many chunks there were to be changed; 0 where Pinecone could not count them in time."""
-        await self._pace.turn()
+        await self._limiter.turn()
         with pinecone_errors("an update"):
             try:
                 answer = await self._index.documents.update(
@@ -160,7 +168,7 @@ class PineconeStore(VectorStore):
             await self._delete(ids[begin : begin + REQUEST_RECORDS])
 
     async def _delete(self, ids: Sequence[str]) -> None:
-        await self._pace.turn()
+        await self._limiter.turn()
         with pinecone_errors("a deletion"):
             try:
                 await self._index.documents.delete(namespace=self._namespace, ids=ids)
@@ -169,18 +177,20 @@ class PineconeStore(VectorStore):
 
     # ------------------------------------------------------------------ searching
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         query = DenseVectorQuery(field=EMBEDDING, values=components(embedding))
-        return await self._matches(query, reach, limit)
+        return await self._matches(query, candidates, limit)
 
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         words = question_words(text)
         if not words:
             return ()
-        return await self._matches(TextQuery(query=words, fields=[TEXT]), reach, limit)
+        return await self._matches(TextQuery(query=words, fields=[TEXT]), candidates, limit)
 
-    async def _matches(self, query: DenseVectorQuery | TextQuery, reach: Reach, limit: int) -> Sequence[Match]:
-        answer = await self._search(query, reach_filter(reach), limit=limit, fields=[TEXT])
+    async def _matches(
+        self, query: DenseVectorQuery | TextQuery, candidates: Candidates, limit: int
+    ) -> Sequence[Match]:
+        answer = await self._search(query, candidates_filter(candidates), limit=limit, fields=[TEXT])
         if answer is None:
             return ()
         return [match for found in answer.matches if (match := to_match(found)) is not None]

@@ -121,7 +121,23 @@ DriverFactory = Callable[[DriverConfig], Driver]
 """What the registry and entry points name: makes a driver, not opened. Raises `Misconfigured` for bad settings."""
 
 
-class BaseDriver(ABC):
+class OptionalOperations:
+    """Those that a driver declares in its capabilities; refused until overridden."""
+
+    async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - the parameter is part of the contract
+        raise Unsupported(f"{type(self).__name__} does not generate answers")
+
+    def inventory(
+        self,
+        source_ids: Set[SourceId] | None = None,  # noqa: ARG002 - the parameters are part of the contract
+        *,
+        skip: int = 0,  # noqa: ARG002
+        bulk: bool = False,  # noqa: ARG002
+    ) -> AsyncIterator[StoredVersion]:
+        raise Unsupported(f"{type(self).__name__} cannot list what is stored")
+
+
+class BaseDriver(OptionalOperations, ABC):
     """Derives the provider- and user-wide operations from `find`, so that an author writes seven methods.
 
     Override a derived operation where the backend can do it in one step.
@@ -182,18 +198,6 @@ class BaseDriver(ABC):
         async for stored in self.find():
             counts[stored.provider] += 1
         return counts
-
-    async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - the parameter is part of the contract
-        raise Unsupported(f"{type(self).__name__} does not generate answers")
-
-    def inventory(
-        self,
-        source_ids: Set[SourceId] | None = None,  # noqa: ARG002 - the parameters are part of the contract
-        *,
-        skip: int = 0,  # noqa: ARG002
-        bulk: bool = False,  # noqa: ARG002
-    ) -> AsyncIterator[StoredVersion]:
-        raise Unsupported(f"{type(self).__name__} cannot list what is stored")
 
     async def check(self) -> Sequence[Finding]:
         await self.ping()

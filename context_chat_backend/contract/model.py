@@ -38,7 +38,7 @@ class Content(Protocol):
         """Called by the gateway, never by a driver, once nobody needs the bytes any more. May be called twice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Source:
     """One Nextcloud item with its current readers."""
 

@@ -12,9 +12,11 @@ import anyio
 from ..contract import DriverError
 from .concurrency import first_of
 
-MOST_DOUBLINGS = 30
 REPEAT_SECONDS = 60.0
 """The same failure is logged no more often than this."""
+
+_MOST_DOUBLINGS = 30
+"""More would not fit into a float after a night of failures."""
 
 Step = Callable[[], Awaitable[object]]
 
@@ -25,14 +27,22 @@ log = logging.getLogger(__name__)
 
 
 async def periodically(
-    name: str, step: Step, every: float, *, first: float | None = None, wake: Step | None = None, longest: float = 0.0
+    name: str,
+    step: Step,
+    every: float,
+    *,
+    first: float | None = None,
+    wake: Step | None = None,
+    pause: float | None = None,
+    longest: float = 0.0,
 ) -> None:
     """Run `step` every so many seconds, and as soon as `wake` returns; ends by cancellation only.
 
-    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `every`
+    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `pause`
     seconds, doubled with each failure in a row up to `longest` seconds, where that is longer. `wake` cannot shorten the
-    pause after a failure. `first` is the time until the first run, `every` by default.
+    pause after a failure. `pause` and `first`, the time until the first run, are `every` by default.
     """
+    after_failure = every if pause is None else pause
     failed = _Failures(name)
     await anyio.sleep(every if first is None else first)
     while True:
@@ -43,7 +53,7 @@ async def periodically(
                 await (wake() if wake is not None else anyio.sleep_forever())
         except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
             failed.note(error)
-            await anyio.sleep(max(every, min(every * 2.0 ** min(failed.in_a_row - 1, MOST_DOUBLINGS), longest)))
+            await anyio.sleep(pause_after(failed.in_a_row, after_failure, longest))
 
 
 class Occasionally:
@@ -62,6 +72,12 @@ class Occasionally:
             return False
         self._said, self._again_at = text, now + self._seconds
         return True
+
+
+def pause_after(failures: int, first: float, longest: float) -> float:
+    """Seconds to wait after so many failures in a row, at least one."""
+    doubled: float = first * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+    return max(first, min(doubled, longest))
 
 
 class _Failures:

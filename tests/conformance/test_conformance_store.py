@@ -17,7 +17,7 @@ from context_chat_backend.conformance.cases.store import match_of, new_document,
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.conformance.runner import Report, Result, open_stage, run_case
 from context_chat_backend.contract import Busy, Misconfigured, Unavailable
-from context_chat_backend.toolkit.catalogue import Chunk, Extent, GroupKey, Match, Reach
+from context_chat_backend.toolkit.catalogue import Candidates, Chunk, Extent, GroupKey, Match
 
 from ..toolkit.catalogue_stage import Stage, set_up
 from ..toolkit.memory_store import MemoryStore
@@ -58,9 +58,9 @@ async def report_on(stage: Stage, store: MemoryStore, name: str) -> Report:
 class WordStore(MemoryStore):
     """Searches by words, too."""
 
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         await self._begin("matching")
-        return [match_of(chunk) for chunk in self.ranked(text) if within(reach, chunk)][:limit]
+        return [match_of(chunk) for chunk in self.ranked(text) if within(candidates, chunk)][:limit]
 
     def ranked(self, text: str) -> list[Chunk]:
         """All that have some of the words, best first."""
@@ -77,9 +77,9 @@ class SmallStore(WordStore):
     chunks_per_call = 7
     matches_per_search = 5
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         assert limit <= self.matches_per_search
-        return await super().nearest(embedding, reach, limit)
+        return await super().nearest(embedding, candidates, limit)
 
 
 class LateStore(WordStore):
@@ -124,8 +124,8 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def within(reach: Reach, chunk: Chunk) -> bool:
-    return chunk.group in reach.groups or chunk.document in reach.documents
+def within(candidates: Candidates, chunk: Chunk) -> bool:
+    return chunk.group in candidates.groups or chunk.document in candidates.documents
 
 
 @pytest.mark.parametrize("store", [WordStore, SmallStore, LateStore, BusyStore, CountsAbout])
@@ -188,55 +188,57 @@ async def test_a_case_that_fails_by_an_error_leaves_nothing_behind(stage: Stage)
 
 
 class ForgetsTheFilter(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         return await super().nearest(embedding, self.everything(), limit)
 
-    def everything(self) -> Reach:
-        return Reach(groups=(new_group(),), documents=[chunk.document for chunk in self.visible.values()])
+    def everything(self) -> Candidates:
+        return Candidates(groups=(new_group(),), documents=[chunk.document for chunk in self.visible.values()])
 
 
 class LooksAtGroupsOnly(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, Reach(groups=(*reach.groups, new_group()), documents=()), limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(
+            embedding, Candidates(groups=(*candidates.groups, new_group()), documents=()), limit
+        )
 
 
 class WantsBoth(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        reached = [chunk for chunk in self.visible.values() if within(reach, chunk)]
-        if reach.groups and reach.documents:
-            reached = [c for c in reached if c.group in reach.groups and c.document in reach.documents]
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        reached = [chunk for chunk in self.visible.values() if within(candidates, chunk)]
+        if candidates.groups and candidates.documents:
+            reached = [c for c in reached if c.group in candidates.groups and c.document in candidates.documents]
         return [match_of(chunk) for chunk in reached][:limit]
 
 
 class ForgetsTheFilterOfWords(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         return [match_of(chunk) for chunk in self.ranked(text)][:limit]
 
 
 class FindsNoWords(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         return ()
 
 
 class FiltersAfterwards(ForgetsTheFilter):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        best = await super().nearest(embedding, reach, limit)
-        return [match for match in best if within(reach, self.visible[f"{match.document}#{match.ordinal:05d}"])]
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        best = await super().nearest(embedding, candidates, limit)
+        return [match for match in best if within(candidates, self.visible[f"{match.document}#{match.ordinal:05d}"])]
 
 
 class FiltersWordsAfterwards(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
-        return [match_of(chunk) for chunk in self.ranked(text)[:limit] if within(reach, chunk)]
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+        return [match_of(chunk) for chunk in self.ranked(text)[:limit] if within(candidates, chunk)]
 
 
 class FindsTheFarthest(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(-embedding, reach, limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(-embedding, candidates, limit)
 
 
 class IgnoresTheLimit(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, reach, self.matches_per_search)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(embedding, candidates, self.matches_per_search)
 
 
 class RanksWordsBackwards(WordStore):
@@ -245,25 +247,25 @@ class RanksWordsBackwards(WordStore):
 
 
 class IgnoresTheLimitOfWords(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().matching(text, reach, self.matches_per_search)
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().matching(text, candidates, self.matches_per_search)
 
 
 class LooksAtFirstGroups(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, replace(reach, groups=reach.groups[:100]), limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(embedding, replace(candidates, groups=candidates.groups[:100]), limit)
 
 
 class LooksAtFirstDocuments(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, replace(reach, documents=reach.documents[:500]), limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(embedding, replace(candidates, documents=candidates.documents[:500]), limit)
 
 
 class RefusesLongFilters(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
-        if len(reach.groups) + len(reach.documents) > 1000:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+        if len(candidates.groups) + len(candidates.documents) > 1000:
             raise Misconfigured("the filter is too long")
-        return await super().matching(text, reach, limit)
+        return await super().matching(text, candidates, limit)
 
 
 class ChangesTexts(WordStore):

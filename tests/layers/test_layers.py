@@ -15,6 +15,7 @@ from context_chat_backend.contract import (
     Driver,
     Misconfigured,
     Outcome,
+    Overtaken,
     Query,
     Source,
     SourceId,
@@ -112,7 +113,10 @@ async def test_the_last_failure_is_raised_after_all_attempts(driver: Recorder, k
         await Retry(driver, settings(attempts=2)).upsert(kit.source(1))
 
 
-@pytest.mark.parametrize("failure", [Misconfigured("key"), ValueError("bug"), Busy("much later", retry_after=3600)])
+@pytest.mark.parametrize(
+    "failure",
+    [Misconfigured("key"), ValueError("bug"), Busy("much later", retry_after=3600), Overtaken("denied meanwhile")],
+)
 async def test_other_failures_are_not_repeated(driver: Recorder, kit: Kit, failure: Exception) -> None:
     driver.failures = [failure]
     with pytest.raises(type(failure)):

@@ -1,6 +1,6 @@
 """A `CatalogueDriver` between a real PostgreSQL and a store in memory, both of which fail on demand.
 
-Its couriers do nothing by themselves unless asked to.
+Its relays do nothing by themselves unless asked to.
 """
 
 import zlib
@@ -32,7 +32,7 @@ from context_chat_backend.contract import (
 )
 from context_chat_backend.toolkit.catalogue import CatalogueDriver, Chunk, DocumentKey, GroupKey
 from context_chat_backend.toolkit.catalogue.catalogue import Catalogue
-from context_chat_backend.toolkit.catalogue.outbox import Courier
+from context_chat_backend.toolkit.catalogue.outbox import OutboxRelay
 from context_chat_backend.toolkit.catalogue.settings import CatalogueSettings
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
 from context_chat_backend.toolkit.indexing.pipeline import Indexer, Page
@@ -123,9 +123,11 @@ class Stage:
         self.folder = folder
         self.store = MemoryStore()
         self.wire = Wire()
-        self.couriers: list[Courier] = []
+        self.relays: list[OutboxRelay] = []
         """Of all drivers so far."""
-        self.couriers_run = False
+        self.relays_run = False
+        self.failure: Exception | None = None
+        """The last one of a relay."""
         self._files = 0
 
     # ------------------------------------------------------------------ drivers
@@ -143,9 +145,14 @@ class Stage:
     def catalogue(self, driver: CatalogueDriver) -> Catalogue:
         return driver._documents
 
-    async def deliver(self) -> bool:
-        """By the courier of the newest driver."""
-        return await self.couriers[-1].deliver()
+    async def deliver(self, relay: OutboxRelay | None = None) -> bool:
+        """By the relay of the newest driver. Whether all of it could be done."""
+        try:
+            await (relay or self.relays[-1]).deliver()
+        except Exception as error:  # noqa: BLE001 - as the loop of the relay does
+            self.failure = error
+            return False
+        return True
 
     def crash(self) -> None:
         """What was under way ends here: neither store nor catalogue hear any more of it."""
@@ -273,17 +280,17 @@ def set_up(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             await stage.wire.after(function)
             return value
 
-    class HeldCourier(Courier):
+    class HeldRelay(OutboxRelay):
         def __init__(self, *parts: Any) -> None:
             super().__init__(*parts)
-            stage.couriers.append(self)
+            stage.relays.append(self)
 
         async def run(self) -> None:
-            if stage.couriers_run:
+            if stage.relays_run:
                 await super().run()
             await anyio.sleep_forever()
 
     monkeypatch.setattr("context_chat_backend.toolkit.postgres.database.Database", WatchedDatabase)
-    monkeypatch.setattr("context_chat_backend.toolkit.catalogue.driver.Courier", HeldCourier)
+    monkeypatch.setattr("context_chat_backend.toolkit.catalogue.driver.OutboxRelay", HeldRelay)
     yield stage
     assert stage.violations() == {}

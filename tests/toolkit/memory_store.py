@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from context_chat_backend.toolkit.catalogue import Chunk, Extent, GroupKey, Match, Reach, VectorStore
+from context_chat_backend.toolkit.catalogue import Candidates, Chunk, Extent, GroupKey, Match, VectorStore
 
 Record = dict[str, Chunk]
 
@@ -100,11 +100,11 @@ class MemoryStore(VectorStore):
             del self.accepted[id_]
         self.after_call("remove")
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         self.calls.searches += 1
         await self._begin("nearest")
-        assert reach.groups or reach.documents
-        groups, documents = set(reach.groups), set(reach.documents)
+        assert candidates.groups or candidates.documents
+        groups, documents = set(candidates.groups), set(candidates.documents)
         hits = [chunk for chunk in self.visible.values() if chunk.group in groups or chunk.document in documents]
         hits.sort(key=lambda chunk: -float(chunk.embedding @ embedding))
         matches = [Match(document=c.document, ordinal=c.ordinal, text=c.text) for c in hits]

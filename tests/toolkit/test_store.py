@@ -27,6 +27,7 @@ from context_chat_backend.contract import (
     Hit,
     Misconfigured,
     Outcome,
+    Overtaken,
     ProviderId,
     ProviderScope,
     Query,
@@ -38,9 +39,9 @@ from context_chat_backend.contract import (
     UserId,
 )
 from context_chat_backend.toolkit.indexing.pipeline import Page
-from context_chat_backend.toolkit.postgres.database import Database, translate_errors
+from context_chat_backend.toolkit.postgres.database import Database, database_errors
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
-from context_chat_backend.toolkit.postgres.documents import State
+from context_chat_backend.toolkit.postgres.documents import Decision
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 from context_chat_backend.toolkit.postgres.migrations import Edition
 from context_chat_backend.toolkit.settings import read_settings
@@ -111,7 +112,7 @@ class Store(DocumentStore):
         await self.status()
 
     async def ask(self, query: str) -> Any:
-        with translate_errors():
+        with database_errors():
             async with self.database._pool.connection() as connection:
                 row = await (await connection.execute(query.encode())).fetchone()
         return row[0] if row else None
@@ -156,7 +157,7 @@ def ask(uri: str, query: str) -> Any:
 
 
 async def test_a_published_source_is_found_by_its_readers(store: Store) -> None:
-    assert (await store.begin(source(readers=[ALICE, BOB]), "hash")).state is State.INDEX
+    assert (await store.begin(source(readers=[ALICE, BOB]), "hash")).decision is Decision.INDEX
     assert await put(store, source(readers=[ALICE, BOB]), "the whale", "the sea") is Outcome.CREATED
     for user in (ALICE, BOB):
         first, second = await found(store, user, "whale")
@@ -191,11 +192,11 @@ async def test_any_number_of_chunks_can_be_stored(store: Store, count: int) -> N
 
 async def test_begin_names_what_is_left_to_do(store: Store) -> None:
     await store.publish(source(), "hash", pages("the whale"))
-    assert (await store.begin(source(readers=[BOB], modified=1000), "other")).state is State.UNCHANGED
+    assert (await store.begin(source(readers=[BOB], modified=1000), "other")).decision is Decision.UNCHANGED
     assert len(await found(store, BOB)) == len(await found(store, ALICE)) == 1
-    assert (await store.begin(source(readers=[CAROL], modified=2000), "hash")).state is State.REFRESHED
+    assert (await store.begin(source(readers=[CAROL], modified=2000), "hash")).decision is Decision.REFRESHED
     assert [len(await found(store, user)) for user in (ALICE, BOB, CAROL)] == [0, 0, 1]
-    assert (await store.begin(source(readers=[CAROL], modified=3000), "other")).state is State.INDEX
+    assert (await store.begin(source(readers=[CAROL], modified=3000), "other")).decision is Decision.INDEX
 
 
 async def test_two_gateways_publishing_versions_of_a_source_leave_the_newer_one(database: str) -> None:
@@ -204,7 +205,7 @@ async def test_two_gateways_publishing_versions_of_a_source_leave_the_newer_one(
 
         async def upsert(store: Store, word: str, modified: int) -> None:
             version = source(readers=[word], modified=modified)
-            assert (await store.begin(version, word)).state is State.INDEX
+            assert (await store.begin(version, word)).decision is Decision.INDEX
             outcomes[word] = await store.publish(version, word, pages(*many(word)))
 
         async with anyio.create_task_group() as tasks:
@@ -383,7 +384,7 @@ async def test_a_source_deleted_while_it_is_staged_is_to_be_tried_again(store: S
             yield page
         await store.delete({ONE})
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Overtaken):
         await store.publish(source(), "hash", deleted())
     assert await store.count() == {}
 
@@ -634,7 +635,7 @@ async def test_an_unreachable_database_is_named_without_the_password() -> None:
 )
 async def test_an_error_of_the_server_says_who_has_to_act(postgres: str, state: str, kind: type[DriverError]) -> None:
     statement = f"do $$ begin raise exception 'why' using errcode = '{state}', detail = 'a secret text'; end $$"
-    with pytest.raises(kind) as error, translate_errors():
+    with pytest.raises(kind) as error, database_errors():
         ask(postgres, statement)
     assert str(error.value) == f"database: why ({state})."
 

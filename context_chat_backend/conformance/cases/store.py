@@ -15,14 +15,14 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from ...toolkit.catalogue import CatalogueDriver, Chunk, DocumentKey, Extent, GroupKey, Match, Reach, VectorStore
+from ...toolkit.catalogue import Candidates, CatalogueDriver, Chunk, DocumentKey, Extent, GroupKey, Match, VectorStore
 from ...toolkit.catalogue.catalogue import NEW_DOCUMENTS
 from ...toolkit.concurrency import for_each
 from ..kit import WHALE, CaseSkipped, Kit, patiently
 from .base import case, expect
 
 MOST = 200
-"""Matches asked for: more than any case has in reach."""
+"""Matches asked for: more than any case has candidates."""
 BETTER, PAGE, GROUPS = 150, 30, 300
 """How many chunks fit better, how many documents change at once, how many groups one user is in."""
 COUNTED, TRIES = 100, 3
@@ -145,13 +145,13 @@ class Shelf:
 
     # ------------------------------------------------------------------ searching
 
-    async def search(self, kind: Search, reach: Reach, limit: int) -> Sequence[Match]:
+    async def search(self, kind: Search, candidates: Candidates, limit: int) -> Sequence[Match]:
         """What fits the question best."""
         match kind:
             case Search.BY_MEANING:
-                return await self.store.nearest(self.vector(0), reach, limit)
+                return await self.store.nearest(self.vector(0), candidates, limit)
             case Search.BY_WORDS:
-                return await self.store.matching(QUESTION, reach, limit)
+                return await self.store.matching(QUESTION, candidates, limit)
 
     @property
     def kinds(self) -> Sequence[Search]:
@@ -165,16 +165,16 @@ class Shelf:
             raise CaseSkipped(f"the store does not search {kind}")
 
     async def expect(
-        self, kind: Search, reach: Reach, expected: Iterable[Chunk], *, passing: Iterable[Chunk] = ()
+        self, kind: Search, candidates: Candidates, expected: Iterable[Chunk], *, passing: Iterable[Chunk] = ()
     ) -> None:
         """Within the settle time a search finds these chunks, and at no time others than these and the passing ones."""
         wanted = matches(expected)
         possible = wanted | matches(passing)
         limit = min(MOST, self.store.matches_per_search)
-        where = f"a search {kind} in a reach of {len(reach.groups)} groups and {len(reach.documents)} documents"
+        where = f"a search {kind} among {len(candidates.groups)} groups and {len(candidates.documents)} documents"
 
         async def look() -> str:
-            found = await self.search(kind, reach, limit)
+            found = await self.search(kind, candidates, limit)
             problem = problem_of(found, wanted, limit)
             expect(possible.issuperset(found), f"{where} {problem}")  # waiting does not mend it
             return problem
@@ -182,13 +182,13 @@ class Shelf:
         problem = await self.kit.settled(look, "")
         expect(not problem, f"{where} {problem}")
 
-    async def expect_first(self, kind: Search, reach: Reach, expected: Sequence[Chunk]) -> None:
+    async def expect_first(self, kind: Search, candidates: Candidates, expected: Sequence[Chunk]) -> None:
         """Within the settle time a search for that many finds exactly these chunks in this order."""
         limit = min(len(expected), self.store.matches_per_search)
         wanted = [match_of(chunk) for chunk in expected][:limit]
 
         async def look() -> list[Match]:
-            return list(await self.search(kind, reach, limit))
+            return list(await self.search(kind, candidates, limit))
 
         found = await self.kit.settled(look, wanted)
         shown, asked = names_of(found), names_of(wanted)
@@ -205,9 +205,9 @@ def new_group() -> GroupKey:
     return GroupKey(str(2**62 + secrets.randbits(62)))
 
 
-def within(*groups: GroupKey, documents: Iterable[Chunk] = ()) -> Reach:
-    """A reach of these groups, and of the documents of these chunks."""
-    return Reach(groups=groups, documents=list(dict.fromkeys(chunk.document for chunk in documents)))
+def within(*groups: GroupKey, documents: Iterable[Chunk] = ()) -> Candidates:
+    """The chunks of these groups, and of the documents of these chunks."""
+    return Candidates(groups=groups, documents=list(dict.fromkeys(chunk.document for chunk in documents)))
 
 
 def match_of(chunk: Chunk) -> Match:
@@ -221,8 +221,8 @@ def matches(chunks: Iterable[Chunk]) -> frozenset[Match]:
 
 
 def problem_of(found: Sequence[Match], wanted: frozenset[Match], limit: int) -> str:
-    """What is wrong with what a search found, if these chunks are in reach; empty if nothing is. Quotes no text, which
-    may belong to others."""
+    """What is wrong with what a search found, if these chunks are the candidates; empty if nothing is. Quotes no text,
+    which may belong to others."""
     places = {(match.document, match.ordinal) for match in wanted}
     strays = [match for match in found if match not in wanted]
     changed = sorted(match.ordinal for match in strays if (match.document, match.ordinal) in places)
@@ -230,7 +230,7 @@ def problem_of(found: Sequence[Match], wanted: frozenset[Match], limit: int) -> 
     if changed:
         return f"returns chunks with another text than they were put with, e.g. the one with ordinal {changed[0]}"
     if strays:
-        return f"returns {len(strays)} chunks that must not be there any more or are out of reach"
+        return f"returns {len(strays)} chunks that must not be there any more or are no candidates"
     if len(found) > len(set(found)):
         return "returns a chunk twice"
     return f"returns {len(found)} of {least} chunks" if len(found) != least else ""
@@ -259,7 +259,7 @@ async def open_shelf(kit: Kit) -> AsyncIterator[Shelf]:
 
 @case("store")
 async def a_search_by_meaning_stays_in_reach(kit: Kit) -> None:
-    """`nearest` returns the chunks of the groups and of the documents in reach, of either, and no others.
+    """`nearest` returns the chunks of the groups and of the documents asked for, of either, and no others.
 
     If this fails: the filter of `nearest` has to be "the group is one of these, or the document is one of these". An
     empty list matches nothing, and must not switch the filter off.
@@ -270,7 +270,7 @@ async def a_search_by_meaning_stays_in_reach(kit: Kit) -> None:
 
 @case("store")
 async def a_search_by_words_stays_in_reach(kit: Kit) -> None:
-    """`matching` returns the chunks of the groups and of the documents in reach, of either, and no others.
+    """`matching` returns the chunks of the groups and of the documents asked for, of either, and no others.
 
     If this fails: `matching` needs the filter of `nearest`. A store that has no search by words leaves `matching` as it
     is.
@@ -299,7 +299,7 @@ async def _expect_reach(shelf: Shelf, kind: Search) -> None:
 
 @case("store")
 async def nearer_chunks_out_of_reach_do_not_crowd_out(kit: Kit) -> None:
-    """`nearest` finds the one chunk in reach also when many nearer ones are not.
+    """`nearest` finds the one candidate also when many nearer ones are not.
 
     If this fails: the store takes the nearest chunks of all and filters them afterwards. The filter has to act inside
     of the search.
@@ -310,7 +310,7 @@ async def nearer_chunks_out_of_reach_do_not_crowd_out(kit: Kit) -> None:
 
 @case("store")
 async def better_words_out_of_reach_do_not_crowd_out(kit: Kit) -> None:
-    """`matching` finds the one chunk in reach also when many that fit better are not.
+    """`matching` finds the one candidate also when many that fit better are not.
 
     If this fails: the store takes the best chunks of all and filters them afterwards. The filter has to act inside of
     the search.
@@ -377,7 +377,7 @@ async def the_best_fitting_words_come_first(kit: Kit) -> None:
 
 @case("store")
 async def many_groups_and_documents_fit_in_a_reach(kit: Kit) -> None:
-    """A reach may name hundreds of groups and a thousand documents.
+    """Candidates may be named by hundreds of groups and a thousand documents.
 
     If this fails: the store looks at some of them only, or refuses the request. Ask in parts that it takes and join
     their matches by score.
@@ -390,9 +390,9 @@ async def many_groups_and_documents_fit_in_a_reach(kit: Kit) -> None:
         unknown = [new_document() for _ in range(NEW_DOCUMENTS - len(by_document))]
         documents = [by_document[0].document, *unknown, by_document[1].document]
         for kind in shelf.kinds:
-            await shelf.expect(kind, Reach(groups=groups, documents=()), by_group)
-            await shelf.expect(kind, Reach(groups=(), documents=documents), by_document)
-            await shelf.expect(kind, Reach(groups=groups, documents=documents), by_group + by_document)
+            await shelf.expect(kind, Candidates(groups=groups, documents=()), by_group)
+            await shelf.expect(kind, Candidates(groups=(), documents=documents), by_document)
+            await shelf.expect(kind, Candidates(groups=groups, documents=documents), by_group + by_document)
 
 
 # ---------------------------------------------------------------------- writing

@@ -31,9 +31,9 @@ from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
 from ..settings import driver_settings
 from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
-from .outbox import Courier
+from .outbox import OutboxRelay
 from .settings import CatalogueSettings
-from .store import Chunk, DocumentKey, Extent, Match, Reach, VectorStore
+from .store import Candidates, Chunk, DocumentKey, Extent, Match, VectorStore
 
 RANK_OFFSET = 60
 """Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
@@ -104,9 +104,9 @@ class CatalogueDriver(DocumentsDriver):
             await catalogue.collect_garbage(older_than="0 seconds")
         self._lost = None
         await run_in_background(stack, partial(self._watch, catalogue))
-        courier = Courier(catalogue, self._store, database, changes)
-        stack.push_async_callback(courier.deliver_last)
-        await run_in_background(stack, courier.run)
+        relay = OutboxRelay(catalogue, self._store, database, changes)
+        stack.push_async_callback(relay.deliver_last)
+        await run_in_background(stack, relay.run)
         return catalogue
 
     async def _require_chunks(self, outbox: Outbox) -> None:
@@ -155,22 +155,22 @@ class CatalogueDriver(DocumentsDriver):
 
     async def search(self, query: Query) -> Sequence[Hit]:
         self._require_store()
-        reach = await self._documents.reach(query)
-        if not reach.groups and not reach.documents:
+        candidates = await self._documents.candidates(query)
+        if not candidates.groups and not candidates.documents:
             return []
         wanted, most = 2 * query.limit + 10, self._store.matches_per_search
-        hits, complete = await self._search(query, reach, min(wanted, most))
+        hits, complete = await self._search(query, candidates, min(wanted, most))
         while len(hits) < query.limit and not complete and wanted < most:
             wanted *= MORE
-            hits, complete = await self._search(query, reach, min(wanted, most))
+            hits, complete = await self._search(query, candidates, min(wanted, most))
         return hits[: query.limit]
 
-    async def _search(self, query: Query, reach: Reach, wanted: int) -> tuple[list[Hit], bool]:
+    async def _search(self, query: Query, candidates: Candidates, wanted: int) -> tuple[list[Hit], bool]:
         """Readable hits, best first, and whether the store had no others."""
         embedding = await self._indexer.embed_query(query.text)
         found = await gather(
-            lambda: self._store.nearest(embedding, reach, wanted),
-            lambda: self._store.matching(words_of(query.text), reach, wanted),
+            lambda: self._store.nearest(embedding, candidates, wanted),
+            lambda: self._store.matching(words_of(query.text), candidates, wanted),
         )
         readable = await self._documents.readable(query, {match.document for matches in found for match in matches})
         return list(_hits(_fused(found), readable)), all(len(matches) < wanted for matches in found)

@@ -62,7 +62,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Candidates:
     """The chunks that a search may return: of one of these groups, or of one of these documents. Never both empty."""
 
     groups: Sequence[GroupKey]
@@ -132,11 +132,11 @@ class VectorStore(ABC):
         """Remove all chunks of these documents; unknown ones are fine."""
 
     @abstractmethod
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        """The chunks in reach with the most similar embeddings, best first, at most `limit`."""
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        """The candidates with the most similar embeddings, best first, at most `limit`."""
 
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:  # noqa: ARG002 - for those that can
-        """The chunks in reach that fit the words of a question, best first. Leave it as it is without such a search."""
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:  # noqa: ARG002 - for those that can
+        """The candidates that fit the words of a question, best first. Leave it as it is without such a search."""
         return ()
 
     async def ping(self) -> None:

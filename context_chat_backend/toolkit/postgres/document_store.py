@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 
 from ...contract import Hit, Outcome, Query, Source, SourceId
 from ..indexing.pipeline import Page
-from .documents import INTEGER, OBJECT, OUTCOME, Documents, described, read, who_and_where, words_of
+from .documents import INTEGER, OBJECT, OUTCOME, Documents, read, source_argument, who_and_where, words_of
 from .driver import DocumentsDriver
 from .functions import Functions
 
@@ -59,7 +59,7 @@ class DocumentStore(Documents):
 
         `ticket` is that of `begin`; without it nothing else may happen to the source meanwhile.
         """
-        description = {**described(source, content_hash), "ticket": ticket}
+        description = {**source_argument(source, content_hash), "ticket": ticket}
         async with aclosing(_numbered(pages, self._page_size)) as calls:
             first: list[Chunk] = await anext(calls, [])
             second = await anext(calls, None)

@@ -33,8 +33,8 @@ USER_PAGE, PROVIDER_PAGE = 500, 2000
 DISCARD_SECONDS = 2.0
 
 
-class State(StrEnum):
-    """How the stored version of a source compares with the one that came."""
+class Decision(StrEnum):
+    """What a version that came needs, by what is stored of its source."""
 
     UNCHANGED = "unchanged"
     """The stored version is not older: the readers were added."""
@@ -48,7 +48,7 @@ class State(StrEnum):
 class Begun:
     """What `Documents.begin` found."""
 
-    state: State
+    decision: Decision
     ticket: str | None
     """For publishing, with `INDEX`: void as soon as anything else happens to the source."""
 
@@ -62,13 +62,16 @@ class Documents:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def begin(self, source: Source, content_hash: str) -> Begun:
+    async def begin(self, source: Source, content_hash: str, *, ticket: str | None = None) -> Begun:
         """Decide what this version of a source needs, and do what needs no chunks.
 
         Meant for `INDEX`: until the new version is published, the older one is found by those of its readers who may
         read the new one too. `content_hash` stands for the text: equal hashes mean equal chunks.
+
+        `ticket` is that of a former try, which failed. Raises `Overtaken` if it is void.
         """
-        row = await self._change("ccb_begin_upsert", p_source=described(source, content_hash))
+        description = {**source_argument(source, content_hash), "ticket": ticket}
+        row = await self._change("ccb_begin_upsert", p_source=description)
         answer = read(row, BEGUN)
         return Begun(answer["state"], answer.get("ticket"))
 
@@ -149,7 +152,7 @@ class Documents:
 
 
 class _BegunAnswer(TypedDict):
-    state: State
+    state: Decision
     ticket: NotRequired[str]
 
 
@@ -173,7 +176,7 @@ def read(answer: Any, expected: TypeAdapter[T]) -> T:
         raise Unavailable("the database gave an answer of another form than its functions have") from None
 
 
-def described(source: Source, content_hash: str) -> dict[str, object]:
+def source_argument(source: Source, content_hash: str) -> dict[str, object]:
     """A source as the functions take it. Raises `Rejected` if it cannot be stored."""
     return {
         "source_id": _text("source id", source.id),

@@ -32,12 +32,12 @@ from pinecone.errors import (
 from pydantic import SecretStr, ValidationError
 
 from backends.pinecone.errors import pinecone_errors
-from backends.pinecone.rate import Pace
+from backends.pinecone.rate import RateLimiter
 from backends.pinecone.records import JOINT, REQUEST_BYTES, record_bytes, stored_text, to_record
 from backends.pinecone.settings import PineconeSettings
 from backends.pinecone.store import PineconeStore
 from context_chat_backend.contract import Busy, DriverError, Level, Misconfigured, TransientError, Unavailable
-from context_chat_backend.toolkit.catalogue.store import Chunk, DocumentKey, Extent, GroupKey, Reach
+from context_chat_backend.toolkit.catalogue.store import Candidates, Chunk, DocumentKey, Extent, GroupKey
 from tests.doubles.pinecone import PineconeDouble, pinecone_server
 
 pytestmark = pytest.mark.anyio
@@ -134,12 +134,12 @@ def extent(document: int, chunks: int = 1) -> Extent:
     return Extent(document=key(document), chunks=chunks)
 
 
-def groups(*keys: GroupKey) -> Reach:
-    return Reach(groups=keys, documents=())
+def groups(*keys: GroupKey) -> Candidates:
+    return Candidates(groups=keys, documents=())
 
 
-def documents(*numbers: int) -> Reach:
-    return Reach(groups=(), documents=[key(number) for number in numbers])
+def documents(*numbers: int) -> Candidates:
+    return Candidates(groups=(), documents=[key(number) for number in numbers])
 
 
 def calls(double: PineconeDouble, kind: str) -> list[Any]:
@@ -308,17 +308,17 @@ async def test_a_search_stays_within_reach(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.put([chunk(1, group=EVERYONE), chunk(2, group=STAFF), chunk(3, group=STAFF)])
 
-        async def nearest(reach: Reach) -> list[tuple[str, int]]:
-            return found(await store.nearest(EAST, reach, 5))
+        async def nearest(candidates: Candidates) -> list[tuple[str, int]]:
+            return found(await store.nearest(EAST, candidates, 5))
 
-        async def matching(reach: Reach) -> list[tuple[str, int]]:
-            return found(await store.matching("whale", reach, 5))
+        async def matching(candidates: Candidates) -> list[tuple[str, int]]:
+            return found(await store.matching("whale", candidates, 5))
 
         for search in (nearest, matching):
             assert await search(groups(EVERYONE)) == [("1", 0)]
             assert await search(groups(EVERYONE, STAFF)) == [("1", 0), ("2", 0), ("3", 0)]
             assert await search(documents(3)) == [("3", 0)]
-            assert await search(Reach(groups=[EVERYONE], documents=[key(2)])) == [("1", 0), ("2", 0)]
+            assert await search(Candidates(groups=[EVERYONE], documents=[key(2)])) == [("1", 0), ("2", 0)]
             assert await search(groups(GroupKey("9"))) == []
 
 
@@ -326,8 +326,8 @@ async def test_a_search_reaches_any_number_of_groups_and_documents(double: Pinec
     many = [GroupKey(str(number)) for number in range(100, 25_101)]
     async with opened(double) as store:
         await store.put([chunk(1, group=many[0]), chunk(2, group=many[-1]), chunk(3), chunk(4)])
-        reach = Reach(groups=many, documents=[key(3), *(key(number) for number in range(1000, 12_000))])
-        assert found(await store.nearest(EAST, reach, 5)) == [("1", 0), ("2", 0), ("3", 0)]
+        candidates = Candidates(groups=many, documents=[key(3), *(key(number) for number in range(1000, 12_000))])
+        assert found(await store.nearest(EAST, candidates, 5)) == [("1", 0), ("2", 0), ("3", 0)]
     (clauses,) = [call.body["filter"]["$or"] for call in calls(double, SEARCH)]
     assert [len(values["$in"]) for clause in clauses for values in clause.values()] == [
         10_000,
@@ -512,13 +512,13 @@ async def test_callers_are_let_through_at_equal_distances() -> None:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    pace = Pace(4, clock=lambda: now, sleep=sleep)
+    limiter = RateLimiter(4, clock=lambda: now, sleep=sleep)
     for _ in range(4):
-        await pace.turn()
+        await limiter.turn()
     now = 100.9
-    await pace.turn()
+    await limiter.turn()
     now = 200.0
-    await pace.turn()
+    await limiter.turn()
     assert waits == pytest.approx([0.25, 0.5, 0.75, 0.1])
 
 

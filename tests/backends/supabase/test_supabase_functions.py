@@ -16,7 +16,15 @@ from backends.supabase import functions as module
 from backends.supabase.errors import Refusal
 from backends.supabase.functions import ATTEMPTS, LONGEST_WAIT, SupabaseFunctions
 from backends.supabase.settings import SupabaseSettings
-from context_chat_backend.contract import Busy, DriverError, Misconfigured, Rejected, TransientError, Unavailable
+from context_chat_backend.contract import (
+    Busy,
+    DriverError,
+    Misconfigured,
+    Overtaken,
+    Rejected,
+    TransientError,
+    Unavailable,
+)
 from context_chat_backend.toolkit.settings import read_settings
 from tests.doubles.postgrest import (
     BAD_GATEWAY,
@@ -240,7 +248,7 @@ async def test_a_key_that_no_header_can_hold_is_a_matter_for_the_admin(double: S
         ("55P03", Busy),
         ("57014", Unavailable),
         ("57P01", Unavailable),
-        ("P0002", Unavailable),
+        ("P0002", Overtaken),
         ("XX000", Unavailable),
     ],
 )

@@ -11,7 +11,7 @@ from context_chat_qdrant.store import QdrantStore
 from numpy.typing import NDArray
 
 from context_chat_backend.contract import Misconfigured
-from context_chat_backend.toolkit.catalogue import Chunk, DocumentKey, Extent, GroupKey, Match, Reach
+from context_chat_backend.toolkit.catalogue import Candidates, Chunk, DocumentKey, Extent, GroupKey, Match
 
 pytestmark = pytest.mark.anyio
 
@@ -36,16 +36,16 @@ def extents(*numbers: int) -> list[Extent]:
     return [Extent(document=document(number), chunks=1) for number in numbers]
 
 
-def readable_by(*groups: GroupKey, documents: Sequence[int] = ()) -> Reach:
-    return Reach(groups=groups, documents=[document(number) for number in documents])
+def readable_by(*groups: GroupKey, documents: Sequence[int] = ()) -> Candidates:
+    return Candidates(groups=groups, documents=[document(number) for number in documents])
 
 
 def match(number: int, ordinal: int, text: str) -> Match:
     return Match(document=document(number), ordinal=ordinal, text=text)
 
 
-async def found(store: QdrantStore, reach: Reach) -> set[DocumentKey]:
-    return {match.document for match in await store.nearest(EAST, reach, 10_000)}
+async def found(store: QdrantStore, candidates: Candidates) -> set[DocumentKey]:
+    return {match.document for match in await store.nearest(EAST, candidates, 10_000)}
 
 
 async def test_the_nearest_come_first_and_no_more_than_asked_for(store: QdrantStore) -> None:
@@ -70,7 +70,7 @@ async def test_a_question_without_words_finds_none_by_words(store: QdrantStore, 
 async def test_a_chunk_is_found_through_its_group_or_its_document_only(store: QdrantStore) -> None:
     await store.put(chunks(1, "whale", group=ANN))
     await store.put(chunks(2, "whale", group=BEN))
-    for reach, expected in [
+    for candidates, expected in [
         (readable_by(ANN), {1}),
         (readable_by(BEN), {2}),
         (readable_by(ANN, BEN), {1, 2}),
@@ -78,8 +78,10 @@ async def test_a_chunk_is_found_through_its_group_or_its_document_only(store: Qd
         (readable_by(ANN, documents=[2]), {1, 2}),
         (readable_by(GroupKey("77"), documents=[3]), set()),
     ]:
-        assert await found(store, reach) == {document(number) for number in expected}
-        assert {match.document for match in await store.matching("whale", reach, 9)} == await found(store, reach)
+        assert await found(store, candidates) == {document(number) for number in expected}
+        assert {match.document for match in await store.matching("whale", candidates, 9)} == await found(
+            store, candidates
+        )
 
 
 async def test_a_chunk_put_again_replaces_itself(store: QdrantStore) -> None:
