@@ -28,7 +28,14 @@ from context_chat_backend.logs import set_up_logging
 from context_chat_backend.settings import Settings
 
 HITS = [
-    Hit(source_id=SourceId(f"files__default: {number}"), title=f"files/{number}.txt", text="", score=1 / (number + 1))
+    Hit(
+        source_id=SourceId(f"files__default: {number}"),
+        title=f"files/{number}.txt",
+        ordinal=0,
+        heading="",
+        text="",
+        score=1 / (number + 1),
+    )
     for number in range(20)
 ]
 

@@ -29,7 +29,7 @@ from ...contract import (
     UserId,
 )
 from ..background import run_in_background
-from ..indexing.pipeline import Indexer
+from ..indexing.indexer import Indexer
 from .documents import Documents, State
 
 MIB = 2**20
