@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from context_chat_backend.toolkit.indexing.embed.local import MAX_CHARS
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
-from context_chat_backend.toolkit.indexing.indexer import PAGE_CHUNKS, Indexer
+from context_chat_backend.toolkit.indexing.indexer import PAGE_CHUNKS, QUESTION_CHARS, Indexer
 from context_chat_backend.toolkit.indexing.split import Chunk
 
 from .catalogue_stage import WordEmbedder
@@ -70,6 +72,25 @@ async def test_neither_chunks_nor_vectors_are_made_before_they_are_asked_for() -
             page = await anext(pages)
             assert page.vectors.shape == (len(page.chunks), embedder.dimension)
             assert len(made) == len(embedder.texts) == number * PAGE_CHUNKS
+
+
+async def test_of_an_endless_question_only_the_beginning_is_embedded_and_kept() -> None:
+    class Asked(WordEmbedder):
+        texts: ClassVar[list[str]] = []
+
+        async def embed_query(self, text: str) -> NDArray[np.float32]:
+            self.texts.append(text)
+            return np.ones(self.dimension, np.float32)
+
+    async with indexer(Asked()) as opened:
+        for end in ("whale", "sea"):
+            await opened.embed_query("x" * 5_000_000 + end)
+        await opened.embed_query("x" * QUESTION_CHARS)
+    assert Asked.texts == ["x" * QUESTION_CHARS]
+
+
+def test_no_question_is_cut_before_the_model_in_process_would_cut_it() -> None:
+    assert QUESTION_CHARS >= MAX_CHARS
 
 
 async def test_nothing_has_no_pages() -> None:

@@ -248,6 +248,12 @@ async def test_a_question_with_any_characters_is_searched_for(store: Store) -> N
         assert [hit.text for hit in await found(store, ALICE, words)] == ["whale"]
 
 
+async def test_a_question_of_any_length_is_searched_for(store: Store) -> None:
+    await put(store, source(), "whale", "sea")
+    words = f"whale {' '.join(map(str, range(400_000)))}"
+    assert [hit.text for hit in await found(store, ALICE, words)] == ["whale", "sea"]
+
+
 @pytest.mark.parametrize("odd", ["a,b{}\"'\\", "日本 語", " ", "%s", "é\N{COMBINING ACUTE ACCENT}", "NULL", "x" * 500])
 async def test_ids_come_back_as_they_went_in(store: Store, odd: str) -> None:
     provider, user = ProviderId(odd), UserId(odd)

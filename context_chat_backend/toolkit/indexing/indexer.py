@@ -25,6 +25,9 @@ CHUNK_CHARS, OVERLAP_CHARS = 1000, 120
 """For models whose tokens the gateway cannot count."""
 PAGE_CHUNKS = 64
 QUESTIONS_KEPT = 32
+QUESTION_CHARS = 32_768
+"""The rest of a longer question is not looked for: models read 8,192 tokens, some 4 characters each, most of them far
+less."""
 FORMAT = 1
 """Raise it when extraction or splitting changes so much that stored text should be indexed again."""
 
@@ -65,6 +68,7 @@ class Indexer:
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """The vector of a question, shape (dimension,). The last ones are kept: one question may need two searches."""
+        text = text[:QUESTION_CHARS]
         if (vector := self._questions.pop(text, None)) is None:
             vector = await self.embedder.embed_query(text)
         self._questions[text] = vector
