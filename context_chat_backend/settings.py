@@ -10,12 +10,11 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Secre
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from . import __version__
+from .toolkit.http import http_url
 
 
 def _base_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("has to begin with http:// or https://")
-    return value.rstrip("/").removesuffix("/index.php")
+    return http_url(value).removesuffix("/index.php")
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]

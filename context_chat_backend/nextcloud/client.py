@@ -10,7 +10,7 @@ import httpx
 
 from ..contract import Busy, DriverError, Misconfigured, NotFound, Rejected, Unavailable
 from ..settings import Settings
-from ..toolkit.http import json_object, translate_errors
+from ..toolkit.http import json_object, limited_request, translate_errors
 
 OCS_OK = frozenset({100, 200, 201})
 """`ocs.meta.statuscode`: v1 says 100, v2 repeats the HTTP status."""
@@ -59,7 +59,8 @@ class OcsClient:
         credentials = f"{user_id}:{self._secret.get_secret_value()}".encode()
         # 412 "ExApp required": wrong secret, or the app is not enabled in Nextcloud
         with translate_errors(misconfigured={401, 412}, rejected={400}, not_found={404}):
-            response = await self._client.request(
+            response = await limited_request(
+                self._client,
                 method,
                 path,
                 json=json,

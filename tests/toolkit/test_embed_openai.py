@@ -14,6 +14,7 @@ from context_chat_backend.contract import Busy, DriverError, Misconfigured, Reje
 from context_chat_backend.toolkit.indexing.embed import EmbedSettings, make_embedder
 from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
 from context_chat_backend.toolkit.indexing.embed.openai import PROBE, OpenAIEmbedder
+from tests.bombs import Bomb, bombed
 from tests.doubles.openai import EmbeddingRequest, FakeOpenAI
 
 pytestmark = pytest.mark.anyio
@@ -264,6 +265,21 @@ async def test_an_answer_that_makes_no_sense_is_unavailable(server: FakeOpenAI, 
     async with entered(server) as openai:
         with pytest.raises(Unavailable):
             await openai.embed(["text"])
+
+
+async def test_an_immense_answer_is_unavailable_before_it_fills_the_memory() -> None:
+    bomb = Bomb()
+    async with OpenAIEmbedder(settings(dimension=8), transport=bombed(bomb)) as openai:
+        with pytest.raises(Unavailable, match="answered with more than 2,097,152 bytes"):
+            await openai.embed(["text", "more text"])
+    assert bomb.unpacked < 10 * 2**20
+
+
+async def test_the_longest_vectors_in_the_largest_batch_are_read(server: FakeOpenAI) -> None:
+    server.embedding_models = {MODEL: 8192}
+    texts = [str(number) for number in range(128)]
+    async with embedder(server, batch_size=128) as openai:
+        assert (await openai.embed(texts)).shape == (128, 8192)
 
 
 @pytest.mark.parametrize("vector", [[], [1.0], [1.0] * 9])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from context_chat_backend.contract import DriverError, Misconfigured, Rejected, Unavailable
-from context_chat_backend.toolkit.http import json_model, translate_errors
+from context_chat_backend.toolkit.http import json_model, limited_request, translate_errors
 
 from .settings import EmbedSettings
 
@@ -21,6 +21,9 @@ CONCURRENCY = 2
 
 CONNECT_TIMEOUT = 10.0
 """Seconds; a server that is up accepts at once, however long it then computes."""
+
+VECTOR_BYTES = 2**20
+"""Most of an answer per vector. As JSON 8,192 numbers are 400 KB in the worst case."""
 
 PROBE = "probe"
 """A text that every model accepts."""
@@ -152,7 +155,8 @@ class OpenAIEmbedder:
         if self._settings.model_name:
             body["model"] = self._settings.model_name
         with translate_errors(rejected={400, 413, 422}):
-            response = await self._http.post("embeddings", json=body)
+            limit = VECTOR_BYTES * len(texts)
+            response = await limited_request(self._http, "POST", "embeddings", json=body, limit=limit)
             response.raise_for_status()
         return unit(self._checked(json_model(response, EmbeddingList), len(texts)))
 
