@@ -8,14 +8,13 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import uvicorn
-from dotenv import load_dotenv
 
 from .. import __version__
 from ..conformance.faults import FaultPlan
@@ -27,7 +26,7 @@ from ..http.app import create_app
 from ..layers.upsert_cache import Statistics
 from ..logs import set_up_logging
 from ..registry import driver_factory, driver_names
-from ..settings import Settings
+from ..settings import Settings, environment
 from ..storage import claimed_storage
 from ..toolkit.indexing.embed import EmbedSettings, make_embedder
 from ..toolkit.postgres.migrations import store_script
@@ -55,7 +54,7 @@ SHUTDOWN_SECONDS = 5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    load_dotenv(".env")  # variables that are set already win
+    options.variables = environment()
     try:
         return int(options.run(options))
     except DriverError as error:
@@ -130,13 +129,13 @@ def _add_cache_tools(cache: argparse.ArgumentParser) -> None:
     prune.set_defaults(run=_cache_prune)
 
 
-def _serve(_: argparse.Namespace) -> int:
-    settings = read_settings(Settings)
+def _serve(options: argparse.Namespace) -> int:
+    settings = read_settings(Settings, options.variables)
     # the port and the folder first: a gateway that cannot have them must not touch what another one uses
     with _listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
         set_up_logging(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            create_app(plan_gateway(settings, options.variables)),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -166,9 +165,9 @@ def _listener(settings: Settings) -> socket.socket:
 
 def _conform(options: argparse.Namespace) -> int:
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of the cancellations that belong to the cases
-    settings = read_settings(Settings, rag_backend=options.name, app_secret="unused")  # noqa: S106 - no HTTP
-    faults = FaultPlan(driver_factory(options.name), options.faults) if options.faults else None
-    passed = anyio.run(lambda: conform(make_driver(settings), name=options.name, faults=faults))
+    settings = read_settings(Settings, options.variables, rag_backend=options.name, app_secret="unused")  # noqa: S106 - no HTTP
+    faults = FaultPlan(driver_factory(options.name), options.variables, options.faults) if options.faults else None
+    passed = anyio.run(lambda: conform(make_driver(settings, options.variables), name=options.name, faults=faults))
     return 0 if passed else 1
 
 
@@ -177,9 +176,9 @@ def _backends(_: argparse.Namespace) -> int:
     return 0
 
 
-def _supabase_migration(_: argparse.Namespace) -> int:
+def _supabase_migration(options: argparse.Namespace) -> int:
     async def dimension() -> int:
-        async with make_embedder(read_settings(EmbedSettings)) as embedder:
+        async with make_embedder(read_settings(EmbedSettings, options.variables)) as embedder:
             return embedder.dimension
 
     sys.stdout.write(store_script(anyio.run(dimension)))
@@ -189,7 +188,7 @@ def _supabase_migration(_: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     async def collect() -> list[Finding]:
         findings = []
-        async for finding in examine():
+        async for finding in examine(options.variables):
             findings.append(finding)
             if not options.json:
                 _print_finding(finding)
@@ -209,7 +208,7 @@ def _print_finding(finding: Finding) -> None:
 
 
 def _accept_backend(options: argparse.Namespace) -> int:
-    settings = read_settings(Settings)
+    settings = read_settings(Settings, options.variables)
     if not cache_tools.state_file(settings).exists():
         raise Misconfigured(f"APP_PERSISTENT_STORAGE: no gateway has run on {settings.app_persistent_storage} yet")
     if not (options.yes or _agreed(ACCEPT_QUESTION)):
@@ -235,8 +234,8 @@ def _agreed(question: str) -> bool:
 # ---------------------------------------------------------------------- the upsert cache
 
 
-def _cache_stats(_: argparse.Namespace) -> int:
-    plan = plan_gateway(read_settings(Settings))
+def _cache_stats(options: argparse.Namespace) -> int:
+    plan = _plan(options)
     stores = anyio.run(lambda: cache_tools.statistics(plan.settings, plan.layers, now=time.time()))
     size = cache_tools.file_bytes(plan.settings)
     all_window, meta_window = plan.layers.skip_upsert_all_within_secs, plan.layers.skip_upsert_meta_within_secs
@@ -267,7 +266,7 @@ def _days(seconds: int) -> str:
 
 
 def _cache_clear(options: argparse.Namespace) -> int:
-    settings = read_settings(Settings)
+    settings = read_settings(Settings, options.variables)
     if not (options.yes or _agreed("Forget everything? Nextcloud's next scan then sends all sources again.")):
         return 1
     anyio.run(cache_tools.clear, settings)
@@ -276,7 +275,7 @@ def _cache_clear(options: argparse.Namespace) -> int:
 
 
 def _cache_seed(options: argparse.Namespace) -> int:
-    plan = plan_gateway(read_settings(Settings))
+    plan = _plan(options)
     cache_tools.require_cache(plan.driver.capabilities, plan.layers, plan.settings.rag_backend)
     report = _use_tools(plan, lambda tools: tools.seed(bulk=options.export))
     before = f", after {report.before:,} of an interrupted run" if report.before else ""
@@ -285,9 +284,9 @@ def _cache_seed(options: argparse.Namespace) -> int:
 
 
 def _cache_import(options: argparse.Namespace) -> int:
-    plan = plan_gateway(read_settings(Settings))
+    plan = _plan(options)
     cache_tools.require_cache(plan.driver.capabilities, plan.layers, plan.settings.rag_backend)
-    lines = cache_tools.read_fork_file(options.file or _fork_file(plan.settings))
+    lines = cache_tools.read_fork_file(options.file or _fork_file(plan.settings, options.variables))
     report = _use_tools(plan, lambda tools: tools.take_over(lines))
     sys.stdout.write(
         f"{report.taken_over:,} taken over, {report.missing:,} not in this backend, "
@@ -296,15 +295,19 @@ def _cache_import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _fork_file(settings: Settings) -> Path:
-    named = os.environ.get("R2R_UPSERT_CACHE_PATH")
+def _fork_file(settings: Settings, variables: Mapping[str, str]) -> Path:
+    named = variables.get("R2R_UPSERT_CACHE_PATH")
     return Path(named) if named else settings.app_persistent_storage / cache_tools.FORK_FILE
 
 
-def _cache_prune(_: argparse.Namespace) -> int:
-    removed = _use_tools(plan_gateway(read_settings(Settings)), CacheTools.prune)
+def _cache_prune(options: argparse.Namespace) -> int:
+    removed = _use_tools(_plan(options), CacheTools.prune)
     sys.stdout.write(f"{removed:,} entries removed\n")
     return 0
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    return plan_gateway(read_settings(Settings, options.variables), options.variables)
 
 
 def _use_tools(plan: Plan, work: Callable[[CacheTools], Awaitable[T]]) -> T:

@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import tempfile
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -49,19 +49,19 @@ HTTP_SECONDS = 15
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
 
-async def examine() -> AsyncIterator[Finding]:
-    """What there is to say about the gateway that the environment describes, subject by subject.
+async def examine(variables: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """What there is to say about the gateway that the variables describe, subject by subject.
 
     It writes nothing to any store. Where no gateway runs it opens the backend as a start of the gateway would, which
     creates the persistent storage and an embedded database if they are not there yet.
     """
     try:
-        settings = read_settings(Settings)
+        settings = read_settings(Settings, variables)
     except Misconfigured as error:
         yield _failure("settings", error)
         return
     try:
-        plan = plan_gateway(settings)
+        plan = plan_gateway(settings, variables)
     except Misconfigured as error:
         yield _failure("settings", error)
         checks = _gateway_checks(settings)

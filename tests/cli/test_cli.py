@@ -126,7 +126,7 @@ def gateway_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 def use_driver(gateway_env: pytest.MonkeyPatch, driver: Stored) -> None:
-    gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda _: driver)
+    gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda *_: driver)
 
 
 def test_ctrl_c_keeps_what_is_seeded_and_the_next_run_goes_on(

@@ -41,6 +41,7 @@ from context_chat_backend.contract import (
     UserId,
 )
 from context_chat_backend.registry import driver_factory
+from tests.config import config
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("name", ["reference", "builtin"])
 async def test_a_shipped_driver_keeps_the_contract(name: str, tmp_path: Path) -> None:
     out = io.StringIO()
-    passed = await conform(driver_factory(name)(tmp_path), out=out)
+    passed = await conform(driver_factory(name)(config(tmp_path)), out=out)
     assert passed, out.getvalue()
     skipped = sum(case.group in {"faults", "store"} for case in CASES)
     assert f"{len(CASES) - skipped} passed, 0 failed, {skipped} skipped" in out.getvalue()

@@ -7,7 +7,6 @@ import httpx
 import pytest
 from anyio.abc import SocketStream
 from pydantic import BaseModel
-from pydantic_settings import BaseSettings
 
 from backends.builtin.settings import BuiltinSettings
 from backends.pinecone.settings import PineconeSettings
@@ -35,7 +34,7 @@ from context_chat_backend.toolkit.http import (
     translate_errors,
 )
 from context_chat_backend.toolkit.indexing.embed import EmbedSettings
-from context_chat_backend.toolkit.settings import read_settings
+from context_chat_backend.toolkit.settings import VariableSettings, read_settings
 from tests.bombs import Bomb, bombed
 
 pytestmark = pytest.mark.anyio
@@ -315,11 +314,7 @@ URLS = {
         (SupabaseSettings, "SUPABASE_URL"),
     ],
 )
-def test_no_setting_takes_a_file_for_an_address(
-    monkeypatch: pytest.MonkeyPatch, settings: type[BaseSettings], variable: str
-) -> None:
-    for name, value in {**URLS, variable: "file:///etc/hunter2"}.items():
-        monkeypatch.setenv(name, value)
+def test_no_setting_takes_a_file_for_an_address(settings: type[VariableSettings], variable: str) -> None:
     with pytest.raises(Misconfigured, match=variable) as caught:
-        read_settings(settings)
+        read_settings(settings, {**URLS, variable: "file:///etc/hunter2"})
     assert "hunter2" not in str(caught.value)
