@@ -12,13 +12,12 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr
 
 from . import __version__
+from .toolkit.http import http_url
 from .toolkit.settings import VariableSettings
 
 
 def _base_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("has to begin with http:// or https://")
-    return value.rstrip("/").removesuffix("/index.php")
+    return http_url(value).removesuffix("/index.php")
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]

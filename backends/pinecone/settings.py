@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PositiveFloat, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from context_chat_backend.toolkit.http import http_url
 from context_chat_backend.toolkit.settings import VariableSettings
 
 MAX_INDEX_NAME = 45
@@ -59,6 +60,10 @@ def _is_near(name: str) -> bool:
         return name == "localhost"
 
 
+def _proxy(value: SecretStr) -> SecretStr:
+    return SecretStr(http_url(value.get_secret_value()))
+
+
 def _region(value: str) -> str:
     if not _REGION.fullmatch(value):
         raise ValueError("has to be the name of a region, e.g. us-east-1")
@@ -97,7 +102,7 @@ class PineconeSettings(VariableSettings):
         description="updates and deletions per second; Pinecone admits 5 updates by filter per namespace. Share it "
         "out if several gateways use one namespace",
     )
-    proxy_url: SecretStr | None = Field(
+    proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         None, description="HTTP proxy on the way to Pinecone; the SDK does not look at `HTTPS_PROXY`"
     )
     controller_host: Annotated[str, AfterValidator(_host)] = Field(

@@ -15,7 +15,7 @@ from pinecone.models.vectors.responses import DescribeIndexStatsResponse
 from context_chat_backend.contract import Finding, Level, Misconfigured, Unavailable
 from context_chat_backend.toolkit.catalogue.store import (
     Candidates,
-    Chunk,
+    ChunkRecord,
     Extent,
     GroupKey,
     Match,
@@ -31,6 +31,7 @@ from .records import (
     DOCUMENT,
     EMBEDDING,
     GROUP,
+    HEADING,
     ORDINAL,
     REQUEST_RECORDS,
     TEXT,
@@ -64,7 +65,8 @@ class PineconeStore(VectorStore):
     chunks_per_put = 1000
     documents_per_call = 1000
     chunks_per_call = UPDATE_RECORDS
-    # Pinecone refuses answers of more than 4 MB. Chunks have about 1,000 characters, 6 KB in the longest form of JSON.
+    # Pinecone refuses answers of more than 4 MB. Chunks have about 1,000 characters and
+    # headings 300 at most, together 8 KB in the longest form of JSON.
     matches_per_search = 500
 
     def __init__(
@@ -129,10 +131,10 @@ class PineconeStore(VectorStore):
 
     # ------------------------------------------------------------------ writing
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         await for_each(self._upload, batches(chunks), at_once=UPLOADS_AT_ONCE)
 
-    async def _upload(self, chunks: Sequence[Chunk]) -> None:
+    async def _upload(self, chunks: Sequence[ChunkRecord]) -> None:
         with pinecone_errors("an upload"):
             answer = await self._index.documents.upsert(
                 namespace=self._namespace, documents=[to_record(chunk) for chunk in chunks]
@@ -190,7 +192,7 @@ class PineconeStore(VectorStore):
     async def _matches(
         self, query: DenseVectorQuery | TextQuery, candidates: Candidates, limit: int
     ) -> Sequence[Match]:
-        answer = await self._search(query, candidates_filter(candidates), limit=limit, fields=[TEXT])
+        answer = await self._search(query, candidates_filter(candidates), limit=limit, fields=[TEXT, HEADING])
         if answer is None:
             return ()
         return [match for found in answer.matches if (match := to_match(found)) is not None]

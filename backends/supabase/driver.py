@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from context_chat_backend.contract import Capabilities, DriverConfig, Finding, Level, Misconfigured
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
-from context_chat_backend.toolkit.indexing.pipeline import Indexer
+from context_chat_backend.toolkit.indexing.indexer import Indexer
 from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions

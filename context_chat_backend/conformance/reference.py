@@ -134,6 +134,8 @@ class ReferenceDriver(BaseDriver):
             Hit(
                 source_id=document.source.id,
                 title=document.source.title,
+                ordinal=0,
+                heading="",
                 text=document.text,
                 score=len(wanted & _words(document.text)),
             )

@@ -107,6 +107,10 @@ class Hit:
 
     source_id: SourceId
     title: str
+    ordinal: int
+    """The place of the chunk in its document, from 0: no two chunks of a version share one."""
+    heading: str
+    """The headings above the chunk, outermost first; empty where there is none or the backend does not tell."""
     text: str
     score: float
     """Higher is better; comparable within one result only."""

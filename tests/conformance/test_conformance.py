@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.lowlevel
@@ -333,6 +334,52 @@ class SpoilsTitles(ReferenceDriver):
         return await super().upsert(replace(source, title=source.title.encode().decode("latin-1")))
 
 
+class SplitsIntoParagraphs(ReferenceDriver):
+    """As a driver does that keeps the contract."""
+
+    async def search(self, query: Query) -> Sequence[Hit]:
+        wanted = set(query.text.split())
+        hits = [
+            replace(hit, ordinal=ordinal, text=text, score=len(wanted & set(text.split())))
+            for hit in await super().search(replace(query, limit=10_000))
+            for ordinal, text in enumerate(hit.text.split("\n\n"))
+        ]
+        return self.numbered(sorted(hits, key=lambda hit: -hit.score)[: query.limit])
+
+    def numbered(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        return hits
+
+
+class NumbersNothing(SplitsIntoParagraphs):
+    def numbered(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        return [replace(hit, ordinal=0) for hit in hits]
+
+
+class NumbersByRank(SplitsIntoParagraphs):
+    def numbered(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        return [replace(hit, ordinal=rank) for rank, hit in enumerate(hits)]
+
+
+class NumbersFromTheEnd(SplitsIntoParagraphs):
+    def numbered(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        return [replace(hit, ordinal=1000 - hit.ordinal) for hit in hits]
+
+
+class NumbersFromMinusOne(SplitsIntoParagraphs):
+    def numbered(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        return [replace(hit, ordinal=hit.ordinal - 1) for hit in hits]
+
+
+class HasNoHeadings(SplitsIntoParagraphs):
+    def numbered(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        return [replace(hit, heading=cast("str", None)) for hit in hits]
+
+
+async def test_a_driver_that_finds_many_chunks_of_a_source_tells_their_places() -> None:
+    report = await report_on(SplitsIntoParagraphs(), "hits_tell_their_place_in_the_document")
+    assert report.result is Result.PASS, report.detail
+
+
 class AlwaysIndexes(ReferenceDriver):
     async def upsert(self, source: Source) -> Outcome:
         self._documents.pop(source.id, None)
@@ -432,7 +479,9 @@ class ShowsBothVersions(ReferenceDriver):
         hits = list(await super().search(query))
         if self._old is not None and self._old.visible_to(query):
             source = self._old.source
-            hits.append(Hit(source_id=source.id, title=source.title, text=self._old.text, score=0))
+            hits.append(
+                Hit(source_id=source.id, title=source.title, ordinal=0, heading="", text=self._old.text, score=0)
+            )
         return hits
 
 
@@ -580,6 +629,11 @@ BROKEN: Mapping[type[ReferenceDriver], str] = {
     # indexing
     AlwaysPending: "a_new_source_is_created",
     SpoilsTitles: "hits_carry_id_title_and_text",
+    NumbersNothing: "hits_tell_their_place_in_the_document",
+    NumbersByRank: "hits_tell_their_place_in_the_document",
+    NumbersFromTheEnd: "hits_tell_their_place_in_the_document",
+    NumbersFromMinusOne: "hits_tell_their_place_in_the_document",
+    HasNoHeadings: "hits_tell_their_place_in_the_document",
     AlwaysIndexes: "the_same_version_again_changes_nothing",
     ForgetsOnUnion: "a_version_that_is_not_newer_adds_readers",
     IndexesEqualVersions: "a_version_that_is_not_newer_adds_readers",

@@ -286,7 +286,14 @@ class TinyDriver(BaseDriver):
         body = {"user": query.user_id, "words": words, "limit": query.limit, **_scope(query)}
         records = (await self._ask(Records, "POST", "search", body)).records
         return [
-            Hit(source_id=SourceId(each.source_id), title=each.title, text=each.text, score=_score(each, words))
+            Hit(
+                source_id=SourceId(each.source_id),
+                title=each.title,
+                ordinal=0,
+                heading="",
+                text=each.text,
+                score=_score(each, words),
+            )
             for each in records
         ]
 

@@ -256,7 +256,10 @@ async def test_nobody_waits_for_an_action_that_met_a_bug(
 async def test_a_search_goes_on_until_there_are_enough_distinct_sources(
     chat: ContextChat, driver: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hits = [Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", text="", score=-n) for n in range(500)]
+    hits = [
+        Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", ordinal=0, heading="", text="", score=-n)
+        for n in range(500)
+    ]
 
     async def search(_: object, query: Query) -> list[Hit]:
         return hits[: query.limit]

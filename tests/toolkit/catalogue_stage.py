@@ -30,12 +30,13 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
-from context_chat_backend.toolkit.catalogue import CatalogueDriver, Chunk, DocumentKey, GroupKey
+from context_chat_backend.toolkit.catalogue import CatalogueDriver, ChunkRecord, DocumentKey, GroupKey
 from context_chat_backend.toolkit.catalogue.catalogue import Catalogue
 from context_chat_backend.toolkit.catalogue.outbox import OutboxRelay
 from context_chat_backend.toolkit.catalogue.settings import CatalogueSettings
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
-from context_chat_backend.toolkit.indexing.pipeline import Indexer, Page
+from context_chat_backend.toolkit.indexing.indexer import Indexer
+from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.database import Database
 
 from .memory_store import MemoryStore, nothing
@@ -44,7 +45,6 @@ from .test_schema import INVARIANTS as ACCESS_INVARIANTS
 
 FILES, MAIL = ProviderId("files"), ProviderId("mail")
 ALICE, BOB, CAROL = map(UserId, ("alice", "bob", "carol"))
-PAGE_LINES = 64
 
 INVARIANTS = {
     **{name: query for name, query in ACCESS_INVARIANTS.items() if "ccb.chunks" not in query},
@@ -92,11 +92,9 @@ class LineIndexer(Indexer):
             raise Rejected("no text")
         return text
 
-    async def pages(self, text: str, mime_type: str) -> AsyncIterator[Page]:
-        lines = text.splitlines()
-        for start in range(0, len(lines), PAGE_LINES):
-            texts = lines[start : start + PAGE_LINES]
-            yield Page(tuple(texts), await self.embedder.embed(texts))
+    def chunks(self, text: str, mime_type: str) -> Iterator[Chunk]:
+        for ordinal, line in enumerate(text.splitlines()):
+            yield Chunk(ordinal, f"above {line}", line)
 
 
 class Wire:
@@ -213,10 +211,11 @@ class Stage:
         embedding = await WordEmbedder().embed_query("the whale")
         for key, source in self.rows("select document_key, source_id from ccb.documents where doc_id > %s", first):
             for ordinal in range(chunks):
-                chunk = Chunk(
+                chunk = ChunkRecord(
                     document=DocumentKey(key),
                     ordinal=ordinal,
                     group=GroupKey(str(group)),
+                    heading="",
                     text=f"{source} {ordinal}",
                     embedding=embedding,
                 )

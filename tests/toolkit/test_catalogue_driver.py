@@ -240,7 +240,7 @@ async def test_a_search_that_is_checked_after_a_replacement_returns_the_new_vers
 async def test_a_chunk_beyond_those_of_the_document_is_no_hit(stage: Stage, driver: CatalogueDriver) -> None:
     await driver.upsert(stage.source(1))
     (key,) = stage.stored()
-    beyond = [Match(document=DocumentKey(key), ordinal=ordinal, text="stale") for ordinal in (1, 2, 10**6)]
+    beyond = [Match(document=DocumentKey(key), ordinal=ordinal, heading="", text="stale") for ordinal in (1, 2, 10**6)]
     stage.store.strangers = beyond
     assert [hit.text for hit in await stage.hits(driver, ALICE)] == ["the whale"]
 
@@ -255,7 +255,7 @@ async def test_matches_of_documents_that_the_catalogue_does_not_know_are_ignored
     stage: Stage, driver: CatalogueDriver
 ) -> None:
     await driver.upsert(stage.source(1))
-    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, text="secret") for key in STRANGE]
+    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, heading="", text="secret") for key in STRANGE]
     assert [hit.text for hit in await stage.hits(driver, ALICE)] == ["the whale"]
 
 
@@ -264,7 +264,7 @@ async def test_matches_of_documents_that_no_catalogue_can_know_are_ignored(
     stage: Stage, driver: CatalogueDriver, key: str
 ) -> None:
     await driver.upsert(stage.source(1))
-    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, text="secret")]
+    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, heading="", text="secret")]
     assert [hit.text for hit in await stage.hits(driver, ALICE)] == ["the whale"]
 
 
@@ -272,7 +272,7 @@ async def test_matches_of_documents_that_another_user_reads_are_ignored(stage: S
     await driver.upsert(stage.source(1, [ALICE], "secret"))
     await driver.upsert(stage.source(2, [BOB]))
     (key,) = stage.rows("select document_key from ccb.documents where source_id = 'files: 1'")[0]
-    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, text="secret")]
+    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, heading="", text="secret")]
     assert [hit.text for hit in await stage.hits(driver, BOB)] == ["the whale"]
     assert await stage.hits(driver, BOB, scope=SourceScope(frozenset({ONE}))) == []
 

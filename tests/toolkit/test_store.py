@@ -38,12 +38,13 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
-from context_chat_backend.toolkit.indexing.pipeline import Page
+from context_chat_backend.toolkit.indexing.indexer import Page
+from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.database import Database, database_errors
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.documents import Decision
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
-from context_chat_backend.toolkit.postgres.migrations import Edition
+from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
 from context_chat_backend.toolkit.settings import read_settings
 
 pytest_plugins = ["tests.pg"]
@@ -92,7 +93,8 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
 async def pages(*texts: str, per_page: int = 60) -> AsyncIterator[Page]:
     embeddings = vectors(len(texts))
     for start in range(0, len(texts), per_page):
-        yield Page(tuple(texts[start : start + per_page]), embeddings[start : start + per_page])
+        page = tuple(Chunk(start + index, f"above {text}", text) for index, text in enumerate(texts[start:][:per_page]))
+        yield Page(page, embeddings[start : start + per_page])
 
 
 def many(word: str, count: int = 250) -> list[str]:
@@ -183,6 +185,15 @@ async def test_a_large_document_arrives_complete_and_in_one_step(store: Store, d
     np.testing.assert_allclose(stored, vectors(len(texts)), rtol=2**-10)
 
 
+async def test_a_hit_tells_its_place_and_the_headings_above_it(store: Store) -> None:
+    texts = many("whale")
+    await put(store, source(), *texts)
+    hits = await search(store, ALICE, "whale", 1000)
+    assert {hit.ordinal: (hit.heading, hit.text) for hit in hits} == {
+        place: (f"above {text}", text) for place, text in enumerate(texts)
+    }
+
+
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 200])
 async def test_any_number_of_chunks_can_be_stored(store: Store, count: int) -> None:
     assert await put(store, source(), *many("x", count)) is Outcome.CREATED
@@ -237,6 +248,12 @@ async def test_a_question_with_any_characters_is_searched_for(store: Store) -> N
     await put(store, source(), "whale")
     for words in ("whale \0", "whale \ud800", "'; drop schema ccb cascade; --", "% %s %(x)s", "& | ! ( ) :* <->", "鯨"):
         assert [hit.text for hit in await found(store, ALICE, words)] == ["whale"]
+
+
+async def test_a_question_of_any_length_is_searched_for(store: Store) -> None:
+    await put(store, source(), "whale", "sea")
+    words = f"whale {' '.join(map(str, range(400_000)))}"
+    assert [hit.text for hit in await found(store, ALICE, words)] == ["whale", "sea"]
 
 
 @pytest.mark.parametrize("odd", ["a,b{}\"'\\", "日本 語", " ", "%s", "é\N{COMBINING ACUTE ACCENT}", "NULL", "x" * 500])
@@ -321,11 +338,12 @@ async def test_characters_that_cannot_be_stored_reject_the_source(store: Store, 
 @pytest.mark.parametrize(
     "page",
     [
-        Page(("a\0b",), vectors(1)),
-        Page(("x",), np.zeros((1, DIMENSION + 1), dtype=np.float32)),
-        Page(("x",), np.full((1, DIMENSION), np.nan, dtype=np.float32)),
+        Page((Chunk(250, "", "a\0b"),), vectors(1)),
+        Page((Chunk(250, "a\0b", "x"),), vectors(1)),
+        Page((Chunk(250, "", "x"),), np.zeros((1, DIMENSION + 1), dtype=np.float32)),
+        Page((Chunk(250, "", "x"),), np.full((1, DIMENSION), np.nan, dtype=np.float32)),
     ],
-    ids=["text", "dimension", "number"],
+    ids=["text", "heading", "dimension", "number"],
 )
 @pytest.mark.parametrize("before", [0, 250])
 async def test_a_chunk_that_cannot_be_stored_rejects_the_source_and_leaves_nothing(
@@ -345,6 +363,39 @@ async def test_an_id_too_long_for_an_index_rejects_the_source(store: Store) -> N
     long = "".join(np.random.default_rng(0).choice(list("abcdefghijklmnop"), 20_000))
     with pytest.raises(Rejected):
         await put(store, source(long), "whale")
+
+
+# -- databases of older versions
+
+
+VERSION_2 = """
+    set search_path to ccb, public;
+    drop function ccb.search;
+    alter table ccb.chunks drop column heading;
+    create function ccb.search(text, halfvec, text, int, text[], text[], text) returns table (
+      source_id text, provider text, title text, doc_type text, modified bigint,
+      ordinal int, content text, score float8, distance float8)
+    language sql as $$ select null::text, '', '', '', 0::bigint, 0, '', 0::float8, 0::float8 $$;
+    update ccb.settings set value = '2' where key = 'schema_version';
+    update ccb.settings set value = 'others' where key = 'functions'"""
+
+
+@pytest.mark.parametrize("upgrade", ["", store_script(DIMENSION)], ids=["by the gateway", "by the script"])
+async def test_what_was_stored_without_headings_is_found_with_empty_ones(database: str, upgrade: str) -> None:
+    async with open_store(database) as store:
+        await put(store, source(), "the whale", "the sea")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(VERSION_2.encode())
+    for _ in range(2):
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(upgrade.encode())
+        async with open_store(database) as store:
+            hits = await found(store, ALICE, "whale")
+            assert sorted((hit.ordinal, hit.heading, hit.text) for hit in hits) == [
+                (0, "", "the whale"),
+                (1, "", "the sea"),
+            ]
+    assert ask(database, "select value from ccb.settings where key = 'schema_version'") == "3"
 
 
 # -- interruptions
@@ -485,7 +536,7 @@ async def test_a_store_installs_itself_and_keeps_its_identity(empty_database: st
         assert store.identity == identity
         assert len(await found(store, ALICE)) == 1
         status = await store.status()
-        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "2")
+        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "3")
     ask(empty_database, "drop schema ccb cascade")
     async with open_store(empty_database) as store:
         assert store.identity != identity

@@ -30,7 +30,14 @@ from context_chat_backend.settings import Settings, environment
 from context_chat_backend.toolkit.settings import read_settings
 
 HITS = [
-    Hit(source_id=SourceId(f"files__default: {number}"), title=f"files/{number}.txt", text="", score=1 / (number + 1))
+    Hit(
+        source_id=SourceId(f"files__default: {number}"),
+        title=f"files/{number}.txt",
+        ordinal=0,
+        heading="",
+        text="",
+        score=1 / (number + 1),
+    )
     for number in range(20)
 ]
 

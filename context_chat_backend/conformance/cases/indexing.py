@@ -1,5 +1,6 @@
 """What `upsert` promises."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ READERS_OF_ONE = 300
 AT_ONCE = 12
 PAPER = "A whale made of paper."
 LONG = "\n\n".join(f"Paragraph {number}: the whale dives {number} fathoms deep. " * 8 for number in range(60))
+
+FATHOMS = re.compile(r"dives (\d+) fathoms")
 
 
 @case("indexing")
@@ -44,6 +47,27 @@ async def hits_carry_id_title_and_text(kit: Kit) -> None:
     (hit,) = await kit.hits("alice", limit=5)
     expect(hit.title == "files/Übergröße/文件.md", f"the title came back as {hit.title!r}")
     expect("whale" in hit.text, f"the text came back as {hit.text!r}")
+
+
+@case("indexing")
+async def hits_tell_their_place_in_the_document(kit: Kit) -> None:
+    """Chunks of a source have distinct ordinals, in the order of its text and the same in each search.
+
+    If this fails: number the chunks from 0 when you split a text, store the number and the heading beside each and give
+    them back with each hit. A backend that keeps no headings gives an empty one.
+    """
+    await kit.driver.upsert(kit.source(1, text=LONG))
+    await kit.expect("alice", kit.ids(1))
+    hits = [*await kit.hits("alice"), *await kit.hits("alice", text="Paragraph 40: 40 fathoms deep", limit=3)]
+    for hit in hits:
+        expect(isinstance(hit.heading, str), f"the heading of a hit is {hit.heading!r}")
+        expect(hit.ordinal >= 0, f"the ordinal of a hit is {hit.ordinal!r}")
+    texts = {hit.ordinal: hit.text for hit in hits}
+    expect(all(hit.text == texts[hit.ordinal] for hit in hits), "two chunks of one source have the same ordinal")
+    expect(len(set(texts.values())) == len(texts), "one chunk has two ordinals")
+    places = [[int(number) for number in FATHOMS.findall(text)] for _, text in sorted(texts.items())]
+    depths = [(min(numbers), max(numbers)) for numbers in places if numbers]
+    expect(depths == sorted(depths), "the ordinals do not follow the order of the text")
 
 
 @case("indexing")

@@ -15,7 +15,16 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from ...toolkit.catalogue import Candidates, CatalogueDriver, Chunk, DocumentKey, Extent, GroupKey, Match, VectorStore
+from ...toolkit.catalogue import (
+    Candidates,
+    CatalogueDriver,
+    ChunkRecord,
+    DocumentKey,
+    Extent,
+    GroupKey,
+    Match,
+    VectorStore,
+)
 from ...toolkit.catalogue.catalogue import NEW_DOCUMENTS
 from ...toolkit.concurrency import for_each
 from ..kit import WHALE, CaseSkipped, Kit, patiently
@@ -47,6 +56,7 @@ TEXTS = (
     '{"json": [1, null]} <b>&amp;</b> %s {0} ${x} \'; drop table x; --',
     "The whale sings its song. " * 80,
 )
+HEADINGS = ("", "Guide > Whales", '手册 > Größe: 5 € "quoted"')
 
 
 class Search(StrEnum):
@@ -71,14 +81,15 @@ class Shelf:
 
     def chunks(
         self, group: GroupKey, texts: Iterable[str], *, document: DocumentKey | None = None, degrees: float = 10.0
-    ) -> list[Chunk]:
+    ) -> list[ChunkRecord]:
         """Of one document, by default a new one. The first is `degrees` away from the question, the others farther."""
         document = document or new_document()
         return [
-            Chunk(
+            ChunkRecord(
                 document=document,
                 ordinal=ordinal,
                 group=group,
+                heading=HEADINGS[ordinal % len(HEADINGS)],
                 text=text,
                 embedding=self.vector(degrees + 0.2 * ordinal),
             )
@@ -90,21 +101,21 @@ class Shelf:
         angle = math.radians(degrees)
         return np.asarray(self.axes @ (math.cos(angle), math.sin(angle)), np.float32)
 
-    async def put(self, *chunks: Chunk) -> None:
+    async def put(self, *chunks: ChunkRecord) -> None:
         """As the driver does: one document at a time, no more chunks at once than the store takes."""
         await for_each(self._put, list(self._uploads(chunks)), at_once=UPLOADS_AT_ONCE)
 
-    def _uploads(self, chunks: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
+    def _uploads(self, chunks: Sequence[ChunkRecord]) -> Iterator[Sequence[ChunkRecord]]:
         for document, group in groupby(chunks, key=lambda chunk: chunk.document):
             pieces = list(group)
             self.sizes[document] = max(self.sizes.get(document, 0), *(chunk.ordinal + 1 for chunk in pieces))
             for begin in range(0, len(pieces), self.store.chunks_per_put):
                 yield pieces[begin : begin + self.store.chunks_per_put]
 
-    async def _put(self, chunks: Sequence[Chunk]) -> None:
+    async def _put(self, chunks: Sequence[ChunkRecord]) -> None:
         await patiently(lambda: self.store.put(chunks), patience=STORE_PATIENCE)
 
-    async def regroup(self, chunks: Iterable[Chunk], group: GroupKey) -> None:
+    async def regroup(self, chunks: Iterable[ChunkRecord], group: GroupKey) -> None:
         """As the outbox does: again as long as the store has not seen all of these documents' chunks."""
         for call in self._calls(self.extents(chunks)):
             await self._regroup(call, group)
@@ -123,7 +134,7 @@ class Shelf:
     async def _remove(self, extents: Sequence[Extent]) -> None:
         await patiently(lambda: self.store.remove(extents), patience=STORE_PATIENCE)
 
-    def extents(self, chunks: Iterable[Chunk]) -> list[Extent]:
+    def extents(self, chunks: Iterable[ChunkRecord]) -> list[Extent]:
         """The documents of these chunks."""
         documents = dict.fromkeys(chunk.document for chunk in chunks)
         return [Extent(document=document, chunks=self.sizes[document]) for document in documents]
@@ -165,7 +176,12 @@ class Shelf:
             raise CaseSkipped(f"the store does not search {kind}")
 
     async def expect(
-        self, kind: Search, candidates: Candidates, expected: Iterable[Chunk], *, passing: Iterable[Chunk] = ()
+        self,
+        kind: Search,
+        candidates: Candidates,
+        expected: Iterable[ChunkRecord],
+        *,
+        passing: Iterable[ChunkRecord] = (),
     ) -> None:
         """Within the settle time a search finds these chunks, and at no time others than these and the passing ones."""
         wanted = matches(expected)
@@ -182,7 +198,7 @@ class Shelf:
         problem = await self.kit.settled(look, "")
         expect(not problem, f"{where} {problem}")
 
-    async def expect_first(self, kind: Search, candidates: Candidates, expected: Sequence[Chunk]) -> None:
+    async def expect_first(self, kind: Search, candidates: Candidates, expected: Sequence[ChunkRecord]) -> None:
         """Within the settle time a search for that many finds exactly these chunks in this order."""
         limit = min(len(expected), self.store.matches_per_search)
         wanted = [match_of(chunk) for chunk in expected][:limit]
@@ -205,17 +221,17 @@ def new_group() -> GroupKey:
     return GroupKey(str(2**62 + secrets.randbits(62)))
 
 
-def within(*groups: GroupKey, documents: Iterable[Chunk] = ()) -> Candidates:
+def within(*groups: GroupKey, documents: Iterable[ChunkRecord] = ()) -> Candidates:
     """The chunks of these groups, and of the documents of these chunks."""
     return Candidates(groups=groups, documents=list(dict.fromkeys(chunk.document for chunk in documents)))
 
 
-def match_of(chunk: Chunk) -> Match:
+def match_of(chunk: ChunkRecord) -> Match:
     """How a search returns the chunk."""
-    return Match(document=chunk.document, ordinal=chunk.ordinal, text=chunk.text)
+    return Match(document=chunk.document, ordinal=chunk.ordinal, heading=chunk.heading, text=chunk.text)
 
 
-def matches(chunks: Iterable[Chunk]) -> frozenset[Match]:
+def matches(chunks: Iterable[ChunkRecord]) -> frozenset[Match]:
     """How a search returns them."""
     return frozenset(map(match_of, chunks))
 
@@ -399,11 +415,11 @@ async def many_groups_and_documents_fit_in_a_reach(kit: Kit) -> None:
 
 
 @case("store")
-async def text_and_ordinal_come_back_unchanged(kit: Kit) -> None:
-    """A match has the document, the ordinal and the text of its chunk, whatever script, blanks and line breaks it has.
+async def text_heading_and_ordinal_come_back_unchanged(kit: Kit) -> None:
+    """A match has document, ordinal, heading and text of its chunk, whatever script, blanks and line breaks they have.
 
-    If this fails: the text is trimmed, normalised, parsed or cut on its way, or the ordinal is made up anew. Keep both
-    as fields of the record, the text in UTF-8.
+    If this fails: the text or the heading is trimmed, normalised, parsed, cut or left out on its way, or the ordinal is
+    made up anew. Keep them as fields of the record, texts in UTF-8.
     """
     async with open_shelf(kit) as shelf:
         group = new_group()

@@ -24,7 +24,7 @@ from ...contract import (
 from ..background import run_in_background
 from ..concurrency import gather
 from ..indexing.extract import SUPPORTED_MIME_TYPES
-from ..indexing.pipeline import Indexer, Page
+from ..indexing.indexer import Indexer, Page
 from ..postgres.database import open_database
 from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
@@ -33,7 +33,7 @@ from ..settings import driver_settings
 from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
 from .outbox import OutboxRelay
 from .settings import CatalogueSettings
-from .store import Candidates, Chunk, DocumentKey, Extent, Match, VectorStore
+from .store import Candidates, ChunkRecord, DocumentKey, Extent, Match, VectorStore
 
 RANK_OFFSET = 60
 """Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
@@ -144,11 +144,11 @@ class CatalogueDriver(DocumentsDriver):
     async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
         async with self._documents.staged(source, content_hash) as staged:
             count = 0
-            pages = self._indexer.pages(text, source.mime_type)
-            async for chunks in _chunks(pages, staged, self._store.chunks_per_put):
-                count += len(chunks)
+            pages = self._indexer.embedded(self._indexer.chunks(text, source.mime_type))
+            async for records in _records(pages, staged, self._store.chunks_per_put):
+                count += len(records)
                 await self._documents.expect_chunks(staged, count)
-                await self._store.put(chunks)
+                await self._store.put(records)
             if staged.replaces:
                 await self._store.wait_until_searchable(Extent(document=staged.document, chunks=count))
             return await self._documents.publish(staged, source, count, ticket=ticket)
@@ -211,19 +211,31 @@ def _hits(scored: Iterable[tuple[Match, float]], readable: Mapping[DocumentKey, 
     for match, score in scored:
         document = readable.get(match.document)
         if document is not None and match.ordinal < document.chunks:
-            yield Hit(source_id=document.source_id, title=document.title, text=match.text, score=score)
-
-
-async def _chunks(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[Chunk]]:
-    """The chunks of all pages, `size` at a time."""
-    waiting: list[Chunk] = []
-    ordinal = 0
-    async for page in pages:
-        for text, embedding in zip(page.texts, page.embeddings, strict=True):
-            waiting.append(
-                Chunk(document=staged.document, ordinal=ordinal, group=staged.group, text=text, embedding=embedding)
+            yield Hit(
+                source_id=document.source_id,
+                title=document.title,
+                ordinal=match.ordinal,
+                heading=match.heading,
+                text=match.text,
+                score=score,
             )
-            ordinal += 1
+
+
+async def _records(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[ChunkRecord]]:
+    """The chunks of all pages as they are to be stored, `size` at a time."""
+    waiting: list[ChunkRecord] = []
+    async for page in pages:
+        waiting += [
+            ChunkRecord(
+                document=staged.document,
+                ordinal=chunk.ordinal,
+                group=staged.group,
+                heading=chunk.heading,
+                text=chunk.text,
+                embedding=vector,
+            )
+            for chunk, vector in zip(page.chunks, page.vectors, strict=True)
+        ]
         while len(waiting) >= size:
             yield waiting[:size]
             del waiting[:size]

@@ -31,13 +31,15 @@ GroupKey = NewType("GroupKey", str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chunk:
-    """A piece of a document as it is to be stored."""
+class ChunkRecord:
+    """A chunk as it is to be stored: with its document, its group and its vector."""
 
     document: DocumentKey
     ordinal: int
     """Its place in the document, from 0."""
     group: GroupKey
+    heading: str
+    """The headings above it; may be empty. To be kept beside the text and given back with it."""
     text: str
     embedding: NDArray[np.float32]
     """A unit vector of shape (dimension,)."""
@@ -75,6 +77,8 @@ class Match:
 
     document: DocumentKey
     ordinal: int
+    heading: str
+    """As it was put; empty where a record was written without one."""
     text: str
 
 
@@ -119,7 +123,7 @@ class VectorStore(ABC):
         """
 
     @abstractmethod
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         """Store chunks of one document, in place of those with the same ids."""
 
     @abstractmethod

@@ -31,6 +31,9 @@ T = TypeVar("T")
 USER_PAGE, PROVIDER_PAGE = 500, 2000
 """Rows per call of the paged deletions: each call stays far below usual statement timeouts."""
 DISCARD_SECONDS = 2.0
+WORDS_CHARS = 10_000
+"""The rest of a longer question is not looked for by words: PostgreSQL refuses 1 MB of them, and stores look through
+what they get before they answer anybody else."""
 
 
 class Decision(StrEnum):
@@ -205,8 +208,8 @@ def storable(texts: Iterable[str]) -> list[str]:
 
 
 def words_of(question: str) -> str:
-    """A question without what PostgreSQL cannot take."""
-    return question.replace("\0", " ").encode("utf-8", "replace").decode()
+    """The words of a question to be looked for, without what PostgreSQL cannot take."""
+    return question[:WORDS_CHARS].replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _can_store(text: str) -> bool:

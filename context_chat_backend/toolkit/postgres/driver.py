@@ -27,7 +27,7 @@ from ...contract import (
 )
 from ...contract.driver import OptionalOperations
 from ..background import periodically, run_in_background
-from ..indexing.pipeline import Indexer
+from ..indexing.indexer import Indexer
 from .documents import Decision, Documents
 
 MIB = 2**20

@@ -147,7 +147,7 @@ async def test_a_document_shared_with_5000_users_has_one_number_in_pinecone(kit:
     assert await kit.found("user 5000") == set()
     (record,) = pinecone.stored(namespace(pinecone)).values()
     assert len(str(record["acl"])) < 10
-    assert set(record) == {"_id", "embedding", "text", "doc", "acl", "ord"}
+    assert set(record) == {"_id", "embedding", "text", "head", "doc", "acl", "ord"}
 
 
 async def test_what_pinecone_did_not_hear_of_is_made_up_for_by_the_next_gateway(

@@ -7,12 +7,12 @@ forgotten. A server holds a few gateways, not the thousands of tenants for which
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from json import JSONDecodeError
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -22,11 +22,19 @@ from qdrant_client.common.client_exceptions import QdrantException, ResourceExha
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from context_chat_backend.contract import Busy, DriverError, Finding, Level, Misconfigured, Unavailable
-from context_chat_backend.toolkit.catalogue import Candidates, Chunk, DocumentKey, Extent, GroupKey, Match, VectorStore
+from context_chat_backend.toolkit.catalogue import (
+    Candidates,
+    ChunkRecord,
+    DocumentKey,
+    Extent,
+    GroupKey,
+    Match,
+    VectorStore,
+)
 
 from .settings import QdrantSettings
 
-ACL, DOC, ORD, TEXT = "acl", "doc", "ord", "text"
+ACL, DOC, ORD, HEAD, TEXT = "acl", "doc", "ord", "head", "text"
 """Fields of a point's payload."""
 MEANING, WORDS = "meaning", "words"
 """Vectors of a point: the embedding, and the weights of its words."""
@@ -73,7 +81,7 @@ class QdrantStore(VectorStore):
         if not isinstance(vectors, dict) or vectors[MEANING].size != dimension:
             raise Misconfigured(f"the collection {namespace} is not for vectors of dimension {dimension}")
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         with qdrant_errors():
             await self._client.upsert(self._collection, [_point(chunk) for chunk in chunks], wait=True)
 
@@ -101,7 +109,7 @@ class QdrantStore(VectorStore):
                 self._collection, query, using=vector, query_filter=_within(candidates), limit=limit
             )
         payloads = [point.payload for point in found.points if point.payload and DOC in point.payload]
-        return [Match(document=DocumentKey(of[DOC]), ordinal=of[ORD], text=of[TEXT]) for of in payloads]
+        return [_match(payload) for payload in payloads]
 
     async def ping(self) -> None:
         with qdrant_errors():
@@ -151,12 +159,17 @@ def _by_status(status: int) -> DriverError:
     return {429: Busy, 408: Unavailable, 409: Unavailable}.get(status, default)(f"Qdrant answered {status}")
 
 
-def _point(chunk: Chunk) -> models.PointStruct:
+def _point(chunk: ChunkRecord) -> models.PointStruct:
     return models.PointStruct(
         id=str(uuid5(UUID(chunk.document), str(chunk.ordinal))),  # always the same, so that a repetition replaces
         vector={MEANING: chunk.embedding.tolist(), WORDS: _words(chunk.text)},
-        payload={ACL: chunk.group, DOC: chunk.document, ORD: chunk.ordinal, TEXT: chunk.text},
+        payload={ACL: chunk.group, DOC: chunk.document, ORD: chunk.ordinal, HEAD: chunk.heading, TEXT: chunk.text},
     )
+
+
+def _match(of: Mapping[str, Any]) -> Match:
+    # points that an earlier version wrote have no heading
+    return Match(document=DocumentKey(of[DOC]), ordinal=of[ORD], heading=of.get(HEAD, ""), text=of[TEXT])
 
 
 def _words(text: str) -> models.SparseVector:

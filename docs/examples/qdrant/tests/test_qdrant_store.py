@@ -9,9 +9,10 @@ from conftest import DIMENSION, NAMESPACE
 from context_chat_qdrant.settings import QdrantSettings
 from context_chat_qdrant.store import QdrantStore
 from numpy.typing import NDArray
+from qdrant_client import models
 
 from context_chat_backend.contract import Misconfigured
-from context_chat_backend.toolkit.catalogue import Candidates, Chunk, DocumentKey, Extent, GroupKey, Match
+from context_chat_backend.toolkit.catalogue import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey, Match
 
 pytestmark = pytest.mark.anyio
 
@@ -25,9 +26,16 @@ def document(number: int) -> DocumentKey:
 
 def chunks(
     number: int, *texts: str, group: GroupKey = ANN, embeddings: Sequence[NDArray[np.float32]] = (EAST, NORTH, UP)
-) -> list[Chunk]:
+) -> list[ChunkRecord]:
     return [
-        Chunk(document=document(number), ordinal=ordinal, group=group, text=text, embedding=embedding)
+        ChunkRecord(
+            document=document(number),
+            ordinal=ordinal,
+            group=group,
+            heading=f"above {text}",
+            text=text,
+            embedding=embedding,
+        )
         for ordinal, (text, embedding) in enumerate(zip(texts, embeddings, strict=False))
     ]
 
@@ -41,7 +49,7 @@ def readable_by(*groups: GroupKey, documents: Sequence[int] = ()) -> Candidates:
 
 
 def match(number: int, ordinal: int, text: str) -> Match:
-    return Match(document=document(number), ordinal=ordinal, text=text)
+    return Match(document=document(number), ordinal=ordinal, heading=f"above {text}", text=text)
 
 
 async def found(store: QdrantStore, candidates: Candidates) -> set[DocumentKey]:
@@ -52,6 +60,14 @@ async def test_the_nearest_come_first_and_no_more_than_asked_for(store: QdrantSt
     await store.put(chunks(1, "east", "north", "up"))
     nearest = await store.nearest(np.array([0.1, 0.8, 0.6], dtype=np.float32), readable_by(ANN), 2)
     assert nearest == [match(1, 1, "north"), match(1, 2, "up")]
+
+
+async def test_a_point_that_was_written_without_a_heading_has_an_empty_one() -> None:
+    async with QdrantStore(QdrantSettings(url=":memory:")) as store:
+        await store.prepare(NAMESPACE, DIMENSION)
+        await store.put(chunks(1, "east"))
+        await store._client.delete_payload(NAMESPACE, ["head"], models.Filter())
+        assert [match.heading for match in await store.nearest(EAST, readable_by(ANN), 1)] == [""]
 
 
 async def test_words_find_what_holds_them_rare_ones_first(store: QdrantStore) -> None:
