@@ -23,6 +23,7 @@ from context_chat_backend.contract import (
     DriverError,
     Finding,
     Hit,
+    Inventory,
     NotFound,
     Outcome,
     ProviderId,
@@ -67,7 +68,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class R2RDriver(BaseDriver):
+class R2RDriver(BaseDriver, Inventory):
     """Keeps a document per source, a collection per user and one per provider in R2R; README.md explains the scheme."""
 
     def __init__(
@@ -83,10 +84,9 @@ class R2RDriver(BaseDriver):
         # an instance has them, not the class: they depend on the settings
         self.capabilities = Capabilities(
             answers=settings.use_generated_answer,
-            inventory=True,
             max_source_bytes=100 * MIB,  # context_chat sends no larger files
             mime_types=frozenset(originals | SUPPORTED_MIME_TYPES),
-            exclusive=settings.namespace is None,  # it is set for several gateways
+            shared=settings.namespace is not None,  # it is set for several gateways
         )
         self._settings = settings
         self._extractor = extractor
@@ -411,7 +411,7 @@ class R2RDriver(BaseDriver):
                 collection = await self._client.collection(UUID(id_))
                 counts[provider] = 0 if collection is None else max(0, collection.document_count)
 
-        if not self.capabilities.exclusive:
+        if self.capabilities.shared:
             await self._learn_all_collections()  # another gateway may have met other providers
         await for_each(ask, self._collections_of(None, None), at_once=AT_ONCE)
         return {provider: number for provider, number in counts.items() if number}

@@ -203,8 +203,8 @@ def _check(options: argparse.Namespace) -> int:
 
 def _print_finding(finding: Finding) -> None:
     sys.stdout.write(f"{finding.level:8} {finding.subject:16} {finding.text}\n")
-    if finding.cure:
-        sys.stdout.write(f"{'':25} -> {finding.cure}\n")
+    if finding.remedy:
+        sys.stdout.write(f"{'':25} -> {finding.remedy}\n")
     sys.stdout.flush()
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import anyio
 
-from ..contract import Capabilities, Driver, Misconfigured, SourceId, StoredVersion, Unavailable, Unsupported
+from ..contract import Capabilities, Driver, Inventory, Misconfigured, SourceId, StoredVersion, Unavailable, Unsupported
 from ..core.state import State
 from ..layers import LayerSettings
 from ..layers.upsert_cache import Entry, Statistics, UpsertCache, entry_of
@@ -121,6 +121,7 @@ class CacheTools:
         self, driver: Driver, state: State, progress: Progress, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._driver = driver
+        self._inventory = inventory_of(driver)
         self._state = state
         self._cache = UpsertCache(state)
         self._progress = progress
@@ -132,7 +133,7 @@ class CacheTools:
         checkpoint = Checkpoint(self._state, self._driver.identity, "export" if bulk else "list")
         before = await checkpoint.read()
         self._progress.begin(total=sum((await self._driver.count()).values()), done=before)
-        async with _batches(self._driver.inventory(skip=before, bulk=bulk)) as batches:
+        async with _batches(self._inventory.inventory(skip=before, bulk=bulk)) as batches:
             async for batch in batches:
                 await self._remember((stored, self._clock()) for stored in batch)
                 self._progress.advance(len(batch))
@@ -182,7 +183,7 @@ class CacheTools:
         await self._cache.remember(self._driver.identity, entries)
 
     async def _stored(self, source_ids: Collection[SourceId]) -> dict[SourceId, StoredVersion]:
-        versions = self._driver.inventory(frozenset(source_ids))
+        versions = self._inventory.inventory(frozenset(source_ids))
         return {stored.source_id: stored async for stored in versions}
 
     async def _pages(self) -> AsyncIterator[list[tuple[SourceId, Entry]]]:
@@ -218,7 +219,7 @@ class Checkpoint:
 async def open_tools(settings: Settings, driver: Driver, progress: Progress) -> AsyncIterator[CacheTools]:
     """Tools around a driver that is not open. Raises `Unsupported` where it cannot list what it stores, `Misconfigured`
     while a gateway runs."""
-    require_inventory(driver.capabilities, settings.rag_backend)
+    inventory_of(driver)
     async with AsyncExitStack() as stack:
         stack.enter_context(_storage_of_our_own(settings.app_persistent_storage))
         state = await stack.enter_async_context(open_state(settings))
@@ -228,18 +229,19 @@ async def open_tools(settings: Settings, driver: Driver, progress: Progress) -> 
         yield CacheTools(driver, state, progress)
 
 
-def require_inventory(capabilities: Capabilities, backend: str) -> None:
-    """Raise `Unsupported` where a driver cannot list what it stores."""
-    if not capabilities.inventory:
+def inventory_of(driver: Driver) -> Inventory:
+    """The same driver. Raises `Unsupported` where it cannot list what it stores."""
+    if not isinstance(driver, Inventory):
         raise Unsupported(
-            f"RAG_BACKEND={backend} cannot list what it stores, so its cache cannot be compared with it; "
+            "this backend cannot list what it stores, so there is nothing to compare the cache with; "
             "it fills by itself as sources arrive"
         )
+    return driver
 
 
 def require_cache(capabilities: Capabilities, layers: LayerSettings, backend: str) -> None:
     """Raise `Misconfigured` where the gateway would never look at an entry."""
-    if not capabilities.exclusive:
+    if capabilities.shared:
         raise Misconfigured(f"the upsert cache is off: others may write to this store of RAG_BACKEND={backend}")
     if not (layers.skip_upsert_all_within_secs or layers.skip_upsert_meta_within_secs):
         raise Misconfigured("the upsert cache is off: both …_SKIP_UPSERT_…_WITHIN_SECS are 0")

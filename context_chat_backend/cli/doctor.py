@@ -16,10 +16,10 @@ import httpx
 from anyio import to_thread
 
 from ..contract import (
-    Capabilities,
     Driver,
     DriverError,
     Finding,
+    Inventory,
     Level,
     Misconfigured,
     NotFound,
@@ -116,11 +116,11 @@ def check_storage(folder: Path) -> list[Finding]:
 def disk_finding(free_mib: int) -> Finding:
     """What this much free space means."""
     text = f"{free_mib:,} MiB free"
-    cure = "Make room, or put the persistent storage on a larger disk."
+    remedy = "Make room, or put the persistent storage on a larger disk."
     if free_mib < NO_DISK_MIB:
-        return _error("disk", f"{text}: uploads will fail", cure)
+        return _error("disk", f"{text}: uploads will fail", remedy)
     if free_mib < LITTLE_DISK_MIB:
-        return _warning("disk", f"{text}: uploads and an embedded database need more", cure)
+        return _warning("disk", f"{text}: uploads and an embedded database need more", remedy)
     return _ok("disk", text)
 
 
@@ -128,7 +128,7 @@ async def check_state(file: Path) -> list[Finding]:
     """What the gateway remembers can be read; a gateway may use it meanwhile."""
     if not await anyio.Path(file).exists():
         return [_ok("state.db", "not there yet, the first start makes it")]
-    cure = (
+    remedy = (
         "Check the owner of the file. If it is damaged: stop the gateway and remove state.db*; "
         "docs/operations.md says what is lost."
     )
@@ -138,7 +138,7 @@ async def check_state(file: Path) -> list[Finding]:
     except RuntimeError as error:
         return [_error("state.db", str(error), "Install the newer version again.")]
     except (sqlite3.Error, OSError) as error:
-        return [_error("state.db", f"{file} cannot be used: {error}", cure)]
+        return [_error("state.db", f"{file} cannot be used: {error}", remedy)]
     return [_ok("state.db", f"opens, {entries:,} entries in the upsert cache")]
 
 
@@ -148,8 +148,8 @@ async def check_state(file: Path) -> list[Finding]:
 async def check_backend(plan: Plan) -> Sequence[Finding]:
     """A gateway that runs is asked how its backend is; else the backend is opened here.
 
-    The rule: what a driver calls exclusive has one user at a time, which is whoever holds the lock on the storage. An
-    embedded database is of this kind. A store that others may use, too, is opened in any case.
+    The rule: a store that is not shared has one user at a time, which is whoever holds the lock on the storage. An
+    embedded database is of this kind. A shared store is opened in any case.
     """
     settings, driver = plan.settings, plan.driver
     with _claim(settings.app_persistent_storage) as free:
@@ -157,8 +157,8 @@ async def check_backend(plan: Plan) -> Sequence[Finding]:
             running = _ok("gateway", "none is running on this storage")
             return [running, *await open_backend(settings, driver)]
         served = await guarded("gateway", lambda: ask_gateway(settings))
-        if driver.capabilities.exclusive:
-            return [*served, _capabilities_finding(driver.capabilities), _not_opened()]
+        if not driver.capabilities.shared:
+            return [*served, _capabilities_finding(driver), _not_opened()]
         return [*served, *await open_backend(settings, driver)]
 
 
@@ -183,7 +183,7 @@ async def open_backend(settings: Settings, driver: Driver) -> Sequence[Finding]:
         with anyio.fail_after(BACKEND_SECONDS):
             async with driver:
                 await driver.ping()
-                opened = [_ok("backend", f"{name} opens and answers"), _capabilities_finding(driver.capabilities)]
+                opened = [_ok("backend", f"{name} opens and answers"), _capabilities_finding(driver)]
                 switched = await guarded("backend", lambda: check_switch(settings, driver.identity))
                 return [*opened, *switched, *await guarded("backend", driver.check)]
     except TimeoutError as error:
@@ -198,12 +198,13 @@ async def check_switch(settings: Settings, identity: str) -> Sequence[Finding]:
     return []
 
 
-def _capabilities_finding(declared: Capabilities) -> Finding:
+def _capabilities_finding(driver: Driver) -> Finding:
+    declared = driver.capabilities
     size = declared.max_source_bytes
     parts = [
         f"answers {_yes_or_no(declared.answers)}",
-        f"inventory {_yes_or_no(declared.inventory)}",
-        f"upsert cache {'on' if declared.exclusive else 'off, because others may write to the store'}",
+        f"inventory {_yes_or_no(isinstance(driver, Inventory))}",
+        f"upsert cache {'off, because others may write to the store' if declared.shared else 'on'}",
         f"writes visible {f'after {declared.settle_seconds:g} s' if declared.settle_seconds else 'at once'}",
         "sources of any size" if size is None else f"sources up to {size // MIB} MiB",
         "any type" if declared.mime_types is None else f"{len(declared.mime_types)} types",
@@ -234,8 +235,8 @@ async def ask_gateway(settings: Settings) -> list[Finding]:
     if response.status_code == httpx.codes.OK:
         return [_ok("gateway", f"is running at {url}, and its backend serves")]
     problem = str(json_object(response).get("status", response.status_code))
-    cure = "See its log: the line that says why the backend cannot be opened names the cause."
-    return [_error("gateway", f"is running at {url}, but its backend is {problem}", cure)]
+    remedy = "See its log: the line that says why the backend cannot be opened names the cause."
+    return [_error("gateway", f"is running at {url}, but its backend is {problem}", remedy)]
 
 
 def _address(settings: Settings) -> tuple[str, httpx.AsyncHTTPTransport | None]:
@@ -253,8 +254,8 @@ def _address(settings: Settings) -> tuple[str, httpx.AsyncHTTPTransport | None]:
 async def check_nextcloud(settings: Settings) -> list[Finding]:
     """It can be reached, knows this app, and has a Context Chat that speaks to it."""
     if settings.nextcloud_url is None:
-        cure = "Set NEXTCLOUD_URL to its address."
-        return [_warning("Nextcloud", "NEXTCLOUD_URL is not set: the start is not reported to it", cure)]
+        remedy = "Set NEXTCLOUD_URL to its address."
+        return [_warning("Nextcloud", "NEXTCLOUD_URL is not set: the start is not reported to it", remedy)]
     findings = await server_findings(settings.nextcloud_url)
     async with OcsClient(settings) as ocs:
         return [*findings, *await app_findings(ocs)]
@@ -283,8 +284,8 @@ def clock_findings(date: str, now: datetime) -> list[Finding]:
         return []
     if seconds <= MOST_CLOCK_SECONDS:
         return [_ok("clock", f"differs by {seconds:.0f} s from Nextcloud's")]
-    cure = "Have both machines set their clocks by NTP."
-    return [_warning("clock", f"differs by {seconds:,.0f} s from Nextcloud's", cure)]
+    remedy = "Have both machines set their clocks by NTP."
+    return [_warning("clock", f"differs by {seconds:,.0f} s from Nextcloud's", remedy)]
 
 
 async def app_findings(ocs: OcsClient) -> list[Finding]:
@@ -292,8 +293,8 @@ async def app_findings(ocs: OcsClient) -> list[Finding]:
     try:
         enabled = await ocs.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
     except Misconfigured as error:
-        cure = "Register the app with the same APP_ID and APP_SECRET, see README.md."
-        return [_error("AppAPI", str(error), cure)]
+        remedy = "Register the app with the same APP_ID and APP_SECRET, see README.md."
+        return [_error("AppAPI", str(error), remedy)]
     except NotFound as error:
         return [_error("AppAPI", str(error), "Install and enable the app AppAPI in Nextcloud.")]
     if not enabled:
@@ -360,8 +361,8 @@ async def language_model_finding(answers: AnswerSettings) -> Finding:
                 response = await client.get(f"{(answers.llm_base_url or '').rstrip('/')}/models")
                 response.raise_for_status()
         except NotFound:
-            cure = "Ask a question to find out; check CC_LLM_BASE_URL if it fails. It usually ends in /v1."
-            return _warning("answers", "the language model's server answers, but has no list of models", cure)
+            remedy = "Ask a question to find out; check CC_LLM_BASE_URL if it fails. It usually ends in /v1."
+            return _warning("answers", "the language model's server answers, but has no list of models", remedy)
         except Misconfigured as error:
             return _error("answers", str(error), "Check CC_LLM_BASE_URL and CC_LLM_API_KEY.")
         except DriverError as error:
@@ -393,8 +394,8 @@ async def text_provider_finding(ocs: OcsClient) -> Finding:
         case {"types": {"core:text2text": _}}:
             return _ok("answers", "Nextcloud has a text model")
         case _:
-            cure = "Install an app that provides text processing, or set CC_LLM_BASE_URL, or CC_GENERATOR=extractive."
-            return _error("answers", "Nextcloud has no text model", cure)
+            remedy = "Install an app that provides text processing, or set CC_LLM_BASE_URL, or CC_GENERATOR=extractive."
+            return _error("answers", "Nextcloud has no text model", remedy)
 
 
 # ---------------------------------------------------------------------- findings
@@ -404,23 +405,23 @@ def _ok(subject: str, text: str) -> Finding:
     return Finding(level=Level.OK, subject=subject, text=text)
 
 
-def _warning(subject: str, text: str, cure: str) -> Finding:
-    return Finding(level=Level.WARNING, subject=subject, text=text, cure=cure)
+def _warning(subject: str, text: str, remedy: str) -> Finding:
+    return Finding(level=Level.WARNING, subject=subject, text=text, remedy=remedy)
 
 
-def _error(subject: str, text: str, cure: str) -> Finding:
-    return Finding(level=Level.ERROR, subject=subject, text=text, cure=cure)
+def _error(subject: str, text: str, remedy: str) -> Finding:
+    return Finding(level=Level.ERROR, subject=subject, text=text, remedy=remedy)
 
 
 def _failure(subject: str, error: DriverError) -> Finding:
     match error:
         case Misconfigured():
-            cure = "Do what the message says; docs/configuration.md explains variables, docs/backends the backends."
+            remedy = "Do what the message says; docs/configuration.md explains variables, docs/backends the backends."
         case TransientError():
-            cure = "Check that it runs and that this machine reaches it. A gateway keeps trying by itself."
+            remedy = "Check that it runs and that this machine reaches it. A gateway keeps trying by itself."
         case _:
-            cure = "See the message."
-    return _error(subject, str(error), cure)
+            remedy = "See the message."
+    return _error(subject, str(error), remedy)
 
 
 def _bug(subject: str, error: Exception) -> Finding:

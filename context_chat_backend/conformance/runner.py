@@ -96,17 +96,17 @@ async def run_case(case: Case, stage: Stage) -> Report:
     except CaseSkipped as skipped:
         return Report(case, Result.SKIP, str(skipped))
     except AssertionError as failure:
-        return Report(case, Result.FAIL, str(failure), case.cure)
+        return Report(case, Result.FAIL, str(failure), case.remedy)
     except Exception as error:  # noqa: BLE001 - whatever a driver under test raises is a failed case, not a broken kit
         return Report(case, Result.FAIL, _described(error), advice_on(case, error))
     return Report(case, Result.PASS)
 
 
 def advice_on(case: Case, error: Exception) -> str:
-    """What the author has to do: the case's cure, unless the driver fell over before it could break the promise."""
+    """What the author has to do: the case's remedy, unless the driver fell over before it could break the promise."""
     leaves = _leaves(error)
     is_of_the_case = any(isinstance(leaf, AssertionError) for leaf in leaves)
-    return case.cure if is_of_the_case or all(isinstance(leaf, DriverError) for leaf in leaves) else FOREIGN_ERROR
+    return case.remedy if is_of_the_case or all(isinstance(leaf, DriverError) for leaf in leaves) else FOREIGN_ERROR
 
 
 def _described(error: Exception) -> str:

@@ -29,9 +29,9 @@ from .model import (
     SourceId,
     SourceScope,
     Stored,
-    StoredVersion,
     UserId,
 )
+from .tools import Inventory, StoredVersion
 
 __all__ = [
     "AccessOp",
@@ -45,6 +45,7 @@ __all__ = [
     "DriverFactory",
     "Finding",
     "Hit",
+    "Inventory",
     "Level",
     "Misconfigured",
     "NotFound",

@@ -47,6 +47,7 @@ from context_chat_backend.contract import (
 from context_chat_backend.core.state import State
 from context_chat_backend.layers import LayerSettings
 from context_chat_backend.layers.hash_cache import HashCache
+from context_chat_backend.layers.layer import Layer
 from context_chat_backend.layers.upsert_cache import FORGET_BATCH, UpsertCache, entry_of
 from context_chat_backend.metrics import Metrics
 from context_chat_backend.storage import claimed_storage
@@ -56,6 +57,7 @@ pytestmark = pytest.mark.anyio
 
 WINDOWS = LayerSettings(skip_upsert_all_within_secs=100, skip_upsert_meta_within_secs=200)
 NOW = 1_000_000.0
+ALONE = Capabilities(shared=False)
 
 
 class Recorder(ReferenceDriver):
@@ -569,28 +571,24 @@ async def test_no_gateway_can_start_while_the_tools_are_open(tmp_path: Path) -> 
         pass
 
 
-class NoInventory(ReferenceDriver):
-    capabilities = Capabilities()
-
-
 async def test_a_driver_without_inventory_is_told_so(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         with pytest.raises(Unsupported, match="cannot list what it stores"):
-            await stack.enter_async_context(open_tools(make_settings(tmp_path), NoInventory(), quiet()))
+            await stack.enter_async_context(open_tools(make_settings(tmp_path), Layer(ReferenceDriver()), quiet()))
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("capabilities", "layers"),
     [
-        (Capabilities(exclusive=False), WINDOWS),
-        (Capabilities(), LayerSettings(skip_upsert_all_within_secs=0, skip_upsert_meta_within_secs=0)),
+        (Capabilities(), WINDOWS),
+        (ALONE, LayerSettings(skip_upsert_all_within_secs=0, skip_upsert_meta_within_secs=0)),
     ],
 )
 def test_a_cache_that_nobody_looks_at_is_not_filled(capabilities: Capabilities, layers: LayerSettings) -> None:
     with pytest.raises(Misconfigured, match="cache is off"):
         require_cache(capabilities, layers, "test")
-    require_cache(Capabilities(), WINDOWS, "test")
+    require_cache(ALONE, WINDOWS, "test")
 
 
 # ------------------------------------------------------------------ progress

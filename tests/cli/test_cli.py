@@ -291,7 +291,7 @@ def test_check_fails_if_there_is_an_error(tmp_path: Path) -> None:
     done = run("check", "--json", cwd=tmp_path, APP_SECRET="hidden-secret", RAG_BACKEND="refrence")
     assert done.returncode == 1
     findings = json.loads(done.stdout)
-    assert {"level", "subject", "text", "cure"} == set(findings[0])
+    assert {"level", "subject", "text", "remedy"} == set(findings[0])
     assert [finding["subject"] for finding in findings if finding["level"] == "error"] == ["settings"]
     assert "hidden-" not in done.stdout + done.stderr
 

@@ -28,7 +28,7 @@ from context_chat_backend.core.state import State
 from context_chat_backend.gateway import _open_generator, plan_gateway
 from context_chat_backend.nextcloud.client import OcsClient
 from context_chat_backend.nextcloud.text_model import NextcloudText
-from context_chat_backend.retrieval.generators import Extractive
+from context_chat_backend.retrieval.generators import Extractive, Prompted
 from context_chat_backend.retrieval.models import OpenAIChat
 from context_chat_backend.retrieval.settings import AnswerSettings
 from context_chat_backend.settings import Settings
@@ -85,7 +85,7 @@ async def test_whatever_is_not_ok_has_a_cure(environment: pytest.MonkeyPatch) ->
     environment.setenv("CC_LLM_BASE_URL", "http://127.0.0.1:9")
     findings = await examined()
     assert {(Level.ERROR, "Nextcloud"), (Level.ERROR, "answers")} <= set(levels(findings))
-    assert all(finding.cure for finding in findings if finding.level is not Level.OK)
+    assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
 
 
 async def test_wrong_settings_of_the_backend_do_not_hide_the_rest(environment: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ async def test_a_check_that_breaks_is_a_finding_without_its_message(environment:
     finding = of("Nextcloud", findings)
     assert finding.level is Level.ERROR
     assert "ValueError in test_doctor.py" in finding.text
-    assert not any("hidden-" in finding.text + finding.cure for finding in findings)
+    assert not any("hidden-" in finding.text + finding.remedy for finding in findings)
     assert of("backend", findings).level is Level.OK  # it went on
 
 
@@ -140,7 +140,7 @@ async def test_a_damaged_state_is_an_error(tmp_path: Path) -> None:
     await anyio.Path(tmp_path / "state.db").write_bytes(b"no database at all" * 100)
     (finding,) = await doctor.check_state(tmp_path / "state.db")
     assert finding.level is Level.ERROR
-    assert "remove state.db" in finding.cure
+    assert "remove state.db" in finding.remedy
 
 
 # ------------------------------------------------------------------ backend
@@ -154,10 +154,10 @@ class Patient(ReferenceDriver):
         *,
         opening: Callable[[], Awaitable[None]] | None = None,
         findings: Sequence[Finding] | Exception = (),
-        exclusive: bool = True,
+        shared: bool = False,
     ) -> None:
         super().__init__()
-        self.capabilities = Capabilities(exclusive=exclusive, settle_seconds=2)
+        self.capabilities = Capabilities(shared=shared, settle_seconds=2)
         self.opening = opening
         self.findings = findings
         self.times_opened = 0
@@ -179,14 +179,14 @@ async def looked_at(settings: Settings, driver: ReferenceDriver) -> Sequence[Fin
 
 
 async def test_what_the_driver_finds_is_passed_on(tmp_path: Path) -> None:
-    rights = Finding(level=Level.WARNING, subject="rights", text="too many", cure="take some away")
+    rights = Finding(level=Level.WARNING, subject="rights", text="too many", remedy="take some away")
     findings = await looked_at(make_settings(tmp_path), Patient(findings=[rights]))
     assert levels(findings)[:3] == [("ok", "gateway"), ("ok", "backend"), ("ok", "capabilities")]
     assert findings[3] == rights
 
 
 async def test_capabilities_are_told(tmp_path: Path) -> None:
-    findings = await looked_at(make_settings(tmp_path), Patient(exclusive=False))
+    findings = await looked_at(make_settings(tmp_path), Patient(shared=True))
     text = of("capabilities", findings).text
     assert "upsert cache off" in text
     assert "after 2 s" in text
@@ -199,7 +199,7 @@ async def test_a_driver_that_does_not_open_is_an_error_in_its_own_words(tmp_path
 
     (finding,) = await looked_at(make_settings(tmp_path), Patient(opening=refuse))
     assert (finding.level, finding.text) == (Level.ERROR, "the key is refused")
-    assert finding.cure
+    assert finding.remedy
 
 
 async def test_a_driver_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,7 @@ def test_a_running_gateway_is_asked_instead_of_opening_its_store_twice(tmp_path:
 
 
 def test_a_store_that_others_may_use_is_opened_beside_a_running_gateway(tmp_path: Path) -> None:
-    driver = Patient(exclusive=False)
+    driver = Patient(shared=True)
     with serving_gateway(tmp_path, Patient()) as settings:
         findings = anyio.run(looked_at, settings, driver)
     assert levels(findings) == [("ok", "gateway"), ("ok", "backend"), ("ok", "capabilities")]
@@ -265,7 +265,7 @@ def test_a_running_gateway_with_an_ill_backend_is_an_error(tmp_path: Path) -> No
         findings = anyio.run(looked_at, settings, Patient())
     assert levels(findings)[0] == ("error", "gateway")
     assert "misconfigured" in findings[0].text
-    assert "log" in findings[0].cure
+    assert "log" in findings[0].remedy
 
 
 async def test_a_storage_in_use_without_a_gateway_that_answers_is_an_error(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ async def test_a_storage_in_use_without_a_gateway_that_answers_is_an_error(tmp_p
     with claimed_storage(tmp_path):
         findings = await looked_at(make_settings(tmp_path, app_port=port), Patient())
     assert levels(findings)[0] == ("error", "gateway")
-    assert "APP_PORT" in findings[0].cure
+    assert "APP_PORT" in findings[0].remedy
 
 
 async def test_a_storage_that_cannot_be_used_does_not_pass_for_a_running_gateway(tmp_path: Path) -> None:
@@ -400,7 +400,7 @@ def test_a_nextcloud_in_maintenance_is_a_warning(cloud: Cloud) -> None:
 def test_a_wrong_secret_is_an_error_and_is_not_tried_again(cloud: Cloud) -> None:
     finding = of("AppAPI", cloud_findings(cloud, app_secret=SecretStr("hidden-wrong")))
     assert finding.level is Level.ERROR
-    assert "APP_SECRET" in finding.cure
+    assert "APP_SECRET" in finding.remedy
     assert cloud.failed_logins == 1
 
 
@@ -408,7 +408,7 @@ def test_a_disabled_app_is_a_warning_and_not_asked_more(cloud: Cloud) -> None:
     cloud.enabled = False
     findings = cloud_findings(cloud)
     assert levels(findings)[-1] == ("warning", "AppAPI")
-    assert "app:enable context_chat_backend" in findings[-1].cure
+    assert "app:enable context_chat_backend" in findings[-1].remedy
 
 
 def test_a_context_chat_that_only_lets_itself_be_polled_is_an_error(cloud: Cloud) -> None:
@@ -465,7 +465,9 @@ async def test_the_doctor_looks_at_the_generator_that_the_gateway_uses(
         ocs = OcsClient(make_settings(Path(), nextcloud_url=nextcloud_url)) if nextcloud_url else None
         used = await _open_generator(stack, settings, ocs)
     kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText, "extractive": Extractive}
-    assert isinstance(used, kinds[doctor.generator_of(settings, nextcloud_url)])
+    assert isinstance(
+        used._model if isinstance(used, Prompted) else used, kinds[doctor.generator_of(settings, nextcloud_url)]
+    )
 
 
 async def generator_finding(nextcloud_url: str | None = None, **answers: Any) -> Finding:
@@ -503,7 +505,7 @@ async def test_the_language_model_is_looked_for(app: ASGIApp, level: Level) -> N
             llm_base_url=f"{url}/v1/", llm_model="llama", llm_api_key=SecretStr("hidden-key")
         )
     assert finding.level is level, finding
-    assert "hidden-" not in finding.text + finding.cure
+    assert "hidden-" not in finding.text + finding.remedy
 
 
 @pytest.mark.parametrize(

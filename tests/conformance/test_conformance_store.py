@@ -471,7 +471,7 @@ BROKEN: Mapping[type[WordStore], str] = {
 async def test_the_kit_finds_a_broken_store(stage: Stage, store: type[WordStore], name: str) -> None:
     report = await report_on(stage, store(), name)
     assert report.result is Result.FAIL
-    assert report.advice == report.case.cure
+    assert report.advice == report.case.remedy
     assert "Traceback" not in report.detail or "contract.errors" in report.detail, "it fails by an accident of the test"
 
 

@@ -12,6 +12,7 @@ from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import (
     AccessOp,
     Busy,
+    Capabilities,
     Driver,
     Misconfigured,
     Outcome,
@@ -92,10 +93,8 @@ def operations(of: type) -> set[str]:
 
 @pytest.mark.parametrize("layer", [Layer, OperationLayer])
 def test_a_layer_forwards_every_operation_explicitly(layer: type) -> None:
-    # an inventory is a stream: nothing can be done around it that would hold for all of its items
-    left_out = {"inventory"} if layer is OperationLayer else set()
     added = {"__aenter__", "__aexit__"} if layer is Layer else set()
-    wanted = operations(Driver) - left_out | added
+    wanted = operations(Driver) | added
     assert wanted <= set(vars(layer))
 
 
@@ -214,6 +213,15 @@ async def test_an_identical_source_costs_no_call(cache: HashCache, driver: Recor
     assert await cache.upsert(kit.source(1)) is Outcome.UNCHANGED
     assert await cache.upsert(kit.source(1, modified=1_800_000_000)) is Outcome.UNCHANGED
     assert driver.calls == []
+
+
+async def test_a_store_is_taken_as_shared_unless_its_driver_says_otherwise(
+    cache: HashCache, driver: Recorder, kit: Kit
+) -> None:
+    driver.capabilities = Capabilities()
+    await cache.upsert(kit.source(1))
+    await kit.driver.delete({kit.id(1)})  # as another gateway may
+    assert await cache.upsert(kit.source(1)) is Outcome.CREATED
 
 
 async def test_equal_bytes_under_another_id_are_indexed(cache: HashCache, driver: Recorder, kit: Kit) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from ...contract import AccessOp, Driver, DriverError, NotFound, Query, Rejected, Source, SourceId
+from ...contract import AccessOp, Driver, DriverError, Inventory, NotFound, Query, Rejected, Source, SourceId
 from ..faults import Faults
 from ..kit import Kit, patiently
 from ..proxy import Endless
@@ -154,6 +154,8 @@ class Battery:
             return set((await driver.answer(query)).source_ids)
 
         async def inventory(driver: Driver) -> object:
+            if not isinstance(driver, Inventory):
+                return None
             return {stored.source_id async for stored in driver.inventory({steady.id})}
 
         async def ping(driver: Driver) -> object:
@@ -162,7 +164,7 @@ class Battery:
 
         reads = [Read("ping", ping), Read("search", search, {steady.id}), Read("count", count, 1)]
         reads += [Read("answer", answer, {steady.id})] if capabilities.answers else []
-        reads += [Read("inventory", inventory, {steady.id})] if capabilities.inventory else []
+        reads += [Read("inventory", inventory, {steady.id})] if isinstance(kit.driver, Inventory) else []
         return reads
 
     async def store(self) -> None:

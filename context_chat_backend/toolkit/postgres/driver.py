@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -23,7 +23,6 @@ from ...contract import (
     Rejected,
     Source,
     SourceId,
-    StoredVersion,
     TransientError,
     Unsupported,
     UserId,
@@ -129,15 +128,6 @@ class DocumentsDriver(ABC):
 
     async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract
         raise Unsupported("this backend does not generate answers")
-
-    def inventory(
-        self,
-        source_ids: Set[SourceId] | None = None,  # noqa: ARG002 - part of the contract
-        *,
-        skip: int = 0,  # noqa: ARG002
-        bulk: bool = False,  # noqa: ARG002
-    ) -> AsyncIterator[StoredVersion]:
-        raise Unsupported("this backend asks its database instead of keeping an inventory")
 
     async def _tidy_up(self) -> None:
         try:
