@@ -32,6 +32,7 @@ PATIENCE = 150.0
 have what they were sent when the connection broke."""
 LONGEST_PAUSE = 5.0
 WHALE = "The whale swims in the deep blue sea."
+PAPER = "A whale made of paper."
 
 
 class CaseSkipped(Exception):

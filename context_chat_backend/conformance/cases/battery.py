@@ -1,12 +1,11 @@
 """All operations of a driver on sources of their own, to be run while the backend fails, and what has to hold then."""
 
-import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
-from ...contract import AccessOp, Driver, DriverError, Inventory, NotFound, Query, Rejected, Source, SourceId
+from ...contract import AccessOp, Driver, DriverError, Inventory, Query, Rejected, Source, SourceId
 from ..faults import Faults
 from ..kit import Kit, patiently
 from ..proxy import Endless
@@ -19,8 +18,6 @@ QUOTED = "The walrus keeps a secret diary."
 """Part of each document, and of what a failing backend says: no message may repeat it."""
 OLD, NEW = f"The ancient whale sings. {QUOTED}", f"The modern whale sings. {QUOTED}"
 READERS = ("alice", "bob", "carol", "dora", "leaver")
-SECRETS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
-SHORTEST_SECRET = 6
 
 
 # ---------------------------------------------------------------------- the operations
@@ -310,53 +307,3 @@ async def expect_recovery(batteries: Sequence[Battery], outcomes: Sequence[Outco
     for battery in batteries:
         await battery.repeat_wide()
         await battery.expect_done()
-
-
-# ---------------------------------------------------------------------- judging
-
-
-def expect_branches(battery: Battery, outcomes: Outcomes, *allowed: type[Exception]) -> None:
-    """Every error is one of these, and whatever was answered is true."""
-    problems = problems_of(battery, outcomes, allowed)
-    expect(not problems, "; ".join(problems))
-
-
-def problems_of(battery: Battery, outcomes: Outcomes, allowed: tuple[type[Exception], ...]) -> list[str]:
-    """What is wrong with the errors and with the answers to questions."""
-    operations: Sequence[Write | Read] = (*battery.writes, *battery.reads)
-    return [problem for operation in operations for problem in _problems(operation, outcomes, allowed)]
-
-
-def _problems(operation: Write | Read, outcomes: Outcomes, allowed: tuple[type[Exception], ...]) -> Iterator[str]:
-    if (error := outcomes.errors.get(operation.name)) is not None:
-        yield from _problems_of_error(operation, error, allowed)
-    elif isinstance(operation, Read) and operation.name in outcomes.values:
-        yield from _problems_of_value(operation, outcomes.values[operation.name])
-
-
-def _problems_of_error(
-    operation: Write | Read, error: Exception, allowed: tuple[type[Exception], ...]
-) -> Iterator[str]:
-    name, what = operation.name, type(error).__name__
-    may_not_find = isinstance(operation, Write) and operation.may_not_find
-    right = [each for each in allowed if may_not_find or each is not NotFound]
-    if not isinstance(error, DriverError):
-        yield f"{name} let a {what} out: {error}"
-    elif not isinstance(error, tuple(right)) or (isinstance(error, NotFound) and not may_not_find):
-        yield f"{name} raised {what} instead of {' or '.join(each.__name__ for each in right)}: {error}"
-    if QUOTED in str(error):
-        yield f"{name}: the message of its {what} quotes what the backend said"
-    if any(secret in str(error) for secret in _secrets()):
-        yield f"{name}: the message of its {what} tells a secret"
-
-
-def _problems_of_value(read: Read, value: object) -> Iterator[str]:
-    if read.expected is None:
-        yield f"{read.name} succeeded although the backend fails"
-    elif value != read.expected:
-        yield f"{read.name} answered {value} instead of an error; {read.expected} would be true"
-
-
-def _secrets() -> list[str]:
-    values = (value for name, value in os.environ.items() if name.upper().endswith(SECRETS))
-    return [value for value in values if len(value) >= SHORTEST_SECRET]

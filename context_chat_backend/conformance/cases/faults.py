@@ -9,7 +9,8 @@ from ..faults import Faults
 from ..kit import CaseSkipped, Kit, patiently
 from ..proxy import Reply, Reset, Trouble
 from .base import case, expect
-from .battery import QUOTED, SECONDS, Battery, Outcomes, expect_branches, expect_recovery, problems_of
+from .battery import QUOTED, SECONDS, Battery, Outcomes, expect_recovery
+from .verdicts import expect_branches, problems_of
 
 SMALL, LARGE = 16 * 1024, 48 * 1024
 FIRST_REQUESTS = 3

@@ -6,7 +6,7 @@ from dataclasses import replace
 import anyio
 
 from ...contract import AccessOp, Inventory, Misconfigured, Source, SourceId, StoredVersion
-from ..kit import POLL_INTERVAL, CaseSkipped, Kit
+from ..kit import PAPER, POLL_INTERVAL, CaseSkipped, Kit
 from .base import case, expect
 
 
@@ -26,7 +26,7 @@ async def inventory_describes_what_is_stored(kit: Kit) -> None:
         await kit.driver.upsert(source)
     await kit.expect("alice", everything)
     await _expect_inventory(kit, [file, mail], asked={file.id, mail.id, kit.id(99)})
-    newer = kit.source(1, users=("alice", "bob"), title="files/new.md", modified=11, text="A whale made of paper.")
+    newer = kit.source(1, users=("alice", "bob"), title="files/new.md", modified=11, text=PAPER)
     await kit.driver.upsert(newer)
     await kit.driver.update_access(AccessOp.DENY, newer.id, kit.users("bob"))
     await kit.driver.delete({deleted.id})

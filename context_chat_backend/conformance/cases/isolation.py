@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 
 from ...contract import AccessOp, NotFound, ProviderScope, Scope, SourceId, SourceScope
-from ..kit import WHALE, Kit
+from ..kit import PAPER, WHALE, Kit
 from .base import case, expect, expect_error
 
 STRANGE_USERS = (
@@ -63,7 +63,7 @@ async def an_update_of_one_of_two_equal_sources_leaves_the_other(kit: Kit) -> No
     await kit.driver.upsert(kit.source(1, users=("alice",), modified=10))
     await kit.driver.upsert(kit.source(2, users=("bob",), modified=10))
     await kit.expect("bob", kit.ids(2))
-    await kit.driver.upsert(kit.source(1, users=("carol",), modified=11, text="A whale made of paper."))
+    await kit.driver.upsert(kit.source(1, users=("carol",), modified=11, text=PAPER))
     await kit.expect("carol", kit.ids(1))
     await kit.expect("alice", set())
     await kit.expect("bob", kit.ids(2))
@@ -86,7 +86,7 @@ async def a_revoked_hit_is_never_seen(kit: Kit) -> None:
         "update_access": lambda: kit.driver.update_access(AccessOp.DENY, kit.id("update_access"), bob),
         "set_access": lambda: kit.driver.set_access(kit.id("set_access"), alice),
         "delete": lambda: kit.driver.delete(kit.ids("delete")),
-        "upsert": lambda: kit.driver.upsert(kit.source("upsert", modified=11, text="A whale made of paper.")),
+        "upsert": lambda: kit.driver.upsert(kit.source("upsert", modified=11, text=PAPER)),
         "touch": lambda: kit.driver.upsert(kit.source("touch", modified=11)),
     }
     wide: dict[str, Callable[[], Awaitable[object]]] = {

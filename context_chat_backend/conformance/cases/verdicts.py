@@ -1,0 +1,58 @@
+"""What is wrong with how the operations of a battery ended."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from ...contract import DriverError, NotFound
+from .base import expect
+from .battery import QUOTED, Battery, Outcomes, Read, Write
+
+SECRETS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
+SHORTEST_SECRET = 6
+
+
+def expect_branches(battery: Battery, outcomes: Outcomes, *allowed: type[Exception]) -> None:
+    """Every error is one of these, and whatever was answered is true."""
+    problems = problems_of(battery, outcomes, allowed)
+    expect(not problems, "; ".join(problems))
+
+
+def problems_of(battery: Battery, outcomes: Outcomes, allowed: tuple[type[Exception], ...]) -> list[str]:
+    """What is wrong with the errors and with the answers to questions."""
+    operations: Sequence[Write | Read] = (*battery.writes, *battery.reads)
+    return [problem for operation in operations for problem in _problems(operation, outcomes, allowed)]
+
+
+def _problems(operation: Write | Read, outcomes: Outcomes, allowed: tuple[type[Exception], ...]) -> Iterator[str]:
+    if (error := outcomes.errors.get(operation.name)) is not None:
+        yield from _problems_of_error(operation, error, allowed)
+    elif isinstance(operation, Read) and operation.name in outcomes.values:
+        yield from _problems_of_value(operation, outcomes.values[operation.name])
+
+
+def _problems_of_error(
+    operation: Write | Read, error: Exception, allowed: tuple[type[Exception], ...]
+) -> Iterator[str]:
+    name, what = operation.name, type(error).__name__
+    may_not_find = isinstance(operation, Write) and operation.may_not_find
+    right = [each for each in allowed if may_not_find or each is not NotFound]
+    if not isinstance(error, DriverError):
+        yield f"{name} let a {what} out: {error}"
+    elif not isinstance(error, tuple(right)) or (isinstance(error, NotFound) and not may_not_find):
+        yield f"{name} raised {what} instead of {' or '.join(each.__name__ for each in right)}: {error}"
+    if QUOTED in str(error):
+        yield f"{name}: the message of its {what} quotes what the backend said"
+    if any(secret in str(error) for secret in _secrets()):
+        yield f"{name}: the message of its {what} tells a secret"
+
+
+def _problems_of_value(read: Read, value: object) -> Iterator[str]:
+    if read.expected is None:
+        yield f"{read.name} succeeded although the backend fails"
+    elif value != read.expected:
+        yield f"{read.name} answered {value} instead of an error; {read.expected} would be true"
+
+
+def _secrets() -> list[str]:
+    values = (value for name, value in os.environ.items() if name.upper().endswith(SECRETS))
+    return [value for value in values if len(value) >= SHORTEST_SECRET]
