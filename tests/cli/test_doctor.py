@@ -1,5 +1,7 @@
 """The doctor: it names what is wrong and what to do, and never falls ill itself."""
 
+import resource
+import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -21,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from context_chat_backend.cli import doctor
+from context_chat_backend.cli.command import read_variables
 from context_chat_backend.cli.doctor import examine
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Busy, Capabilities, Finding, Level, Misconfigured, Unavailable
@@ -62,13 +65,16 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 async def examined() -> list[Finding]:
-    return [finding async for finding in examine()]
+    return [finding async for finding in examine(read_variables())]
 
 
 async def test_every_subject_is_looked_at(environment: pytest.MonkeyPatch) -> None:
     subjects = [finding.subject for finding in await examined()]
     assert subjects == [
         "settings",
+        "open files",
+        "APP_SECRET",
+        "metrics",
         "storage",
         "disk",
         "state.db",
@@ -80,7 +86,7 @@ async def test_every_subject_is_looked_at(environment: pytest.MonkeyPatch) -> No
     ]
 
 
-async def test_whatever_is_not_ok_has_a_cure(environment: pytest.MonkeyPatch) -> None:
+async def test_whatever_is_not_ok_has_a_remedy(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("NEXTCLOUD_URL", "http://127.0.0.1:9")
     environment.setenv("CC_LLM_BASE_URL", "http://127.0.0.1:9")
     findings = await examined()
@@ -100,7 +106,7 @@ async def test_a_check_that_breaks_is_a_finding_without_its_message(environment:
     async def broken(_: object) -> list[Finding]:
         raise ValueError("postgresql://user:hidden-password@host")
 
-    environment.setattr(doctor, "check_nextcloud", broken)
+    environment.setattr(doctor.nextcloud, "check_nextcloud", broken)
     findings = await examined()
     finding = of("Nextcloud", findings)
     assert finding.level is Level.ERROR
@@ -109,36 +115,71 @@ async def test_a_check_that_breaks_is_a_finding_without_its_message(environment:
     assert of("backend", findings).level is Level.OK  # it went on
 
 
+# ------------------------------------------------------------------ the host
+
+
+@pytest.mark.parametrize(
+    ("most", "level"), [(1024, Level.WARNING), (1_048_576, Level.OK), (resource.RLIM_INFINITY, Level.OK)]
+)
+def test_few_open_files_are_a_warning(most: int, level: Level) -> None:
+    assert doctor.host.open_files_finding(most).level is level
+
+
+@pytest.mark.parametrize(
+    ("secret", "level"), [("x", Level.WARNING), ("x" * 64, Level.WARNING), (secrets.token_hex(32), Level.OK)]
+)
+def test_a_secret_that_can_be_guessed_is_a_warning_and_not_shown(tmp_path: Path, secret: str, level: Level) -> None:
+    finding = of("APP_SECRET", doctor.host.secret_findings(make_settings(tmp_path, app_secret=SecretStr(secret))))
+    assert finding.level is level
+    assert secret == "x" or secret not in finding.text + finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "level"),
+    [
+        ({"app_host": "127.0.0.1"}, Level.OK),
+        ({"app_host": "::1"}, Level.OK),
+        ({"app_host": "localhost"}, Level.OK),
+        ({"app_host": "0.0.0.0"}, Level.WARNING),
+        ({"app_host": "gateway.example"}, Level.WARNING),
+        ({"app_host": "0.0.0.0", "hp_shared_key": SecretStr("key")}, Level.OK),
+        ({"app_host": "0.0.0.0", "metrics_token": SecretStr("token")}, Level.OK),
+    ],
+)
+def test_metrics_that_strangers_can_read_are_a_warning(tmp_path: Path, values: dict[str, Any], level: Level) -> None:
+    assert of("metrics", doctor.host.secret_findings(make_settings(tmp_path, **values))).level is level
+
+
 # ------------------------------------------------------------------ storage
 
 
 @pytest.mark.parametrize(("free", "level"), [(100, Level.ERROR), (1000, Level.WARNING), (5000, Level.OK)])
 def test_little_room_is_a_warning_and_none_an_error(free: int, level: Level) -> None:
-    assert doctor.disk_finding(free).level is level
+    assert doctor.storage.disk_finding(free).level is level
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (finding,) = doctor.check_storage(tmp_path / "file" / "storage")
+    (finding,) = doctor.storage.check_storage(tmp_path / "file" / "storage")
     assert finding.level is Level.ERROR
     assert "APP_PERSISTENT_STORAGE" in finding.text
 
 
 async def test_a_missing_state_is_fine_and_not_made(tmp_path: Path) -> None:
-    (finding,) = await doctor.check_state(tmp_path / "state.db")
+    (finding,) = await doctor.storage.check_state(tmp_path / "state.db")
     assert finding.level is Level.OK
     assert not await anyio.Path(tmp_path / "state.db").exists()
 
 
 async def test_a_state_in_use_opens(tmp_path: Path) -> None:
     async with State(tmp_path / "state.db"):
-        (finding,) = await doctor.check_state(tmp_path / "state.db")
+        (finding,) = await doctor.storage.check_state(tmp_path / "state.db")
     assert finding.level is Level.OK
 
 
 async def test_a_damaged_state_is_an_error(tmp_path: Path) -> None:
     await anyio.Path(tmp_path / "state.db").write_bytes(b"no database at all" * 100)
-    (finding,) = await doctor.check_state(tmp_path / "state.db")
+    (finding,) = await doctor.storage.check_state(tmp_path / "state.db")
     assert finding.level is Level.ERROR
     assert "remove state.db" in finding.remedy
 
@@ -175,7 +216,9 @@ class Patient(ReferenceDriver):
 
 
 async def looked_at(settings: Settings, driver: ReferenceDriver) -> Sequence[Finding]:
-    return await doctor.guarded("backend", lambda: doctor.check_backend(plan_gateway(settings, driver)))
+    return await doctor.findings.guarded(
+        "backend", lambda: doctor.backend.check_backend(plan_gateway(settings, driver))
+    )
 
 
 async def test_what_the_driver_finds_is_passed_on(tmp_path: Path) -> None:
@@ -203,7 +246,7 @@ async def test_a_driver_that_does_not_open_is_an_error_in_its_own_words(tmp_path
 
 
 async def test_a_driver_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "BACKEND_SECONDS", 0.01)
+    monkeypatch.setattr(doctor.backend, "BACKEND_SECONDS", 0.01)
     (finding,) = await looked_at(make_settings(tmp_path), Patient(opening=anyio.sleep_forever))
     assert finding.level is Level.ERROR
     assert "did not answer" in finding.text
@@ -296,7 +339,7 @@ async def test_a_storage_that_cannot_be_used_does_not_pass_for_a_running_gateway
     ],
 )
 def test_the_gateway_is_asked_where_it_listens(tmp_path: Path, host: str, url: str) -> None:
-    assert doctor._address(make_settings(tmp_path, app_host=host)) == (url, None)
+    assert doctor.backend._address(make_settings(tmp_path, app_host=host)) == (url, None)
 
 
 @contextmanager
@@ -318,7 +361,7 @@ async def test_behind_harp_the_gateway_is_asked_at_its_socket(tmp_path: Path) ->
     ready = Starlette(routes=[Route("/health/ready", lambda _: JSONResponse({"status": "ok"}))])
     settings = make_settings(tmp_path, hp_shared_key=SecretStr("x"), hp_exapp_sock=tmp_path / "exapp.sock")
     with listening_at(ready, settings.hp_exapp_sock):
-        (finding,) = await doctor.ask_gateway(settings)
+        (finding,) = await doctor.backend.ask_gateway(settings)
     assert finding.level is Level.OK
 
 
@@ -379,7 +422,9 @@ def cloud() -> Iterator[Cloud]:
 
 def cloud_findings(app: ASGIApp, **settings: Any) -> list[Finding]:
     async def look() -> Sequence[Finding]:
-        return await doctor.guarded("Nextcloud", lambda: doctor.check_nextcloud(make_settings(Path(), **settings)))
+        return await doctor.findings.guarded(
+            "Nextcloud", lambda: doctor.nextcloud.check_nextcloud(make_settings(Path(), **settings))
+        )
 
     with serving(app) as url:
         settings["nextcloud_url"] = url
@@ -426,7 +471,7 @@ def test_something_else_than_a_nextcloud_is_an_error(answer: Response) -> None:
 
 
 async def test_without_a_nextcloud_there_is_a_warning() -> None:
-    (finding,) = await doctor.check_nextcloud(make_settings(Path()))
+    (finding,) = await doctor.nextcloud.check_nextcloud(make_settings(Path()))
     assert finding.level is Level.WARNING
 
 
@@ -435,13 +480,13 @@ async def test_without_a_nextcloud_there_is_a_warning() -> None:
 )
 def test_clocks_that_differ_are_a_warning(seconds: int, level: Level) -> None:
     date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
-    (finding,) = doctor.clock_findings(date, NOW)
+    (finding,) = doctor.nextcloud.clock_findings(date, NOW)
     assert finding.level == level
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 01 May 2026 12:00:00 -0000"])
 def test_a_date_that_cannot_be_compared_says_nothing(date: str) -> None:
-    assert doctor.clock_findings(date, NOW) == []
+    assert doctor.nextcloud.clock_findings(date, NOW) == []
 
 
 # ------------------------------------------------------------------ answers
@@ -466,13 +511,15 @@ async def test_the_doctor_looks_at_the_generator_that_the_gateway_uses(
         used = await _open_generator(stack, settings, ocs)
     kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText, "extractive": Extractive}
     assert isinstance(
-        used._model if isinstance(used, Prompted) else used, kinds[doctor.generator_of(settings, nextcloud_url)]
+        used._model if isinstance(used, Prompted) else used, kinds[doctor.answers.generator_of(settings, nextcloud_url)]
     )
 
 
 async def generator_finding(nextcloud_url: str | None = None, **answers: Any) -> Finding:
     settings = make_settings(Path(), nextcloud_url=nextcloud_url)
-    (finding,) = await doctor.guarded("answers", lambda: doctor.check_generator(settings, AnswerSettings(**answers)))
+    (finding,) = await doctor.findings.guarded(
+        "answers", lambda: doctor.answers.check_generator(settings, AnswerSettings(**answers))
+    )
     return finding
 
 
@@ -532,6 +579,6 @@ async def test_a_backend_that_answers_is_told_apart_from_the_generator(tmp_path:
     class Answering(ReferenceDriver):
         capabilities = Capabilities(answers=True)
 
-    findings = await doctor.check_answers(plan_gateway(make_settings(tmp_path), Answering()))
+    findings = await doctor.answers.check_answers(plan_gateway(make_settings(tmp_path), Answering()))
     assert levels(findings) == [("ok", "answers"), ("warning", "answers")]
     assert "the backend writes" in findings[0].text

@@ -1,0 +1,55 @@
+"""The persistent storage: can be written, has room, and what is remembered in it opens."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import anyio
+
+from ...contract import Finding, Misconfigured
+from ...core.state import State
+from .findings import ok, problem, warning
+
+MIB = 2**20
+LITTLE_DISK_MIB = 2048
+NO_DISK_MIB = 256
+"""One request of Nextcloud brings up to 200 MB of uploads."""
+STATE_REMEDY = (
+    "Do what the message says; check the owner of the file. If it is damaged: stop the gateway and remove state.db*; "
+    "docs/operations.md says what is lost."
+)
+
+
+def check_storage(folder: Path) -> list[Finding]:
+    """The folder can be written and has room."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        text = f"APP_PERSISTENT_STORAGE: {folder} cannot be written: {error.strerror}"
+        return [problem("storage", text, "Give the folder to the account that runs the gateway, or name another one.")]
+    return [ok("storage", f"{folder} can be written"), disk_finding(shutil.disk_usage(folder).free // MIB)]
+
+
+def disk_finding(free_mib: int) -> Finding:
+    """What this much free space means."""
+    text = f"{free_mib:,} MiB free"
+    remedy = "Make room, or put the persistent storage on a larger disk."
+    if free_mib < NO_DISK_MIB:
+        return problem("disk", f"{text}: uploads will fail", remedy)
+    if free_mib < LITTLE_DISK_MIB:
+        return warning("disk", f"{text}: uploads and an embedded database need more", remedy)
+    return ok("disk", text)
+
+
+async def check_state(file: Path) -> list[Finding]:
+    """What the gateway remembers can be read; a gateway may use it meanwhile. Raises a `DriverError` that passes."""
+    if not await anyio.Path(file).exists():
+        return [ok("state.db", "not there yet, the first start makes it")]
+    try:
+        async with State(file) as state:
+            ((entries,),) = await state.fetch("select count(*) from upserts")
+    except Misconfigured as error:
+        return [problem("state.db", str(error), STATE_REMEDY)]
+    return [ok("state.db", f"opens, {entries:,} entries in the upsert cache")]
