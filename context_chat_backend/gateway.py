@@ -1,13 +1,13 @@
 """Puts the parts together: settings in, a running gateway out."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import httpx
 
-from .contract import Driver, Misconfigured
+from .contract import Driver, DriverConfig, Misconfigured
 from .core.ordering import HeldActions
 from .core.service import ContextChat
 from .core.state import State
@@ -49,24 +49,25 @@ class Plan:
     driver: Driver
 
 
-def plan_gateway(settings: Settings, driver: Driver | None = None) -> Plan:
+def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Driver | None = None) -> Plan:
     """Read what `Settings` does not hold. `driver` defaults to the one of `RAG_BACKEND`. Raises `Misconfigured`."""
-    answers = read_settings(AnswerSettings)
+    answers = read_settings(AnswerSettings, variables)
     if answers.generator == "nextcloud" and settings.nextcloud_url is None:
         raise Misconfigured("CC_GENERATOR=nextcloud needs NEXTCLOUD_URL")
     return Plan(
         settings=settings,
-        layers=read_settings(LayerSettings, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
-        queues=read_settings(QueueSettings),
+        layers=read_settings(LayerSettings, variables, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
+        queues=read_settings(QueueSettings, variables),
         answers=answers,
-        driver=make_driver(settings) if driver is None else driver,
+        driver=make_driver(settings, variables) if driver is None else driver,
     )
 
 
-def make_driver(settings: Settings) -> Driver:
+def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
     """The driver of `RAG_BACKEND`, not opened. Raises `Misconfigured`."""
     name = settings.rag_backend
-    return driver_factory(name)(settings.app_persistent_storage / "backends" / name)
+    folder = settings.app_persistent_storage / "backends" / name
+    return driver_factory(name)(DriverConfig(folder=folder, variables=variables))
 
 
 @asynccontextmanager

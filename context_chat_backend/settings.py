@@ -3,13 +3,16 @@
 Backends, layers, embeddings and answers have their own settings classes beside their code.
 """
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from . import __version__
+from .toolkit.settings import VariableSettings
 
 
 def _base_url(value: str) -> str:
@@ -21,10 +24,16 @@ def _base_url(value: str) -> str:
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
-class Settings(BaseSettings):
-    """AppAPI sets `APP_…`, `AA_…`, `HP_…` and `NEXTCLOUD_URL`; an empty variable counts as not set."""
+def environment() -> Mapping[str, str]:
+    """The variables of this process, and the lines of `.env` in its working folder that it does not set itself.
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+    Nothing else looks there."""
+    lines = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**lines, **os.environ}
+
+
+class Settings(VariableSettings):
+    """AppAPI sets `APP_…`, `AA_…`, `HP_…` and `NEXTCLOUD_URL`; an empty variable counts as not set."""
 
     app_id: str = Field("context_chat_backend", description="id of the ExApp in Nextcloud")
     app_secret: SecretStr = Field(description="secret shared with Nextcloud's AppAPI; required")

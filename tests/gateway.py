@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from context_chat_backend.contract import Driver
+from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
 from context_chat_backend.settings import Settings
 
@@ -120,11 +122,14 @@ class Nextcloud:
 
 
 @contextmanager
-def running_gateway(settings: Settings, driver: Driver | None = None) -> Iterator[Nextcloud]:
+def running_gateway(
+    settings: Settings, driver: Driver | None = None, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Nextcloud]:
     """Serve in a thread until the block ends; ready when entered."""
+    app = create_app(plan_gateway(settings, variables, driver))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(settings, driver), log_config=None, ws="none", lifespan="on")
+        config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

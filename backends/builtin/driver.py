@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from context_chat_backend.contract import Capabilities, Finding, Level
+from context_chat_backend.contract import Capabilities, DriverConfig, Finding, Level
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
 from context_chat_backend.toolkit.indexing.pipeline import Indexer
 from context_chat_backend.toolkit.postgres.database import open_database
@@ -12,7 +12,7 @@ from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDr
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions
 from context_chat_backend.toolkit.postgres.migrations import Edition
-from context_chat_backend.toolkit.settings import read_settings
+from context_chat_backend.toolkit.settings import driver_settings
 
 from .settings import BuiltinSettings
 
@@ -52,6 +52,6 @@ class BuiltinDriver(DocumentStoreDriver):
         return [Finding(level=Level.OK, subject="database", text=f"{place}, {listed}")]
 
 
-def create(folder: Path) -> BuiltinDriver:
-    """`RAG_BACKEND=builtin`: settings from the environment, the embedded database in `folder`."""
-    return BuiltinDriver(read_settings(BuiltinSettings), Indexer.from_environment(), folder)
+def create(config: DriverConfig) -> BuiltinDriver:
+    """`RAG_BACKEND=builtin`, the embedded database in the folder of the config."""
+    return BuiltinDriver(driver_settings(BuiltinSettings, config), Indexer.from_config(config), config.folder)

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from context_chat_backend.toolkit.settings import VariableSettings
 
 MAX_INDEX_NAME = 45
 """https://docs.pinecone.io/reference/api/database-limits/operation-limits"""
@@ -63,12 +65,10 @@ def _region(value: str) -> str:
     return value
 
 
-class PineconeSettings(BaseSettings):
+class PineconeSettings(VariableSettings):
     """Which index, with which key, and how long to wait for it."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="PINECONE_", env_ignore_empty=True, hide_input_in_errors=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="PINECONE_")
 
     api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(
         description="key of a Pinecone project; it has to admit reading and writing data, and making the index unless "

@@ -20,6 +20,7 @@ from context_chat_backend.contract import (
     Answer,
     BaseDriver,
     Capabilities,
+    DriverConfig,
     DriverError,
     Finding,
     Hit,
@@ -43,7 +44,7 @@ from context_chat_backend.toolkit.collections import CollectionMap
 from context_chat_backend.toolkit.concurrency import for_each
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
-from context_chat_backend.toolkit.settings import read_settings
+from context_chat_backend.toolkit.settings import driver_settings
 
 from .checks import findings
 from .client import PAGE, R2RClient, Refused
@@ -558,6 +559,7 @@ async def _in_batches(items: AsyncIterator[T], size: int) -> AsyncIterator[list[
         yield batch
 
 
-def create(folder: Path) -> R2RDriver:
-    """`RAG_BACKEND=r2r`: settings from the environment, what has to be remembered in `folder`."""
-    return R2RDriver(read_settings(R2RSettings), Extractor(read_settings(ExtractSettings)), folder)
+def create(config: DriverConfig) -> R2RDriver:
+    """`RAG_BACKEND=r2r`, what has to be remembered in the folder of the config."""
+    extractor = Extractor(driver_settings(ExtractSettings, config))
+    return R2RDriver(driver_settings(R2RSettings, config), extractor, config.folder)

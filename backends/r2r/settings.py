@@ -14,7 +14,9 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from context_chat_backend.toolkit.settings import VariableSettings
 
 
 def _base_url(value: str) -> str:
@@ -37,12 +39,10 @@ def _extensions(value: object) -> object:
     return frozenset("." + part.strip().lower().removeprefix(".") for part in value.split(",") if part.strip(" ."))
 
 
-class R2RSettings(BaseSettings):
+class R2RSettings(VariableSettings):
     """Which R2R, as whom, and how documents go there and are searched."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="R2R_", env_ignore_empty=True, hide_input_in_errors=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="R2R_")
 
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         description="address of R2R, e.g. `http://r2r:7272`", examples=["http://r2r:7272"]

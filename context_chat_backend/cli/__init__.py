@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..contract import DriverError
+from ..settings import environment
 from . import accept, backends, cache, check, conform, demo, serve, supabase
-from .command import CANNOT_START, INTERRUPTED, add_commands, read_variables
+from .command import CANNOT_START, INTERRUPTED, add_commands
 
 COMMANDS = (
     serve.COMMAND,
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options, read_variables()))
+        return int(options.run(options, environment()))
     except DriverError as error:
         sys.stderr.write(f"ccbe: {error}\n")
         return CANNOT_START

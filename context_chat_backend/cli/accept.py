@@ -8,9 +8,11 @@ import anyio
 from ..contract import Misconfigured
 from ..core.state import State
 from ..core.switching import accept_next
+from ..settings import Settings
 from ..storage import state_file
+from ..toolkit.settings import read_settings
 from .asking import agreed
-from .command import FAILURE, SUCCESS, Command, Variables, gateway_settings
+from .command import FAILURE, SUCCESS, Command, Variables
 
 QUESTION = (
     "Use the backend that is opened next as it is? What was revoked or deleted while another one was in use can then "
@@ -23,7 +25,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _accept(options: Namespace, variables: Variables) -> int:
-    storage = gateway_settings(variables).app_persistent_storage
+    storage = read_settings(Settings, variables).app_persistent_storage
     if not state_file(storage).exists():
         raise Misconfigured(f"APP_PERSISTENT_STORAGE: no gateway has run on {storage} yet")
     if not (options.yes or agreed(QUESTION)):

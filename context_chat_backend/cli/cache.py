@@ -12,11 +12,13 @@ import anyio
 from ..contract import DriverError
 from ..gateway import Plan
 from ..layers.upsert_cache import Statistics
+from ..settings import Settings
 from ..storage import state_file
+from ..toolkit.settings import read_settings
 from . import cache_tools
 from .asking import agreed
 from .cache_tools import CacheTools
-from .command import FAILURE, INTERRUPTED, SUCCESS, Command, Group, Variables, gateway_plan, gateway_settings
+from .command import FAILURE, INTERRUPTED, SUCCESS, Command, Group, Variables, read_plan
 from .fork_file import FORK_FILE, read_fork_file
 from .progress import Progress
 
@@ -30,7 +32,7 @@ FORK_VARIABLE = "R2R_UPSERT_CACHE_PATH"
 
 
 def _stats(_: Namespace, variables: Variables) -> int:
-    plan = gateway_plan(variables)
+    plan = read_plan(variables)
     storage = plan.settings.app_persistent_storage
     stores = anyio.run(lambda: cache_tools.statistics(storage, plan.layers, now=time.time()))
     all_window, meta_window = plan.layers.skip_upsert_all_within_secs, plan.layers.skip_upsert_meta_within_secs
@@ -69,7 +71,7 @@ def _clear_arguments(parser: ArgumentParser) -> None:
 
 
 def _clear(options: Namespace, variables: Variables) -> int:
-    storage = gateway_settings(variables).app_persistent_storage
+    storage = read_settings(Settings, variables).app_persistent_storage
     if not (options.yes or agreed("Forget everything? Nextcloud's next scan then sends all sources again.")):
         return FAILURE
     anyio.run(cache_tools.clear, storage)
@@ -85,7 +87,7 @@ def _seed_arguments(parser: ArgumentParser) -> None:
 
 
 def _seed(options: Namespace, variables: Variables) -> int:
-    plan = gateway_plan(variables)
+    plan = read_plan(variables)
     cache_tools.require_cache(plan.driver.capabilities, plan.layers, plan.settings.rag_backend)
     report = _use_tools(plan, lambda tools: tools.seed(bulk=options.export))
     before = f", after {report.before:,} of an interrupted run" if report.before else ""
@@ -104,7 +106,7 @@ def _import_arguments(parser: ArgumentParser) -> None:
 
 
 def _import(options: Namespace, variables: Variables) -> int:
-    plan = gateway_plan(variables)
+    plan = read_plan(variables)
     cache_tools.require_cache(plan.driver.capabilities, plan.layers, plan.settings.rag_backend)
     named = options.file or variables.get(FORK_VARIABLE)
     lines = read_fork_file(Path(named) if named else plan.settings.app_persistent_storage / FORK_FILE)
@@ -117,7 +119,7 @@ def _import(options: Namespace, variables: Variables) -> int:
 
 
 def _prune(_: Namespace, variables: Variables) -> int:
-    removed = _use_tools(gateway_plan(variables), CacheTools.prune)
+    removed = _use_tools(read_plan(variables), CacheTools.prune)
     sys.stdout.write(f"{removed:,} entries removed\n")
     return SUCCESS
 

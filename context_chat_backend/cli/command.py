@@ -1,11 +1,8 @@
 """What a command of `ccbe` is, and how it ends. A new one is a module with a `COMMAND`, and a line in `COMMANDS`."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-from dotenv import load_dotenv
 
 from ..gateway import Plan, plan_gateway
 from ..settings import Settings
@@ -20,7 +17,7 @@ INTERRUPTED = 130
 """After Ctrl-C, as shells have it."""
 
 Variables = Mapping[str, str]
-"""The environment of a command. `main` reads it once; nothing below looks at `os.environ`."""
+"""The environment of a command. `main` reads it once; a command looks nowhere else."""
 Run = Callable[[Namespace, Variables], int]
 """Does the work of a command and returns its exit status. A `DriverError` ends it with `CANNOT_START`."""
 
@@ -64,17 +61,6 @@ def add_commands(parser: ArgumentParser, commands: Sequence[Command | Group], *,
         command.configure(parsers.add_parser(command.name, help=command.help))
 
 
-def read_variables() -> Variables:
-    """The environment; what it lacks comes from `.env` in the current folder."""
-    load_dotenv(".env")
-    return dict(os.environ)
-
-
-def gateway_settings(_variables: Variables) -> Settings:
-    """Raises `Misconfigured`."""
-    return read_settings(Settings)
-
-
-def gateway_plan(variables: Variables) -> Plan:
-    """Raises `Misconfigured`."""
-    return plan_gateway(gateway_settings(variables))
+def read_plan(variables: Variables) -> Plan:
+    """The gateway that these variables describe, nothing of it open. Raises `Misconfigured`."""
+    return plan_gateway(read_settings(Settings, variables), variables)

@@ -24,11 +24,11 @@ def _arguments(parser: ArgumentParser) -> None:
     )
 
 
-def _conform(options: Namespace, _: Variables) -> int:
+def _conform(options: Namespace, variables: Variables) -> int:
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of the cancellations that belong to the cases
-    settings = read_settings(Settings, rag_backend=options.name, app_secret="unused")  # noqa: S106 - no HTTP
-    faults = FaultPlan(driver_factory(options.name), options.faults) if options.faults else None
-    passed = anyio.run(lambda: conform(make_driver(settings), name=options.name, faults=faults))
+    settings = read_settings(Settings, variables, rag_backend=options.name, app_secret="unused")  # noqa: S106 - no HTTP
+    faults = FaultPlan(driver_factory(options.name), variables, options.faults) if options.faults else None
+    passed = anyio.run(lambda: conform(make_driver(settings, variables), name=options.name, faults=faults))
     return SUCCESS if passed else FAILURE
 
 

@@ -6,6 +6,7 @@ import socket
 import uvicorn
 
 from ..contract import Misconfigured
+from ..gateway import plan_gateway
 from ..http.app import create_app
 from ..logs import set_up_logging
 from ..settings import Settings
@@ -17,17 +18,13 @@ SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
 
 
-def _run(options: argparse.Namespace, _: Variables) -> int:
-    return _serve(options)
-
-
-def _serve(_: argparse.Namespace) -> int:
-    settings = read_settings(Settings)
+def _serve(_: argparse.Namespace, variables: Variables) -> int:
+    settings = read_settings(Settings, variables)
     # the port and the folder first: a gateway that cannot have them must not touch what another one uses
     with _listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
         set_up_logging(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            create_app(plan_gateway(settings, variables)),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -55,4 +52,4 @@ def _listener(settings: Settings) -> socket.socket:
         raise Misconfigured(f"APP_HOST, APP_PORT: cannot listen on {place}: {error.strerror}") from error
 
 
-COMMAND = Command("serve", "run the gateway, as main.py does", _run)
+COMMAND = Command("serve", "run the gateway, as main.py does", _serve)

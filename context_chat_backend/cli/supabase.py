@@ -11,9 +11,9 @@ from ..toolkit.settings import read_settings
 from .command import SUCCESS, Command, Variables
 
 
-def _print(_: Namespace, _variables: Variables) -> int:
+def _print(_: Namespace, variables: Variables) -> int:
     async def dimension() -> int:
-        async with make_embedder(read_settings(EmbedSettings)) as embedder:
+        async with make_embedder(read_settings(EmbedSettings, variables)) as embedder:
             return embedder.dimension
 
     sys.stdout.write(store_script(anyio.run(dimension)))

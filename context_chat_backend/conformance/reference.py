@@ -7,12 +7,12 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ..contract import (
     AccessOp,
     BaseDriver,
     Capabilities,
+    DriverConfig,
     Hit,
     Inventory,
     NotFound,
@@ -155,6 +155,6 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.casefold()))
 
 
-def create(_: Path) -> ReferenceDriver:
+def create(_: DriverConfig) -> ReferenceDriver:
     """`RAG_BACKEND=reference`: for trying things out; nothing survives a restart."""
     return ReferenceDriver()

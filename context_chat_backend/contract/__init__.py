@@ -1,6 +1,6 @@
 """Everything that the author of a driver imports. Stable: changes are announced in CHANGELOG.md."""
 
-from .driver import BaseDriver, Driver, DriverFactory
+from .driver import BaseDriver, Driver, DriverConfig, DriverFactory
 from .errors import (
     Busy,
     DriverError,
@@ -41,6 +41,7 @@ __all__ = [
     "Capabilities",
     "Content",
     "Driver",
+    "DriverConfig",
     "DriverError",
     "DriverFactory",
     "Finding",

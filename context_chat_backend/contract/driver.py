@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -93,9 +94,20 @@ class Driver(Protocol):
         """What an admin should know about the backend beside that it answers: rights, versions, limits."""
 
 
-DriverFactory = Callable[[Path], Driver]
-"""What the registry and entry points name: makes a driver that reads its own settings from the environment. The path is
-a folder for whatever this driver keeps on disk; it may not exist yet. Raises `Misconfigured` for bad settings."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverConfig:
+    """What a driver is made from. Nothing else of its surroundings counts, so that several can live in one process."""
+
+    folder: Path
+    """For whatever this driver keeps on disk; it may not exist yet."""
+    variables: Mapping[str, str]
+    """Settings by name, e.g. the environment with the lines of `.env`."""
+    prefix: str = ""
+    """Stands in front of every name: with `OLD_` a driver reads `OLD_R2R_BASE_URL` in place of `R2R_BASE_URL`."""
+
+
+DriverFactory = Callable[[DriverConfig], Driver]
+"""What the registry and entry points name: makes a driver, not opened. Raises `Misconfigured` for bad settings."""
 
 
 class BaseDriver(ABC):

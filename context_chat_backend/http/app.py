@@ -10,11 +10,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from .. import __version__
-from ..contract import Driver
-from ..gateway import Gateway, open_gateway, plan_gateway
+from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
-from ..settings import Settings
 from . import system as lifecycle_routes
 from .dependencies import spool_folder
 from .errors import install_error_handlers
@@ -31,13 +29,9 @@ class LifespanState(TypedDict):
     gateway: Gateway
 
 
-def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
-    """The gateway as an ASGI application. `driver` defaults to the one that the settings name.
-
-    Raises `Misconfigured` when there is none of that name or its settings are wrong.
-    """
-    plan = plan_gateway(settings, driver)
-    metrics = Metrics()
+def create_app(plan: Plan) -> FastAPI:
+    """The gateway as an ASGI application."""
+    settings, metrics = plan.settings, Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:

@@ -12,10 +12,11 @@ from typing import Annotated, Self
 import anyio
 import httpx
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl, NonNegativeInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from ..contract import DriverError, Misconfigured, Unavailable
 from ..toolkit.http import json_model, translate_errors
+from ..toolkit.settings import VariableSettings
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,10 @@ def _without_credentials(url: HttpUrl) -> HttpUrl:
     return url
 
 
-class QueueSettings(BaseSettings):
+class QueueSettings(VariableSettings):
     """Read from variables that begin with `QUEUE_`. Without `health_url` there is no probe."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="QUEUE_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="QUEUE_")
 
     health_url: Annotated[HttpUrl, AfterValidator(_without_credentials)] | None = Field(
         None, description="RabbitMQ's management API without `/api`, e.g. `http://rabbitmq:15672`; unset: off"

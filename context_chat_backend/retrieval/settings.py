@@ -3,15 +3,17 @@
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from ..toolkit.settings import VariableSettings
 
 GeneratorName = Literal["auto", "nextcloud", "openai", "extractive"]
 
 
-class AnswerSettings(BaseSettings):
+class AnswerSettings(VariableSettings):
     """Read from variables that begin with `CC_`."""
 
-    model_config = SettingsConfigDict(env_prefix="CC_", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CC_")
 
     generator: GeneratorName = Field(
         "auto",

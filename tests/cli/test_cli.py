@@ -87,7 +87,7 @@ def test_help_tells_the_commands_and_the_exit_statuses(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    assert all(f"\n    {command.name} " in told for command in COMMANDS)
+    assert all(f"\n    {command.name}" in told for command in COMMANDS)
     assert all(f"{status} " in told for status in (SUCCESS, FAILURE, CANNOT_START, INTERRUPTED))
 
 
@@ -178,7 +178,7 @@ def gateway_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 def use_driver(gateway_env: pytest.MonkeyPatch, driver: Stored) -> None:
-    gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda _: driver)
+    gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda *_: driver)
 
 
 def test_ctrl_c_keeps_what_is_seeded_and_the_next_run_goes_on(

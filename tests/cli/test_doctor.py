@@ -3,7 +3,7 @@
 import resource
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -23,7 +23,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from context_chat_backend.cli import doctor
-from context_chat_backend.cli.command import read_variables
 from context_chat_backend.cli.doctor import examine
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Busy, Capabilities, Finding, Level, Misconfigured, Unavailable
@@ -57,19 +56,16 @@ def of(subject: str, findings: Sequence[Finding]) -> Finding:
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    values = {"APP_SECRET": SECRET, "RAG_BACKEND": "reference", "APP_PERSISTENT_STORAGE": str(tmp_path / "storage")}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    return monkeypatch
+def variables(tmp_path: Path) -> dict[str, str]:
+    return {"APP_SECRET": SECRET, "RAG_BACKEND": "reference", "APP_PERSISTENT_STORAGE": str(tmp_path / "storage")}
 
 
-async def examined() -> list[Finding]:
-    return [finding async for finding in examine(read_variables())]
+async def examined(variables: Mapping[str, str]) -> list[Finding]:
+    return [finding async for finding in examine(variables)]
 
 
-async def test_every_subject_is_looked_at(environment: pytest.MonkeyPatch) -> None:
-    subjects = [finding.subject for finding in await examined()]
+async def test_every_subject_is_looked_at(variables: dict[str, str]) -> None:
+    subjects = [finding.subject for finding in await examined(variables)]
     assert subjects == [
         "settings",
         "open files",
@@ -86,28 +82,30 @@ async def test_every_subject_is_looked_at(environment: pytest.MonkeyPatch) -> No
     ]
 
 
-async def test_whatever_is_not_ok_has_a_remedy(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("NEXTCLOUD_URL", "http://127.0.0.1:9")
-    environment.setenv("CC_LLM_BASE_URL", "http://127.0.0.1:9")
-    findings = await examined()
+async def test_whatever_is_not_ok_has_a_remedy(variables: dict[str, str]) -> None:
+    variables["NEXTCLOUD_URL"] = "http://127.0.0.1:9"
+    variables["CC_LLM_BASE_URL"] = "http://127.0.0.1:9"
+    findings = await examined(variables)
     assert {(Level.ERROR, "Nextcloud"), (Level.ERROR, "answers")} <= set(levels(findings))
     assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
 
 
-async def test_wrong_settings_of_the_backend_do_not_hide_the_rest(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("RAG_BACKEND", "refrence")
-    findings = await examined()
+async def test_wrong_settings_of_the_backend_do_not_hide_the_rest(variables: dict[str, str]) -> None:
+    variables["RAG_BACKEND"] = "refrence"
+    findings = await examined(variables)
     assert levels(findings)[0] == (Level.ERROR, "settings")
     assert "Did you mean 'reference'?" in findings[0].text
     assert of("storage", findings).level is Level.OK
 
 
-async def test_a_check_that_breaks_is_a_finding_without_its_message(environment: pytest.MonkeyPatch) -> None:
+async def test_a_check_that_breaks_is_a_finding_without_its_message(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(_: object) -> list[Finding]:
         raise ValueError("postgresql://user:hidden-password@host")
 
-    environment.setattr(doctor.nextcloud, "check_nextcloud", broken)
-    findings = await examined()
+    monkeypatch.setattr(doctor.nextcloud, "check_nextcloud", broken)
+    findings = await examined(variables)
     finding = of("Nextcloud", findings)
     assert finding.level is Level.ERROR
     assert "ValueError in test_doctor.py" in finding.text
@@ -217,7 +215,7 @@ class Patient(ReferenceDriver):
 
 async def looked_at(settings: Settings, driver: ReferenceDriver) -> Sequence[Finding]:
     return await doctor.findings.guarded(
-        "backend", lambda: doctor.backend.check_backend(plan_gateway(settings, driver))
+        "backend", lambda: doctor.backend.check_backend(plan_gateway(settings, {}, driver))
     )
 
 
@@ -509,10 +507,9 @@ async def test_the_doctor_looks_at_the_generator_that_the_gateway_uses(
     async with AsyncExitStack() as stack:
         ocs = OcsClient(make_settings(Path(), nextcloud_url=nextcloud_url)) if nextcloud_url else None
         used = await _open_generator(stack, settings, ocs)
-    kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText, "extractive": Extractive}
-    assert isinstance(
-        used._model if isinstance(used, Prompted) else used, kinds[doctor.answers.generator_of(settings, nextcloud_url)]
-    )
+    kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText}
+    writer = used._model if isinstance(used, Prompted) else used
+    assert isinstance(writer, kinds.get(doctor.answers.generator_of(settings, nextcloud_url), Extractive))
 
 
 async def generator_finding(nextcloud_url: str | None = None, **answers: Any) -> Finding:
@@ -579,6 +576,6 @@ async def test_a_backend_that_answers_is_told_apart_from_the_generator(tmp_path:
     class Answering(ReferenceDriver):
         capabilities = Capabilities(answers=True)
 
-    findings = await doctor.answers.check_answers(plan_gateway(make_settings(tmp_path), Answering()))
+    findings = await doctor.answers.check_answers(plan_gateway(make_settings(tmp_path), {}, Answering()))
     assert levels(findings) == [("ok", "answers"), ("warning", "answers")]
     assert "the backend writes" in findings[0].text

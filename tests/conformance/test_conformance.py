@@ -42,6 +42,7 @@ from context_chat_backend.contract import (
 )
 from context_chat_backend.layers.layer import Layer
 from context_chat_backend.registry import driver_factory
+from tests.config import config
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("name", ["reference", "builtin"])
 async def test_a_shipped_driver_keeps_the_contract(name: str, tmp_path: Path) -> None:
     out = io.StringIO()
-    passed = await conform(driver_factory(name)(tmp_path), out=out)
+    passed = await conform(driver_factory(name)(config(tmp_path)), out=out)
     assert passed, out.getvalue()
     needs_more = {"faults", "store"} if name == "reference" else {"faults", "store", "inventory"}
     skipped = sum(case.group in needs_more for case in CASES)

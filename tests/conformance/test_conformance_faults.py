@@ -503,30 +503,26 @@ def store() -> TinyStore:
 
 
 @pytest.fixture
-def url(store: TinyStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """In the variable, too."""
+def url(store: TinyStore) -> Iterator[str]:
     with serving(store.app) as address:
-        monkeypatch.setenv(VARIABLE, f"{address}/v1")
-        monkeypatch.setenv("TINY_API_KEY", KEY)
         yield f"{address}/v1"
 
 
-def plan(driver: type[TinyDriver]) -> FaultPlan:
-    return FaultPlan(lambda _: driver(os.environ[VARIABLE]), VARIABLE)
+def plan(driver: type[TinyDriver], url: str) -> FaultPlan:
+    return FaultPlan(lambda config: driver(config.variables[VARIABLE]), {VARIABLE: url, "TINY_API_KEY": KEY}, VARIABLE)
 
 
 async def test_an_honest_driver_keeps_the_contract_through_all_faults(url: str, store: TinyStore) -> None:
     out = io.StringIO()
-    assert await conform(TinyDriver(url), faults=plan(TinyDriver), out=out), out.getvalue()
+    assert await conform(TinyDriver(url), faults=plan(TinyDriver, url), out=out), out.getvalue()
     skipped = sum(case.group == "store" for case in CASES)
     assert f"{len(CASES) - skipped} passed, 0 failed, {skipped} skipped" in out.getvalue()
     assert store.records == {}, "the kit left something behind"
-    assert os.environ[VARIABLE] == url
 
 
-async def report_on(driver: type[TinyDriver], name: str) -> Report:
+async def report_on(driver: type[TinyDriver], name: str, url: str) -> Report:
     (case,) = [case for case in CASES if case.name == name]
-    async with open_stage(ReferenceDriver(), plan(driver)) as stage:
+    async with open_stage(ReferenceDriver(), plan(driver, url)) as stage:
         return await run_case(case, stage)
 
 
@@ -561,7 +557,7 @@ async def test_the_kit_finds_a_careless_driver(
     driver: type[TinyDriver], name: str, expected: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("context_chat_backend.conformance.cases.battery.CANCEL_SECONDS", 0.2)
-    report = await report_on(driver, name)
+    report = await report_on(driver, name, url)
     assert report.result is Result.FAIL
     assert expected in report.detail
 
@@ -594,7 +590,9 @@ def test_a_variable_without_a_base_url_is_explained(
 
 async def test_a_variable_that_the_driver_does_not_read_is_found_out(url: str) -> None:
     (case,) = [case for case in CASES if case.name == "a_server_error_is_transient"]
-    async with open_stage(ReferenceDriver(), FaultPlan(lambda _: ReferenceDriver(), VARIABLE)) as stage:
+    async with open_stage(
+        ReferenceDriver(), FaultPlan(lambda _: ReferenceDriver(), {VARIABLE: url}, VARIABLE)
+    ) as stage:
         report = await run_case(case, stage)
     assert report.result is Result.FAIL
     assert VARIABLE in report.detail

@@ -75,7 +75,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def opened(folder: Path, url: str | None, driver: ReferenceDriver | None = None) -> AsyncIterator[Gateway]:
     settings = make_settings(folder, nextcloud_url=url, rag_backend="reference")
-    async with open_gateway(plan_gateway(settings, driver or ReferenceDriver()), Metrics()) as gateway:
+    async with open_gateway(plan_gateway(settings, {}, driver or ReferenceDriver()), Metrics()) as gateway:
         yield gateway
 
 

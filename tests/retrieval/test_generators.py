@@ -357,12 +357,10 @@ Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def ask_openai(openai: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+def ask_openai(openai: FakeOpenAI, tmp_path: Path) -> Iterator[Ask]:
     with serving(openai) as url:
-        monkeypatch.setenv("CC_LLM_BASE_URL", f"{url}/v1")
-        monkeypatch.setenv("CC_LLM_API_KEY", KEY)
-        monkeypatch.setenv("CC_LLM_MODEL", "gpt-4o-mini")
-        with running_gateway(make_settings(tmp_path), ReferenceDriver()) as gateway:
+        variables = {"CC_LLM_BASE_URL": f"{url}/v1", "CC_LLM_API_KEY": KEY, "CC_LLM_MODEL": "gpt-4o-mini"}
+        with running_gateway(make_settings(tmp_path), ReferenceDriver(), variables) as gateway:
             gateway.load(part("files__default: 1"))
             yield lambda **more: gateway.post("/query", **QUESTION, **more)
 

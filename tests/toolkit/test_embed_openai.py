@@ -1,4 +1,3 @@
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from context_chat_backend.contract import Busy, DriverError, Misconfigured, Reje
 from context_chat_backend.toolkit.indexing.embed import EmbedSettings, make_embedder
 from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
 from context_chat_backend.toolkit.indexing.embed.openai import OpenAIEmbedder
+from context_chat_backend.toolkit.settings import read_settings
 from tests.doubles.openai import EmbeddingRequest, FakeOpenAI
 
 pytestmark = pytest.mark.anyio
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.anyio
 MODEL = "text-embedding-3-small"
 DIMENSION = 8
 BASE_URL = "http://models.example/v1"
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("CC_EM_")]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -270,21 +264,22 @@ async def test_one_failed_batch_fails_the_call_and_stops_the_others(server: Fake
     assert len(server.requests) < 10
 
 
-def test_settings_are_read_from_upstreams_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC_EM_BASE_URL", BASE_URL)
-    monkeypatch.setenv("CC_EM_APIKEY", " sk-1\n")
-    monkeypatch.setenv("CC_EM_MODEL_NAME", "bge-m3")
-    monkeypatch.setenv("CC_EM_BATCH_SIZE", "16")
-    monkeypatch.setenv("CC_EM_DIMENSION", "")
-    read = EmbedSettings()
+def test_settings_are_read_from_upstreams_variables() -> None:
+    variables = {
+        "CC_EM_BASE_URL": BASE_URL,
+        "CC_EM_APIKEY": " sk-1\n",
+        "CC_EM_MODEL_NAME": "bge-m3",
+        "CC_EM_BATCH_SIZE": "16",
+        "CC_EM_DIMENSION": "",
+    }
+    read = read_settings(EmbedSettings, variables)
     assert read.api_key == SecretStr("sk-1")
     assert (read.model_name, read.batch_size, read.dimension) == ("bge-m3", 16, None)
     assert isinstance(make_embedder(read), OpenAIEmbedder)
 
 
-def test_the_api_keys_other_spelling_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC_EM_API_KEY", "sk-1")
-    assert EmbedSettings().api_key == SecretStr("sk-1")
+def test_the_api_keys_other_spelling_is_read_too() -> None:
+    assert read_settings(EmbedSettings, {"CC_EM_API_KEY": "sk-1"}).api_key == SecretStr("sk-1")
 
 
 def test_without_a_server_the_model_runs_in_process() -> None:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from numpy.typing import NDArray
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from backends.builtin.settings import BuiltinSettings
 from context_chat_backend.contract import (
@@ -43,6 +43,7 @@ from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.documents import State
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 from context_chat_backend.toolkit.postgres.migrations import Edition
+from context_chat_backend.toolkit.settings import read_settings
 
 pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
@@ -643,13 +644,9 @@ async def test_an_error_of_the_server_says_who_has_to_act(postgres: str, state: 
 
 @pytest.mark.parametrize("variable", ["CCB_DB_URL", "EXTERNAL_DB"])
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
-def test_the_url_is_taken_from_either_variable_in_either_form(
-    monkeypatch: pytest.MonkeyPatch, variable: str, scheme: str
-) -> None:
-    monkeypatch.setenv("CCB_DB_URL", "")
-    monkeypatch.setenv("EXTERNAL_DB", "")
-    monkeypatch.setenv(variable, f"{scheme}://me:a%2Fb%40c@host:6543/db?sslmode=require&host=/var/run")
-    url = BuiltinSettings().db_url
+def test_the_url_is_taken_from_either_variable_in_either_form(variable: str, scheme: str) -> None:
+    given = f"{scheme}://me:a%2Fb%40c@host:6543/db?sslmode=require&host=/var/run"
+    url = read_settings(BuiltinSettings, {"CCB_DB_URL": "", "EXTERNAL_DB": "", variable: given}).db_url
     assert url is not None
     assert conninfo_to_dict(url.get_secret_value()) == {
         "user": "me",
@@ -661,26 +658,21 @@ def test_the_url_is_taken_from_either_variable_in_either_form(
     }
 
 
-def test_without_a_url_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CCB_DB_URL", "")
-    monkeypatch.delenv("EXTERNAL_DB", raising=False)
-    assert BuiltinSettings().db_url is None
+def test_without_a_url_there_is_none() -> None:
+    assert read_settings(BuiltinSettings, {"CCB_DB_URL": ""}).db_url is None
 
 
 @pytest.mark.parametrize(
     "url", ["mysql://me:secret@host/db", "postgresql://me:secret@host:x y/db?nonsense=1", "secret"]
 )
-def test_a_malformed_url_is_refused_by_the_name_of_its_variable_without_the_password(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
-    monkeypatch.setenv("CCB_DB_URL", url)
-    with pytest.raises(ValidationError) as error:
-        BuiltinSettings()
+def test_a_malformed_url_is_refused_by_the_name_of_its_variable_without_the_password(url: str) -> None:
+    with pytest.raises(Misconfigured) as error:
+        read_settings(BuiltinSettings, {"CCB_DB_URL": url})
     assert "CCB_DB_URL" in str(error.value)
     assert "secret" not in str(error.value)
     assert "secret" not in repr(error.value)
 
 
-def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_is_not_shown() -> None:
     settings = BuiltinSettings(db_url=SecretStr("postgresql://me:secret@host/db"))
     assert "secret" not in repr(settings)

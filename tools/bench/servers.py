@@ -23,9 +23,11 @@ from context_chat_backend.contract import (
     Stored,
     UserId,
 )
+from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
 from context_chat_backend.logs import set_up_logging
-from context_chat_backend.settings import Settings
+from context_chat_backend.settings import Settings, environment
+from context_chat_backend.toolkit.settings import read_settings
 
 HITS = [
     Hit(source_id=SourceId(f"files__default: {number}"), title=f"files/{number}.txt", text="", score=1 / (number + 1))
@@ -75,9 +77,10 @@ def bare_app() -> ASGIApp:
 
 def main() -> None:
     """Serve with the settings of the environment, as `ccbe serve` does."""
-    settings = Settings()
+    variables = environment()
+    settings = read_settings(Settings, variables)
     set_up_logging(settings)
-    app = create_app(settings, NoopDriver()) if sys.argv[1] == "noop" else bare_app()
+    app = create_app(plan_gateway(settings, variables, NoopDriver())) if sys.argv[1] == "noop" else bare_app()
     uvicorn.run(
         app,
         host=settings.app_host,

@@ -8,7 +8,8 @@ from ...contract import Finding, Misconfigured
 from ...gateway import Plan, plan_gateway
 from ...settings import Settings
 from ...storage import state_file
-from ..command import Variables, gateway_settings
+from ...toolkit.settings import read_settings
+from ..command import Variables
 from . import answers, backend, host, nextcloud, storage
 from .findings import Check, failure, guarded, ok
 
@@ -20,12 +21,12 @@ async def examine(variables: Variables) -> AsyncIterator[Finding]:
     which creates the persistent storage and an embedded database if they are not there yet.
     """
     try:
-        settings = gateway_settings(variables)
+        settings = read_settings(Settings, variables)
     except Misconfigured as error:
         yield failure("settings", error)
         return
     try:
-        plan = plan_gateway(settings)
+        plan = plan_gateway(settings, variables)
     except Misconfigured as error:
         yield failure("settings", error)
         checks = _gateway_checks(settings)

@@ -1,7 +1,6 @@
 """What is wrong with how the operations of a battery ended."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...contract import DriverError, NotFound
 from .base import expect
@@ -20,7 +19,8 @@ def expect_branches(battery: Battery, outcomes: Outcomes, *allowed: type[Excepti
 def problems_of(battery: Battery, outcomes: Outcomes, allowed: tuple[type[Exception], ...]) -> list[str]:
     """What is wrong with the errors and with the answers to questions."""
     operations: Sequence[Write | Read] = (*battery.writes, *battery.reads)
-    return [problem for operation in operations for problem in _problems(operation, outcomes, allowed)]
+    problems = [problem for operation in operations for problem in _problems(operation, outcomes, allowed)]
+    return [*problems, *_told_secrets(outcomes, battery.faults.plan.variables)]
 
 
 def _problems(operation: Write | Read, outcomes: Outcomes, allowed: tuple[type[Exception], ...]) -> Iterator[str]:
@@ -42,8 +42,6 @@ def _problems_of_error(
         yield f"{name} raised {what} instead of {' or '.join(each.__name__ for each in right)}: {error}"
     if QUOTED in str(error):
         yield f"{name}: the message of its {what} quotes what the backend said"
-    if any(secret in str(error) for secret in _secrets()):
-        yield f"{name}: the message of its {what} tells a secret"
 
 
 def _problems_of_value(read: Read, value: object) -> Iterator[str]:
@@ -53,6 +51,9 @@ def _problems_of_value(read: Read, value: object) -> Iterator[str]:
         yield f"{read.name} answered {value} instead of an error; {read.expected} would be true"
 
 
-def _secrets() -> list[str]:
-    values = (value for name, value in os.environ.items() if name.upper().endswith(SECRETS))
-    return [value for value in values if len(value) >= SHORTEST_SECRET]
+def _told_secrets(outcomes: Outcomes, variables: Mapping[str, str]) -> Iterator[str]:
+    values = [value for name, value in variables.items() if name.upper().endswith(SECRETS)]
+    secrets = [value for value in values if len(value) >= SHORTEST_SECRET]
+    for name, error in outcomes.errors.items():
+        if any(secret in str(error) for secret in secrets):
+            yield f"{name}: the message of its {type(error).__name__} tells a secret"

@@ -12,6 +12,7 @@ import anyio
 
 from ...contract import (
     Capabilities,
+    DriverConfig,
     Finding,
     Hit,
     Level,
@@ -28,7 +29,7 @@ from ..postgres.database import open_database
 from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
-from ..settings import read_settings
+from ..settings import driver_settings
 from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
 from .outbox import Courier
 from .settings import CatalogueSettings
@@ -66,10 +67,10 @@ class CatalogueDriver(DocumentsDriver):
         self._lost: Misconfigured | None = None
 
     @classmethod
-    def from_environment(cls, name: str, store: VectorStore, folder: Path) -> Self:
-        """For a backend with the variables `<NAME>_…`. The embedded catalogue is in `folder`."""
-        settings = read_settings(CatalogueSettings, prefix=f"{name.upper()}_")
-        return cls(name, store, Indexer.from_environment(), settings, folder)
+    def from_config(cls, name: str, store: VectorStore, config: DriverConfig) -> Self:
+        """For a backend with the variables `<NAME>_…`. The embedded catalogue is in the folder of the config."""
+        settings = driver_settings(CatalogueSettings, config, prefix=f"{name.upper()}_")
+        return cls(name, store, Indexer.from_config(config), settings, config.folder)
 
     @property
     def identity(self) -> str:

@@ -3,8 +3,8 @@
     class MyStore(VectorStore):
         ...six methods...
 
-    def create(folder: Path) -> Driver:
-        return CatalogueDriver.from_environment("MYSTORE", MyStore(read_settings(MySettings)), folder)
+    def create(config: DriverConfig) -> Driver:
+        return CatalogueDriver.from_config("mystore", MyStore(driver_settings(MySettings, config)), config)
 
 Who may read what is decided in the catalogue, a PostgreSQL of the gateway. A chunk in the store carries only its
 document and the number of one access group, so that sharing a document with 5,000 users changes one number. The

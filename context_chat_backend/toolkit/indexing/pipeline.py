@@ -11,8 +11,8 @@ import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
-from ...contract import Source
-from ..settings import read_settings
+from ...contract import DriverConfig, Source
+from ..settings import driver_settings
 from .embed import Embedder, EmbedSettings, make_embedder
 from .extract.extractor import Extractor, ExtractSettings
 from .split import Splitter
@@ -48,9 +48,11 @@ class Indexer:
         self._resources = AsyncExitStack()
 
     @classmethod
-    def from_environment(cls) -> Self:
+    def from_config(cls, config: DriverConfig) -> Self:
         """As the variables `EXTRACT_*` and `CC_EM_*` say."""
-        return cls(Extractor(read_settings(ExtractSettings)), make_embedder(read_settings(EmbedSettings)))
+        return cls(
+            Extractor(driver_settings(ExtractSettings, config)), make_embedder(driver_settings(EmbedSettings, config))
+        )
 
     async def __aenter__(self) -> Self:
         await self._resources.enter_async_context(self.embedder)

@@ -20,6 +20,7 @@ from context_chat_backend.contract import (
     Unavailable,
     Unsupported,
 )
+from tests.config import config
 
 from .r2r_stage import (
     ALICE,
@@ -76,10 +77,9 @@ async def test_without_generated_answers_none_are_declared(stage: Stage) -> None
             await driver.answer(Query(user_id=ALICE, text="whale", limit=5))
 
 
-async def test_the_registry_s_factory_reads_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("R2R_BASE_URL", "http://r2r:7272/v3/")
-    monkeypatch.setenv("R2R_EXCLUDE_EXTS", "XLS, .png,")
-    driver = create(tmp_path / "r2r")
+async def test_the_registry_s_factory_reads_its_variables(tmp_path: Path) -> None:
+    variables = {"R2R_BASE_URL": "http://r2r:7272/v3/", "R2R_EXCLUDE_EXTS": "XLS, .png,"}
+    driver = create(config(tmp_path / "r2r", variables))
     assert driver._settings.base_url == "http://r2r:7272"
     assert driver._settings.exclude_exts == {".xls", ".png"}
     assert not (tmp_path / "r2r").exists(), "nothing is done before it is entered"
