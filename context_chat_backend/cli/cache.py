@@ -145,7 +145,7 @@ def _use_tools(plan: Plan, work: Callable[[CacheTools], Awaitable[T]]) -> T:
 
 def _say_what_is_done(progress: Progress) -> None:
     if progress.done:
-        sys.stderr.write(f"ccbe: stopped after {progress.done:,} sources, which are done; run it again for the rest\n")
+        sys.stderr.write(f"ccbe: stopped after {progress.done:,} sources, which are kept; run it again for the rest\n")
 
 
 # ---------------------------------------------------------------------- all of them

@@ -50,7 +50,7 @@ def file_bytes(storage: Path) -> int:
 
 
 async def clear(storage: Path) -> None:
-    """Forget the entries of all stores. A gateway may serve meanwhile: what is forgotten only costs an upload more."""
+    """Forget the entries of all stores. A gateway may serve meanwhile: what is forgotten only costs another upload."""
     if not state_file(storage).exists():
         return
     async with State(state_file(storage)) as state:
@@ -58,7 +58,7 @@ async def clear(storage: Path) -> None:
         await state.execute("delete from flags where name glob ?", f"{Checkpoint.PREFIX}*")
 
 
-# ---------------------------------------------------------------------- need the storage for themselves
+# ---------------------------------------------------------------------- need the storage to themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class CacheTools:
         self._clock = clock
 
     async def seed(self, *, bulk: bool = False) -> SeedReport:
-        """Write an entry for everything that is stored. After an interruption the next call goes on from there. `bulk`
+        """Write an entry for everything that is stored. After an interruption the next call resumes there. `bulk`
         uses the backend's export."""
         checkpoint = Checkpoint(self._state, self._driver.identity, "export" if bulk else "list")
         before = await checkpoint.read()
@@ -222,8 +222,8 @@ def _storage_of_our_own(folder: Path) -> Iterator[None]:
             stack.enter_context(claimed_storage(folder))
         except Misconfigured as error:
             raise Misconfigured(
-                f"{error}. Stop the gateway first, this command needs the folder for itself: an entry that is computed "
-                "from a reading while an access change goes through would be wrong"
+                f"{error}. Stop the gateway first, because this command needs the folder to itself: an entry computed "
+                "while an access change goes through would be wrong"
             ) from error
         yield
 

@@ -14,7 +14,7 @@ FAILURE = 1
 CANNOT_START = 2
 """The command line or the environment is wrong, or what the command needs cannot be used; stderr says what to do."""
 INTERRUPTED = 130
-"""After Ctrl-C, as shells have it."""
+"""By Ctrl-C, as shells have it; or nobody reads the output any more."""
 
 Variables = Mapping[str, str]
 """The environment of a command. `main` reads it once; a command looks nowhere else."""

@@ -26,7 +26,7 @@ def read_fork_file(file: Path) -> Mapping[str, object]:
     except (ValueError, RecursionError) as error:
         raise Misconfigured(f"{file} is not JSON: {error}") from error
     if not isinstance(lines, dict):
-        raise Misconfigured(f"{file} is not the cache of the fork: expected an object with a SHA-256 as each key")
+        raise Misconfigured(f"{file} is not the cache of the fork: an object with SHA-256 digests as keys was expected")
     return lines
 
 

@@ -578,4 +578,4 @@ async def test_a_backend_that_answers_is_told_apart_from_the_generator(tmp_path:
 
     findings = await doctor.answers.check_answers(plan_gateway(make_settings(tmp_path), {}, Answering()))
     assert levels(findings) == [("ok", "answers"), ("warning", "answers")]
-    assert "the backend writes" in findings[0].text
+    assert "the backend itself writes" in findings[0].text

@@ -129,7 +129,7 @@ def _load_documents(client: httpx.Client) -> None:
         say(f"   [{number:2}/{len(DOCUMENTS)}] {done}  {document.title:32} for {readers}")
     counts = client.post("/countIndexedDocuments").json()
     say(f"   indexed: {', '.join(f'{provider} {count}' for provider, count in counts.items())}")
-    say("   102 is private to anna; 108 and 109 have equal bytes and different owners; carmen may read nothing")
+    say("   102 is private to anna; 108 and 109 have the same bytes but different owners; carmen may read nothing")
 
 
 def _ask_questions(client: httpx.Client) -> bool:
@@ -162,7 +162,7 @@ def _only_own(user: str, source_ids: list[str]) -> bool:
 
 
 def _revoke(client: httpx.Client) -> bool:
-    say("\n4. The shared calendar is taken away from björn: it is gone from his next search")
+    say("\n4. björn loses access to the shared calendar: his next search no longer finds it")
     question = {"userId": BJOERN, "query": "office calendar", "ctxLimit": 20}
     before = [hit["source_id"] for hit in client.post("/docSearch", json=question).json()]
     client.post("/updateAccess", json={"op": "deny", "userIds": [BJOERN], "sourceId": DOCUMENTS[0].source_id})
@@ -173,7 +173,7 @@ def _revoke(client: httpx.Client) -> bool:
 
 
 def _load_again(client: httpx.Client) -> bool:
-    say("\n5. Nextcloud scans again and sends nine unchanged documents: answered without indexing anything")
+    say("\n5. Nextcloud scans again and sends nine unchanged documents: nothing is indexed again")
     unchanged = DOCUMENTS[1:]
     start = time.monotonic()
     answer = load(client, unchanged)
@@ -189,7 +189,7 @@ def _serve(gateway: Gateway, secret: str) -> None:
     say("""    -H 'Content-Type: application/json' -d '{"userId": "anna", "query": "Who delivers coffee beans?"}'""")
     say(f"  curl {gateway.base_url}/metrics")
     gateway.process.wait()
-    raise GatewayFailed("the gateway has ended")
+    raise GatewayFailed("the gateway has stopped")
 
 
 def _environment(variables: Variables, folder: Path, secret: str, port: int) -> dict[str, str]:

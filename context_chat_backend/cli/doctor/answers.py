@@ -19,7 +19,7 @@ async def check_answers(plan: Plan) -> list[Finding]:
     """Who writes answers from documents, and who answers questions without them."""
     findings = await check_generator(plan.settings, plan.answers)
     if plan.driver.capabilities.answers:
-        text = "the backend writes those from documents itself; what follows is about questions without documents"
+        text = "the backend itself writes answers from documents; what follows is about questions without documents"
         return [ok("answers", text), *findings]
     return findings
 
@@ -33,10 +33,16 @@ async def check_generator(settings: Settings, answers: AnswerSettings) -> list[F
             async with OcsClient(settings) as ocs:
                 return [await text_provider_finding(ocs)]
         case "extractive" if answers.generator == "extractive":
-            return [ok("answers", "no language model: passages are shown, as CC_GENERATOR says")]
+            return [ok("answers", "no language model: passages are shown, as CC_GENERATOR asks for")]
         case "extractive":
             text = "no language model is configured: answers are passages of documents, or say that there is no model"
-            return [warning("answers", text, "Set CC_LLM_BASE_URL, or NEXTCLOUD_URL, or CC_GENERATOR=extractive.")]
+            return [
+                warning(
+                    "answers",
+                    text,
+                    "Set CC_LLM_BASE_URL or NEXTCLOUD_URL, or CC_GENERATOR=extractive if that is intended.",
+                )
+            ]
 
 
 def generator_of(answers: AnswerSettings, nextcloud_url: str | None) -> Literal["openai", "nextcloud", "extractive"]:
@@ -58,8 +64,8 @@ async def language_model_finding(answers: AnswerSettings) -> Finding:
                 response = await client.get(f"{(answers.llm_base_url or '').rstrip('/')}/models")
                 response.raise_for_status()
         except NotFound:
-            remedy = "Ask a question to find out; check CC_LLM_BASE_URL if it fails. It usually ends in /v1."
-            return warning("answers", "the language model's server answers, but has no list of models", remedy)
+            remedy = "Ask a question; if it fails, check CC_LLM_BASE_URL. It usually ends in /v1."
+            return warning("answers", "the language model's server answers but does not list its models", remedy)
         except Misconfigured as error:
             return problem("answers", str(error), "Check CC_LLM_BASE_URL and CC_LLM_API_KEY.")
         except DriverError as error:
@@ -74,9 +80,11 @@ def _model_finding(model: str, response: httpx.Response) -> Finding:
         case _:
             names = set()
     if model in names:
-        return ok("answers", f"the language model {model} is there")
+        return ok("answers", f"the language model {model} is available")
     text = f"the language model's server does not list {model}"
-    return warning("answers", text, "Set CC_LLM_MODEL to a name that the server knows; some take names not listed.")
+    return warning(
+        "answers", text, "Set CC_LLM_MODEL to a name that the server knows; some accept names that they do not list."
+    )
 
 
 async def text_provider_finding(ocs: OcsClient) -> Finding:
@@ -86,7 +94,7 @@ async def text_provider_finding(ocs: OcsClient) -> Finding:
     except TransientError as error:
         return problem("answers", str(error), "Check NEXTCLOUD_URL, or set CC_LLM_BASE_URL.")
     except DriverError:
-        return ok("answers", "Nextcloud's text model writes them; whether there is one shows at the first question")
+        return ok("answers", "Nextcloud's text model writes them; the first question will show whether there is one")
     match data:
         case {"types": {"core:text2text": _}}:
             return ok("answers", "Nextcloud has a text model")

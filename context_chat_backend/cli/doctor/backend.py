@@ -1,4 +1,4 @@
-"""The backend: opens, answers, and what it says itself; or how the running gateway says it is."""
+"""The backend: opens, answers, and what it says itself; or what the running gateway says of it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -80,18 +80,18 @@ def _capabilities_finding(driver: Driver) -> Finding:
     declared = driver.capabilities
     size = declared.max_source_bytes
     parts = [
-        f"answers {_yes_or_no(declared.answers)}",
-        f"inventory {_yes_or_no(isinstance(driver, Inventory))}",
-        f"upsert cache {'off, because others may write to the store' if declared.shared else 'on'}",
+        f"writes answers {_yes_or_no(declared.answers)}",
+        f"lists what it stores {_yes_or_no(isinstance(driver, Inventory))}",
+        f"upsert cache {'off, since others may write to the store' if declared.shared else 'on'}",
         f"writes visible {f'after {declared.settle_seconds:g} s' if declared.settle_seconds else 'at once'}",
         "sources of any size" if size is None else f"sources up to {size // MIB} MiB",
-        "any type" if declared.mime_types is None else f"{len(declared.mime_types)} types",
+        "any MIME type" if declared.mime_types is None else f"{len(declared.mime_types)} MIME types",
     ]
     return ok("capabilities", ", ".join(parts))
 
 
 def _not_opened() -> Finding:
-    text = "not opened here, because the running gateway has its store for itself; stop that to have it looked at"
+    text = "not opened here, because the running gateway has the store to itself; stop it to have the backend checked"
     return ok("backend", text)
 
 
@@ -113,7 +113,7 @@ async def ask_gateway(settings: Settings) -> list[Finding]:
     if response.status_code == httpx.codes.OK:
         return [ok("gateway", f"is running at {url}, and its backend serves")]
     status = str(json_object(response).get("status", response.status_code))
-    remedy = "See its log: the line that says why the backend cannot be opened names the cause."
+    remedy = 'See its log: the line "the backend cannot be opened" names the cause.'
     return [problem("gateway", f"is running at {url}, but its backend is {status}", remedy)]
 
 

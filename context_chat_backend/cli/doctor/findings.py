@@ -47,8 +47,8 @@ def failure(subject: str, error: DriverError) -> Finding:
 
 
 def bug(subject: str, error: Exception) -> Finding:
-    """The check itself fell over."""
+    """The check itself crashed."""
     # without the message, which may hold a password
     frame = traceback.extract_tb(error.__traceback__)[-1]
     text = f"the check failed: {type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
-    return problem(subject, text, "This is a mistake in the gateway or in the driver: please report it.")
+    return problem(subject, text, "This is a bug in the gateway or in the driver: please report it.")

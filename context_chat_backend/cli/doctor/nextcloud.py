@@ -18,8 +18,12 @@ HTTP_SECONDS = 15
 async def check_nextcloud(settings: Settings) -> list[Finding]:
     """It can be reached, knows this app, and has a Context Chat that speaks to it."""
     if settings.nextcloud_url is None:
-        remedy = "Set NEXTCLOUD_URL to its address."
-        return [warning("Nextcloud", "NEXTCLOUD_URL is not set: the start is not reported to it", remedy)]
+        remedy = "Set NEXTCLOUD_URL to the address of Nextcloud."
+        return [
+            warning(
+                "Nextcloud", "NEXTCLOUD_URL is not set, so Nextcloud is not told when the gateway has started", remedy
+            )
+        ]
     findings = await server_findings(settings.nextcloud_url)
     async with OcsClient(settings) as ocs:
         return [*findings, *await app_findings(ocs)]
@@ -35,7 +39,7 @@ async def server_findings(url: str) -> list[Finding]:
     version = status.get("versionstring") or "(version hidden)"
     findings = [ok("Nextcloud", f"{version} answers")]
     if status.get("maintenance") or status.get("needsDbUpgrade"):
-        text = f"{version} is in maintenance: it sends nothing and takes nothing"
+        text = f"{version} is in maintenance mode: it sends and accepts nothing"
         findings = [warning("Nextcloud", text, "End the maintenance or the upgrade with occ.")]
     return [*findings, *clock_findings(response.headers.get("Date", ""), datetime.now(UTC))]
 
@@ -48,7 +52,7 @@ def clock_findings(date: str, now: datetime) -> list[Finding]:
         return []
     if seconds <= MOST_CLOCK_SECONDS:
         return [ok("clock", f"differs by {seconds:.0f} s from Nextcloud's")]
-    remedy = "Have both machines set their clocks by NTP."
+    remedy = "Synchronise the clocks of both machines by NTP."
     return [warning("clock", f"differs by {seconds:,.0f} s from Nextcloud's", remedy)]
 
 
@@ -62,9 +66,9 @@ async def app_findings(ocs: OcsClient) -> list[Finding]:
     except NotFound as error:
         return [problem("AppAPI", str(error), "Install and enable the app AppAPI in Nextcloud.")]
     if not enabled:
-        text = "knows this app, which is disabled: nothing is sent"
+        text = "knows this app but has it disabled, so nothing is sent"
         return [warning("AppAPI", text, f"occ app_api:app:enable {ocs.app_id}")]
-    return [ok("AppAPI", "knows this app, which is enabled"), await generation_finding(ocs)]
+    return [ok("AppAPI", "knows this app and has it enabled"), await generation_finding(ocs)]
 
 
 async def generation_finding(ocs: OcsClient) -> Finding:
@@ -72,8 +76,8 @@ async def generation_finding(ocs: OcsClient) -> Finding:
     try:
         await ocs.call("GET", "/ocs/v2.php/apps/context_chat/queues/actions/", params={"n": 0})
     except NotFound:
-        return ok("Context Chat", "not installed, or 5.3 and earlier, which send everything to the gateway")
+        return ok("Context Chat", "5.3 or earlier, which sends everything to the gateway, or not installed")
     except DriverError as error:
-        return warning("Context Chat", f"does not tell its version: {error}", "Ask again later.")
-    text = "is 5.4 or later, which this version of the gateway does not speak: nothing arrives"
+        return warning("Context Chat", f"does not say which version it is: {error}", "Ask again later.")
+    text = "is 5.4 or later, which this version of the gateway does not support yet: nothing arrives"
     return problem("Context Chat", text, "Install Context Chat 5.3.")

@@ -1,4 +1,4 @@
-"""The persistent storage: can be written, has room, and what is remembered in it opens."""
+"""The persistent storage: is writable, has room, and what is remembered in it can be read."""
 
 import shutil
 import tempfile
@@ -21,32 +21,34 @@ STATE_REMEDY = (
 
 
 def check_storage(folder: Path) -> list[Finding]:
-    """The folder can be written and has room."""
+    """The folder is writable and has room."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        text = f"APP_PERSISTENT_STORAGE: {folder} cannot be written: {error.strerror}"
-        return [problem("storage", text, "Give the folder to the account that runs the gateway, or name another one.")]
-    return [ok("storage", f"{folder} can be written"), disk_finding(shutil.disk_usage(folder).free // MIB)]
+        text = f"APP_PERSISTENT_STORAGE: {folder} is not writable: {error.strerror}"
+        return [
+            problem("storage", text, "Give the folder to the account that runs the gateway, or choose another one.")
+        ]
+    return [ok("storage", f"{folder} is writable"), disk_finding(shutil.disk_usage(folder).free // MIB)]
 
 
 def disk_finding(free_mib: int) -> Finding:
     """What this much free space means."""
     text = f"{free_mib:,} MiB free"
-    remedy = "Make room, or put the persistent storage on a larger disk."
+    remedy = "Free some space, or move the persistent storage to a larger disk."
     if free_mib < NO_DISK_MIB:
         return problem("disk", f"{text}: uploads will fail", remedy)
     if free_mib < LITTLE_DISK_MIB:
-        return warning("disk", f"{text}: uploads and an embedded database need more", remedy)
+        return warning("disk", f"{text}: too little for uploads and an embedded database", remedy)
     return ok("disk", text)
 
 
 async def check_state(file: Path) -> list[Finding]:
     """What the gateway remembers can be read; a gateway may use it meanwhile. Raises a `DriverError` that passes."""
     if not await anyio.Path(file).exists():
-        return [ok("state.db", "not there yet, the first start makes it")]
+        return [ok("state.db", "not there yet; the first start creates it")]
     try:
         async with State(file) as state:
             ((entries,),) = await state.fetch("select count(*) from upserts")

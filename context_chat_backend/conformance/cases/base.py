@@ -23,7 +23,7 @@ class Case:
 
     @property
     def remedy(self) -> str:
-        """Where the author of a driver has to look: the docstring from `REMEDY` on, in one line."""
+        """What the author of a driver has to do: the docstring from `REMEDY` on, in one line."""
         return " ".join((self.run.__doc__ or "").partition(REMEDY)[2].split())
 
 

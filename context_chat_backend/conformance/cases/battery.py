@@ -12,10 +12,10 @@ from ..proxy import Endless
 from .base import expect
 
 SECONDS = 120.0
-"""For the operations of one pass. Drivers may repeat a request some times before they give up."""
+"""For the operations of one pass. Drivers may repeat a request a few times before they give up."""
 CANCEL_SECONDS = 5.0
 QUOTED = "The walrus keeps a secret diary."
-"""Part of each document, and of what a failing backend says: no message may repeat it."""
+"""Part of each document, and of what a failing backend says; no message may repeat it."""
 OLD, NEW = f"The ancient whale sings. {QUOTED}", f"The modern whale sings. {QUOTED}"
 READERS = ("alice", "bob", "carol", "dora", "leaver")
 
@@ -47,7 +47,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An operation that changes nothing, and what it has to return if it returns; None: it must not return."""
+    """An operation that changes nothing, and what it has to return if it succeeds; None: it must fail."""
 
     name: str
     run: Run
@@ -252,12 +252,12 @@ class Battery:
         try:
             await patiently(lambda: write.run(self.kit.driver))
         except DriverError as error:
-            message = f"{write.name} still raises {type(error).__name__} when the backend is well again: {error}"
+            message = f"{write.name} still raises {type(error).__name__} when the backend has recovered: {error}"
             raise AssertionError(message) from error
 
     async def _expect_value(self, read: Read) -> None:
         value = await self.kit.settled(lambda: read.run(self.kit.driver), read.expected)
-        expect(value == read.expected, f"{read.name} gives {value} when the backend is well again, not {read.expected}")
+        expect(value == read.expected, f"{read.name} gives {value} when the backend has recovered, not {read.expected}")
 
     async def _expect_readers(self, outcomes: Outcomes, *, exact: bool = False) -> None:
         """Nobody reads more than before and after, nobody loses what they may read before and after."""

@@ -13,10 +13,10 @@ MIME_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 
 @case("capabilities")
 async def declarations_make_sense(kit: Kit) -> None:
-    """`max_source_bytes` is positive, `settle_seconds` at most 600, and types are written in lower case without more.
+    """`max_source_bytes` is positive, `settle_seconds` at most 600, and MIME types are bare and in lower case.
 
-    If this fails: the gateway compares sizes and types with these values as they are, and waits for as long as they
-    say. None means any size and any type.
+    If this fails: the gateway compares sizes and types with these values as they stand, and waits as long as they
+    say. None means any size or any type.
     """
     declared = kit.driver.capabilities
     limit, settles = declared.max_source_bytes, declared.settle_seconds
@@ -25,16 +25,16 @@ async def declarations_make_sense(kit: Kit) -> None:
         0 <= settles <= LONGEST_SETTLE, f"settle_seconds is {settles}: it has to be between 0 and {LONGEST_SETTLE:g}"
     )
     wrong = sorted(type_ for type_ in declared.mime_types or () if not MIME_TYPE.fullmatch(type_))
-    expect(not wrong, f"these are no types as the gateway compares them: {wrong}")
+    expect(not wrong, f"these are not types in the form that the gateway compares: {wrong}")
     expect(kit.driver.capabilities == declared, "capabilities change while the driver is open")
 
 
 @case("capabilities")
 async def answers_work_exactly_if_declared(kit: Kit) -> None:
-    """`answer` cites what the user may read, or raises `Unsupported` when it is not declared.
+    """`answer` cites only what the user may read; where it is not declared, it raises `Unsupported`.
 
-    If this fails: an answer may be built on hits of `search` only, and names each of their sources once; without any it
-    has no sources. A driver that writes no answers leaves `capabilities.answers` and `BaseDriver.answer` as they are.
+    If this fails: build an answer only on hits of `search`, and name each of their sources once; without hits it has no
+    sources. A driver that writes no answers leaves `capabilities.answers` and `BaseDriver.answer` alone.
     """
     await kit.driver.upsert(kit.source(1))
     await kit.expect("alice", {kit.id(1)})
@@ -51,9 +51,9 @@ async def answers_work_exactly_if_declared(kit: Kit) -> None:
 
 @case("capabilities")
 async def unsupported_types_are_not_indexed(kit: Kit) -> None:
-    """A declared list of types holds plain text and Markdown, and leaves out what the driver cannot read.
+    """Declared MIME types include plain text and Markdown, and nothing that the driver cannot read.
 
-    If this fails: list the types whose text your driver can get at, see `capabilities.mime_types`.
+    If this fails: list the types whose text your driver can extract, see `capabilities.mime_types`.
     """
     types = kit.driver.capabilities.mime_types
     if types is None:
@@ -64,7 +64,7 @@ async def unsupported_types_are_not_indexed(kit: Kit) -> None:
 
 @case("capabilities")
 async def check_answers_with_findings(kit: Kit) -> None:
-    """`check` raises nothing while the backend works, and each finding that is not ok says what to do.
+    """`check` raises nothing while the backend works, and every warning or error says what to do.
 
     If this fails: give each `Finding` a subject and a text, and each warning or error a `remedy`.
     """
@@ -78,7 +78,7 @@ async def check_answers_with_findings(kit: Kit) -> None:
 async def the_identity_is_stable(kit: Kit) -> None:
     """`identity` is not empty and does not change while the driver is open.
 
-    If this fails: make it once when the driver is opened, of something that is kept in the store itself.
+    If this fails: derive it once, when the driver is opened, from something that is kept in the store itself.
     """
     before = kit.driver.identity
     await kit.driver.upsert(kit.source(1))

@@ -16,10 +16,10 @@ LONG = "\n\n".join(f"Paragraph {number}: the whale dives {number} fathoms deep. 
 
 @case("indexing")
 async def a_new_source_is_created(kit: Kit) -> None:
-    """A new source is `CREATED`, or `PENDING` where `settle_seconds` says how long that takes, and counts as one.
+    """A new source is `CREATED` (or `PENDING`, if `settle_seconds` is set) and counts as one.
 
-    If this fails: check what `upsert` returns. `PENDING` is for backends that index after they have answered; those
-    have to declare how long a write takes until it is searchable.
+    If this fails: check what `upsert` returns. `PENDING` is for backends that index after they have answered; they
+    have to declare how long it takes until a write is searchable.
     """
     outcome = await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
     expect(outcome in {Outcome.CREATED, Outcome.PENDING}, f"upsert of a new source answered {outcome}")
@@ -31,7 +31,7 @@ async def a_new_source_is_created(kit: Kit) -> None:
 
 @case("indexing")
 async def hits_carry_id_title_and_text(kit: Kit) -> None:
-    """A hit has the id byte for byte, the title and the text of its source.
+    """A hit carries its source's id (byte for byte), title and text.
 
     If this fails: store the title and the id beside each chunk as they are; Nextcloud shows the title and finds the
     file by the id.
@@ -45,7 +45,7 @@ async def hits_carry_id_title_and_text(kit: Kit) -> None:
 
 @case("indexing")
 async def the_same_version_again_changes_nothing(kit: Kit) -> None:
-    """Upserting the same version twice is `UNCHANGED` and stores it once.
+    """Upserting the same version again returns `UNCHANGED` and stores it once.
 
     If this fails: look up the stored `modified` before indexing; Nextcloud sends the same version again and again.
     """
@@ -58,10 +58,10 @@ async def the_same_version_again_changes_nothing(kit: Kit) -> None:
 
 @case("indexing")
 async def a_version_that_is_not_newer_adds_readers(kit: Kit) -> None:
-    """Equal or less `modified`: the text stays, readers are added and none removed.
+    """If `modified` is not greater, the text stays and readers are only added.
 
-    If this fails: compare by `modified` alone, with "greater"; for all others store the union of the readers and leave
-    the text as it is.
+    If this fails: only a greater `modified` is a newer version. For all others store the union of the readers and
+    leave the text alone.
     """
     await kit.driver.upsert(kit.source(1, users=("alice",), modified=10))
     await kit.expect("alice", kit.ids(1))
@@ -75,7 +75,7 @@ async def a_version_that_is_not_newer_adds_readers(kit: Kit) -> None:
 
 @case("indexing")
 async def a_newer_version_replaces_text_and_readers(kit: Kit) -> None:
-    """Newer by `modified`: the new text is found, the old is not, and the readers are exactly the new ones.
+    """If `modified` is greater, the new text replaces the old and the readers are exactly the new ones.
 
     If this fails: remove the chunks of the old version when the new one is in place, and set the readers instead of
     adding to them.
@@ -92,9 +92,9 @@ async def a_newer_version_replaces_text_and_readers(kit: Kit) -> None:
 
 @case("indexing")
 async def a_touched_source_has_the_new_readers(kit: Kit) -> None:
-    """Newer by `modified` with equal bytes: the readers are exactly the new ones.
+    """A newer version with identical bytes still makes the readers exactly the new ones.
 
-    If this fails: whoever skips indexing for unchanged content still has to set the readers and `modified`.
+    If this fails: if you skip indexing unchanged content, you still have to set the readers and `modified`.
     """
     await kit.driver.upsert(kit.source(1, users=("alice",), modified=10))
     await kit.expect("alice", kit.ids(1))
@@ -107,7 +107,7 @@ async def a_touched_source_has_the_new_readers(kit: Kit) -> None:
 
 @case("indexing")
 async def every_upsert_may_be_repeated(kit: Kit) -> None:
-    """An upsert that comes twice in a row leaves the same and raises the same, whatever it is.
+    """Any upsert may be repeated: it leaves the same state and raises the same error.
 
     If this fails: Nextcloud repeats requests whose answer it did not get. Look for state that the first call leaves and
     the second trips over, such as a record that exists already.
@@ -131,7 +131,7 @@ async def every_upsert_may_be_repeated(kit: Kit) -> None:
 
 @case("indexing")
 async def a_long_source_is_one_source(kit: Kit) -> None:
-    """A source of many chunks counts as one and is gone at once when it is deleted.
+    """A source of many chunks counts as one and is deleted as a whole.
 
     If this fails: `count` counts chunks, or `delete` removes only the first page of them.
     """
@@ -147,8 +147,8 @@ async def a_long_source_is_one_source(kit: Kit) -> None:
 async def a_source_without_text_is_rejected(kit: Kit) -> None:
     """A source without text raises `Rejected`, and an older version of it is no longer found.
 
-    If this fails: raise `Rejected` for blanks, so that Nextcloud drops the source from its queue, and remove what is
-    stored of it before.
+    If this fails: raise `Rejected` for text that is all whitespace, so that Nextcloud drops the source from its queue;
+    before that, remove what is stored of it.
     """
     await kit.driver.upsert(kit.source(1, modified=10))
     await kit.expect("alice", kit.ids(1))
@@ -160,9 +160,9 @@ async def a_source_without_text_is_rejected(kit: Kit) -> None:
 
 @case("indexing")
 async def a_version_whose_content_is_refused_removes_the_old_one(kit: Kit) -> None:
-    """A newer version whose content raises `Rejected` (too large, wrong type) is not indexed and removes older ones.
+    """A newer version whose content raises `Rejected` is not indexed, and the older one is removed.
 
-    If this fails: let the `Rejected` of `content.path()` pass, after removing the older version. Look at `modified`
+    If this fails: let the `Rejected` of `content.path()` through, after removing the older version. Look at `modified`
     first: a version that is not newer removes nothing.
     """
     await kit.driver.upsert(kit.source(1, modified=10))
@@ -179,7 +179,7 @@ async def a_version_whose_content_is_refused_removes_the_old_one(kit: Kit) -> No
 
 @case("indexing")
 async def sources_can_be_indexed_at_the_same_time(kit: Kit) -> None:
-    """Upserts of different sources that overlap do not disturb each other.
+    """Concurrent upserts of different sources do not interfere with each other.
 
     If this fails: look for attributes of the driver that one upsert sets and another one reads, and for records that
     two sources share.
@@ -201,10 +201,10 @@ async def sources_can_be_indexed_at_the_same_time(kit: Kit) -> None:
 
 @case("indexing")
 async def a_source_may_have_many_readers(kit: Kit) -> None:
-    """A source with 300 readers is found by each of them, and by the rest when some are removed.
+    """A source with 300 readers is found by each of them, and by those left when some are removed.
 
-    If this fails: a list of readers is cut, or does not fit into one request or record of your backend. Send it in
-    pieces, or keep the readers in a table of their own. Nextcloud shares folders with whole companies.
+    If this fails: the list of readers is cut, or does not fit into one request or record of your backend. Send it in
+    parts, or keep readers in a table of their own. Nextcloud shares folders with whole companies.
     """
     everybody = [f"reader {number}" for number in range(READERS_OF_ONE)]
     await kit.driver.upsert(kit.source(1, users=everybody))

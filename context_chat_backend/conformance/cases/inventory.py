@@ -12,10 +12,10 @@ from .base import case, expect
 
 @case("inventory")
 async def inventory_describes_what_is_stored(kit: Kit) -> None:
-    """`inventory` lists each stored source as it is now, and of those asked for no others.
+    """`inventory` lists every stored source as it is now, or of those asked for each one that is stored.
 
-    If this fails: the upsert cache trusts the inventory, so that a wrong item loses a source or a reader. List what
-    searches find, with the digest of its bytes; leave out what you do not know for sure, or do without `Inventory`.
+    If this fails: the upsert cache trusts the inventory, so a wrong item loses a source or a reader. List what
+    searches find, with the digest of its bytes; leave out whatever you are not sure of, or do without `Inventory`.
     """
     _inventory_of(kit)
     file = kit.source(1, users=("alice", "bob"), title="files/Übergröße/文件.md", modified=10)
@@ -54,7 +54,7 @@ async def _expect_inventory(
         if bulk:
             return  # an export may need more rights than these
         raise
-    advice = "the upsert cache trusts the inventory, so that a wrong item loses a source or a reader"
+    advice = "the upsert cache trusts the inventory, so a wrong item loses a source or a reader"
     expect(found == expected, f"inventory(bulk={bulk}) should give {expected} and gives {found}: {advice}")
 
 

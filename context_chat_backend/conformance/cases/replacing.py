@@ -1,4 +1,4 @@
-"""What `upsert` promises while a newer version is on its way, and when it fails half-way."""
+"""What `upsert` promises while a newer version is on its way, and when it fails halfway."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -45,10 +45,10 @@ def _fail() -> None:
 
 @case("indexing")
 async def a_failed_update_leaves_the_old_version_to_readers_of_both(kit: Kit) -> None:
-    """When a newer version fails half-way, only those find the old one who may read both.
+    """When a newer version fails halfway, only readers of both versions still find the old one.
 
-    If this fails: before a newer version is indexed, reduce the readers of the stored one to those whom both versions
-    have, and delete it if there are none. The old text stays until the new one takes its place.
+    If this fails: before a newer version is indexed, reduce the readers of the stored one to those that both versions
+    share, and delete it if there are none. The old text stays until the new one takes its place.
     """
     await kit.driver.upsert(kit.source(1, users=("alice", "bob"), modified=10))
     await kit.driver.upsert(kit.source(2, users=("alice",), modified=10))
@@ -82,10 +82,10 @@ class _Cancellation:
 
 @case("indexing")
 async def a_cancelled_upsert_leaves_a_consistent_state(kit: Kit) -> None:
-    """An upsert that is cancelled leaves the old version or the new one, each to its own readers, and can be repeated.
+    """A cancelled upsert leaves the old version or the new one, each to its own readers, and can be repeated.
 
-    If this fails: some step removes before another one adds. Make the new version beside the old one and switch in one
-    step; give up what was begun when it is cancelled, or find and finish it the next time.
+    If this fails: one step removes before another one adds. Build the new version beside the old one and switch over in
+    one step; discard what was begun on cancellation, or find and finish it the next time.
     """
     for item in ("digest", "path"):
         await kit.driver.upsert(kit.source(item, users=("alice", "bob"), modified=10))
@@ -113,10 +113,10 @@ async def _expect_one_version(kit: Kit, item: str) -> None:
 
 @case("indexing")
 async def a_replacement_is_one_step(kit: Kit) -> None:
-    """While a newer version is being made, each search finds all of one version or all of the other, never a mixture.
+    """During a replacement every search finds all of one version or all of the other, never a mixture.
 
-    If this fails: chunks of the new version become visible one by one, or those of the old one go one by one. Make them
-    visible by one write, such as a transaction or the number of the current version in one record.
+    If this fails: chunks appear or disappear one by one. Switch versions with a single write, such as a transaction or
+    a record that names the current version.
     """
     texts = [" ".join([f"{word} whale number {n}." for n in range(400)]) for word in ("Ancient", "Modern")]
     await kit.driver.upsert(kit.source(1, modified=10, text=texts[0]))

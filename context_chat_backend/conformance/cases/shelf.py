@@ -155,7 +155,7 @@ class Shelf:
         async def look() -> str:
             found = await self.search(kind, reach, limit)
             problem = problem_of(found, wanted, limit)
-            expect(possible.issuperset(found), f"{where} {problem}")  # waiting does not mend it
+            expect(possible.issuperset(found), f"{where} {problem}")  # waiting does not excuse it
             return problem
 
         problem = await self.kit.settled(look, "")

@@ -12,10 +12,10 @@ BETTER, GROUPS = 150, 300
 
 @case("store")
 async def a_search_by_meaning_stays_in_reach(kit: Kit) -> None:
-    """`nearest` returns the chunks of the groups and of the documents in reach, of either, and no others.
+    """`nearest` returns chunks whose group or document is in reach, and no others.
 
     If this fails: the filter of `nearest` has to be "the group is one of these, or the document is one of these". An
-    empty list matches nothing, and must not switch the filter off.
+    empty list matches nothing; it must not disable the filter.
     """
     async with open_shelf(kit) as shelf:
         await _expect_reach(shelf, Search.BY_MEANING)
@@ -23,7 +23,7 @@ async def a_search_by_meaning_stays_in_reach(kit: Kit) -> None:
 
 @case("store")
 async def a_search_by_words_stays_in_reach(kit: Kit) -> None:
-    """`matching` returns the chunks of the groups and of the documents in reach, of either, and no others.
+    """`matching` returns chunks whose group or document is in reach, and no others.
 
     If this fails: `matching` needs the filter of `nearest`. A store that has no search by words leaves `matching` as it
     is.
@@ -52,10 +52,9 @@ async def _expect_reach(shelf: Shelf, kind: Search) -> None:
 
 @case("store")
 async def nearer_chunks_out_of_reach_do_not_crowd_out(kit: Kit) -> None:
-    """`nearest` finds the one chunk in reach also when many nearer ones are not.
+    """`nearest` finds the one chunk in reach even when many nearer ones are not.
 
-    If this fails: the store takes the nearest chunks of all and filters them afterwards. The filter has to act inside
-    of the search.
+    If this fails: the store fetches the nearest chunks overall and filters them afterwards. Filter inside the search.
     """
     async with open_shelf(kit) as shelf:
         await _expect_no_crowding(shelf, Search.BY_MEANING)
@@ -63,10 +62,9 @@ async def nearer_chunks_out_of_reach_do_not_crowd_out(kit: Kit) -> None:
 
 @case("store")
 async def better_words_out_of_reach_do_not_crowd_out(kit: Kit) -> None:
-    """`matching` finds the one chunk in reach also when many that fit better are not.
+    """`matching` finds the one chunk in reach even when many better ones are not.
 
-    If this fails: the store takes the best chunks of all and filters them afterwards. The filter has to act inside of
-    the search.
+    If this fails: the store fetches the best chunks overall and filters them afterwards. Filter inside the search.
     """
     async with open_shelf(kit) as shelf:
         shelf.require(Search.BY_WORDS)
@@ -92,8 +90,8 @@ async def _expect_no_crowding(shelf: Shelf, kind: Search) -> None:
 async def the_nearest_come_first(kit: Kit) -> None:
     """`nearest` returns at most `limit` chunks, the most similar first.
 
-    If this fails: a distance is sorted like a similarity or the other way round, the limit is not passed on, or vectors
-    are compared by another measure than the cosine.
+    If this fails: a distance is sorted as if it were a similarity or vice versa, the limit is not passed on, or vectors
+    are not compared by cosine.
     """
     async with open_shelf(kit) as shelf:
         group, angles = new_group(), (60, 0, 80, 20, 40)
@@ -107,10 +105,9 @@ async def the_nearest_come_first(kit: Kit) -> None:
 
 @case("store")
 async def the_best_fitting_words_come_first(kit: Kit) -> None:
-    """`matching` returns at most `limit` chunks, the ones that fit the words best first.
+    """`matching` returns at most `limit` chunks, the best match first.
 
-    If this fails: the hits are sorted by something else than their rank for this question, or the limit is not passed
-    on.
+    If this fails: the hits are not sorted by their rank for this question, or the limit is not passed on.
     """
     async with open_shelf(kit) as shelf:
         shelf.require(Search.BY_WORDS)
@@ -132,8 +129,8 @@ async def the_best_fitting_words_come_first(kit: Kit) -> None:
 async def many_groups_and_documents_fit_in_a_reach(kit: Kit) -> None:
     """A reach may name hundreds of groups and a thousand documents.
 
-    If this fails: the store looks at some of them only, or refuses the request. Ask in parts that it takes and join
-    their matches by score.
+    If this fails: the store considers only some of them, or refuses the request. Split it into requests that the store
+    accepts, and merge their matches by score.
     """
     async with open_shelf(kit) as shelf:
         groups = [new_group() for _ in range(GROUPS)]

@@ -29,10 +29,10 @@ TEXTS = (
 
 @case("store")
 async def text_and_ordinal_come_back_unchanged(kit: Kit) -> None:
-    """A match has the document, the ordinal and the text of its chunk, whatever script, blanks and line breaks it has.
+    """A match has its chunk's document, ordinal and text unchanged, in any script and with any whitespace.
 
-    If this fails: the text is trimmed, normalised, parsed or cut on its way, or the ordinal is made up anew. Keep both
-    as fields of the record, the text in UTF-8.
+    If this fails: the text is trimmed, normalised, parsed or cut on its way, or the ordinal is renumbered. Keep both as
+    fields of the record, the text in UTF-8.
     """
     async with open_shelf(kit) as shelf:
         group = new_group()
@@ -44,9 +44,9 @@ async def text_and_ordinal_come_back_unchanged(kit: Kit) -> None:
 
 @case("store")
 async def chunks_put_again_replace_those_with_the_same_ids(kit: Kit) -> None:
-    """A chunk that is put again replaces the one with its id, in text, group and embedding, and no other.
+    """A chunk that is put again replaces the text, group and embedding of the one with its id, and no other.
 
-    If this fails: make the id of the record of document and ordinal, so that a repeated upload writes over what the
+    If this fails: derive the id of a record from document and ordinal, so that a repeated upload overwrites what the
     first one left, and write whole records.
     """
     async with open_shelf(kit) as shelf:
@@ -67,10 +67,10 @@ async def chunks_put_again_replace_those_with_the_same_ids(kit: Kit) -> None:
 
 @case("store")
 async def regroup_moves_all_chunks_of_its_documents_and_no_others(kit: Kit) -> None:
-    """After `regroup` returned True all chunks of all the documents are in the new group, and no others.
+    """Once `regroup` returns True, every chunk of its documents is in the new group, and no other chunk is.
 
-    If this fails: some of the documents or of their chunks are changed only, e.g. those on the first page of a list, or
-    others as well. Return False as long as the store cannot tell that it has changed them all; it is then called again.
+    If this fails: only some of the documents or chunks are changed, e.g. those on the first page of a listing, or too
+    many are. Return False as long as the store cannot be sure that it has changed them all; it is then called again.
     """
     async with open_shelf(kit) as shelf:
         before, after = new_group(), new_group()
@@ -87,9 +87,9 @@ async def regroup_moves_all_chunks_of_its_documents_and_no_others(kit: Kit) -> N
 
 @case("store")
 async def regroup_may_be_repeated(kit: Kit) -> None:
-    """`regroup` to the group that the chunks have already returns True, and any `regroup` leaves texts and embeddings.
+    """`regroup` may be repeated, and never changes texts or embeddings.
 
-    If this fails: what is as it should be counts as done. Change the field of the group only.
+    If this fails: what is already right counts as done. Change nothing but the group field.
     """
     async with open_shelf(kit) as shelf:
         groups = new_group(), new_group()
@@ -106,10 +106,10 @@ async def regroup_may_be_repeated(kit: Kit) -> None:
 
 @case("store")
 async def remove_takes_all_chunks_of_its_documents_and_no_others(kit: Kit) -> None:
-    """After `remove` no chunk of the documents is left, and all others are.
+    """`remove` removes every chunk of its documents, and no others.
 
-    If this fails: deleted text stays in the store for ever, since nobody asks for it again, or text that is needed
-    goes. Remove every chunk of every document that is named, also when they are more than one page of a list.
+    If this fails: deleted text stays in the store forever, because nobody asks for it again, or text that is needed is
+    lost. Remove every chunk of every document named, even if they fill more than one page of a listing.
     """
     async with open_shelf(kit) as shelf:
         group = new_group()
@@ -125,10 +125,10 @@ async def remove_takes_all_chunks_of_its_documents_and_no_others(kit: Kit) -> No
 
 @case("store")
 async def what_is_not_there_may_be_removed(kit: Kit) -> None:
-    """`remove` of unknown documents, of removed ones, and of more chunks than there are is fine.
+    """`remove` succeeds for documents that are unknown, already removed, or have fewer chunks than stated.
 
-    If this fails: what is not there counts as removed; the other documents of the same call have to go all the same.
-    The number of chunks says how many there may be: an upload that failed left fewer.
+    If this fails: what is not there counts as removed, and the other documents of the same call still have to go. The
+    number of chunks is the most there may be: an upload that failed left fewer.
     """
     async with open_shelf(kit) as shelf:
         group = new_group()
@@ -145,10 +145,10 @@ async def what_is_not_there_may_be_removed(kit: Kit) -> None:
 
 @case("store")
 async def the_chunk_count_follows(kit: Kit) -> None:
-    """`chunk_count`, where the store tells it, grows with what is put and shrinks with what is removed.
+    """`chunk_count`, if the store can tell it, follows what is put and removed.
 
-    If this fails: count what is under the namespace now. The gateway refuses to start when the catalogue lists chunks
-    and the count is 0. It may be off by some; return None if the store cannot tell.
+    If this fails: count what is in the namespace now; it may be slightly off. The gateway refuses to start when the
+    catalogue lists chunks and the count is 0. Return None if the store cannot tell.
     """
     async with open_shelf(kit) as shelf:
         if await shelf.store.chunk_count() is None:
