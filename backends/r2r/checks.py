@@ -11,7 +11,7 @@ from .wire import Account, Configuration
 CLOCK_SECONDS = 60.0
 ALMOST_FULL = 0.9
 RESERVED_COLLECTIONS = 2
-"""R2R admits two fewer than it is told."""
+"""R2R admits two fewer than its setting says."""
 DEFAULT_PASSWORD = "change_me_immediately"  # noqa: S105 - published by R2R
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
@@ -133,7 +133,7 @@ def _excluded(configuration: Configuration, settings: R2RSettings) -> list[Findi
         Finding(
             level=Level.WARNING,
             subject="excluded types",
-            text=f"R2R is set to read no {', '.join(sorted(missing))}; they are sent all the same, then as text",
+            text=f"R2R is set not to read {', '.join(sorted(missing))}; they are sent anyway, and then as text",
             remedy="Add them to R2R_EXCLUDE_EXTS to save the uploads.",
         )
     ]

@@ -63,8 +63,8 @@ class R2RSettings(VariableSettings):
     )
     upload: Literal["original", "text"] = Field(
         "original",
-        description="`original`: R2R gets the files and reads them by its own parsers; `text`: it gets the text "
-        "that the gateway extracts",
+        description="`original`: R2R gets the files and reads them with its own parsers, and gets text where they "
+        "fail; `text`: it always gets the text that the gateway extracts",
     )
     ingestion_mode: Literal["fast", "hi-res", "ocr", "custom"] = Field(
         "fast", description="R2R's way to ingest; all but `fast` call a language model for each document"
@@ -77,7 +77,7 @@ class R2RSettings(VariableSettings):
         frozenset(), description="extensions of files that are never sent to R2R, e.g. `.xls,.xlsx,.png`"
     )
     run_with_orchestration: bool = Field(
-        True, description="let R2R queue documents where it has Hatchet, and try again once where it has not"
+        True, description="let R2R queue documents if it has Hatchet, and retry once if it has not"
     )
     use_generated_answer: bool = Field(
         True, description="R2R writes the answers of /query; off: the gateway does, from what R2R finds"

@@ -17,7 +17,7 @@ import anyio
 from ..contract import Capabilities, Driver, Inventory, Misconfigured, SourceId, StoredVersion, Unsupported
 from ..core.state import State
 from ..layers import LayerSettings
-from ..layers.upsert_cache import Entry, Statistics, UpsertCache, entry_of
+from ..layers.upsert_cache import CacheEntry, Statistics, UpsertCache, entry_of
 from ..storage import claimed_storage, state_file
 from .fork_file import fork_line
 from .progress import Progress
@@ -154,7 +154,7 @@ class CacheTools:
         versions = self._inventory.inventory(frozenset(source_ids))
         return {stored.source_id: stored async for stored in versions}
 
-    async def _pages(self) -> AsyncIterator[list[tuple[SourceId, Entry]]]:
+    async def _pages(self) -> AsyncIterator[list[tuple[SourceId, CacheEntry]]]:
         after = ""
         while page := await self._cache.page(self._driver.identity, after, BATCH):
             yield page

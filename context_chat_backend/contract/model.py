@@ -19,7 +19,9 @@ UserId = NewType("UserId", str)
 class Content(Protocol):
     """The bytes of a source, readable as often as needed (a retry replays them).
 
-    On the pull side they are fetched by the first call that needs them, which may raise a `DriverError`.
+    On the pull side they are fetched by the first call that needs them. That raises `Rejected` where there will never
+    be any, and a `TransientError` or `Misconfigured` where another try may help; never `NotFound`, which is about what
+    a backend stores.
     """
 
     @property

@@ -18,6 +18,7 @@ from .dependencies import spool_folder
 from .errors import install_error_handlers
 from .middleware import ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
+from .push.batch import Batches
 from .push.multipart import clean_spool
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class LifespanState(TypedDict):
     """What `request.state` has."""
 
     gateway: Gateway
+    batches: Batches
 
 
 def create_app(plan: Plan) -> FastAPI:
@@ -40,7 +42,12 @@ def create_app(plan: Plan) -> FastAPI:
         clean_spool(spool)
         try:
             async with open_gateway(plan, metrics) as gateway:
-                yield {"gateway": gateway}
+                layers = plan.layers
+                batches = Batches(
+                    gateway.chat, parallel=layers.max_inflight_upserts, deadline=settings.load_deadline_secs
+                )
+                async with batches:
+                    yield {"gateway": gateway, "batches": batches}
         except Exception:  # a background task failed in a way nobody foresaw
             log.critical("the gateway cannot go on", exc_info=True)
             signal.raise_signal(signal.SIGTERM)  # the server would go on without its background: have it restarted

@@ -27,7 +27,7 @@ router = APIRouter()
 @router.get("/")
 async def about(gateway: CurrentGateway) -> dict[str, str]:
     """What is running here."""
-    settings = gateway.settings
+    settings = gateway.plan.settings
     return {"message": settings.app_display_name, "version": settings.app_version, "backend": settings.rag_backend}
 
 
@@ -81,13 +81,13 @@ async def ready(gateway: CurrentGateway) -> JSONResponse:
         return JSONResponse({"status": "ok"})
     # the route is open to everybody: the kind of problem only, the log has its text
     kind = "misconfigured" if isinstance(problem, Misconfigured) else "unavailable"
-    return JSONResponse({"status": kind, "backend": gateway.settings.rag_backend}, status_code=503)
+    return JSONResponse({"status": kind, "backend": gateway.plan.settings.rag_backend}, status_code=503)
 
 
 @router.get("/metrics")
 async def metrics(gateway: CurrentGateway, authorization: Annotated[str, Header()] = "") -> Response:
     """Prometheus metrics, behind METRICS_TOKEN if that is set."""
-    token = gateway.settings.metrics_token
+    token = gateway.plan.settings.metrics_token
     if token is not None:
         expected = f"Bearer {token.get_secret_value()}"
         if not hmac.compare_digest(authorization.encode(), expected.encode()):
@@ -98,7 +98,7 @@ async def metrics(gateway: CurrentGateway, authorization: Annotated[str, Header(
 @router.get("/downloadLogs")
 async def download_logs(gateway: CurrentGateway) -> StreamingResponse:
     """The log files as one zip."""
-    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.settings))
+    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.plan.settings))
     return StreamingResponse(
         _blocks(archive),
         media_type="application/zip",

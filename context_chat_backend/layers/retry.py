@@ -8,7 +8,7 @@ import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ..contract import Driver, TransientError, Unavailable
-from .operation import OperationLayer
+from .layer import Layer
 from .settings import LayerSettings
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ LONGEST_WAIT = 30.0
 log = logging.getLogger(__name__)
 
 
-class Retry(OperationLayer):
+class Retry(Layer):
     """Inside of the gate, so that an upload that is being repeated keeps its place."""
 
     def __init__(self, inner: Driver, settings: LayerSettings) -> None:

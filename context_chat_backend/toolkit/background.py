@@ -1,6 +1,7 @@
 """Work that goes on beside requests. Nothing that fails in it may end the gateway."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ import anyio
 from ..contract import DriverError
 from .concurrency import first_of
 
+MOST_DOUBLINGS = 30
 REPEAT_SECONDS = 60.0
 """The same failure is logged no more often than this."""
 
@@ -36,13 +38,30 @@ async def periodically(
     while True:
         try:
             await step()
-        except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
-            failed.note(error)
-            await anyio.sleep(max(every, min(every * 2 ** (failed.in_a_row - 1), longest)))
-        else:
             failed.over()
             with anyio.move_on_after(every):
                 await (wake() if wake is not None else anyio.sleep_forever())
+        except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
+            failed.note(error)
+            await anyio.sleep(max(every, min(every * 2.0 ** min(failed.in_a_row - 1, MOST_DOUBLINGS), longest)))
+
+
+class Occasionally:
+    """For log lines that would come with every request while something is wrong."""
+
+    def __init__(self, seconds: float = REPEAT_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._said = ""
+        self._again_at = float("-inf")
+
+    def due(self, text: str = "") -> bool:
+        """Whether to say this now: another text than the last one, or so long after it."""
+        now = self._clock()
+        if text == self._said and now < self._again_at:
+            return False
+        self._said, self._again_at = text, now + self._seconds
+        return True
 
 
 class _Failures:
@@ -51,16 +70,13 @@ class _Failures:
     def __init__(self, name: str) -> None:
         self.in_a_row = 0
         self._name = name
-        self._logged = ""
-        self._logged_at = float("-inf")
+        self._complaint = Occasionally()
 
     def note(self, error: Exception) -> None:
         self.in_a_row += 1
         failures[self._name] += 1
-        text = f"{type(error).__name__}: {error}"
-        if text == self._logged and anyio.current_time() - self._logged_at < REPEAT_SECONDS:
+        if not self._complaint.due(f"{type(error).__name__}: {error}"):
             return
-        self._logged, self._logged_at = text, anyio.current_time()
         if isinstance(error, DriverError):
             log.warning("%s failed and is tried again: %s", self._name, error)
         else:
@@ -69,7 +85,7 @@ class _Failures:
     def over(self) -> None:
         if self.in_a_row:
             log.info("%s works again", self._name)
-        self.in_a_row, self._logged = 0, ""
+        self.in_a_row, self._complaint = 0, Occasionally()
 
 
 async def run_in_background(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -68,9 +68,9 @@ def translate_errors(
         raise _from_response(exc.response, statuses) from None  # httpx's message shows the password of a URL
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as exc:
         # h11 quotes an illegal header, such as a key with a line break, in its message.
-        raise Misconfigured(f"{_name(exc.request)} cannot be sent: {type(exc).__name__}") from None
+        raise Misconfigured(f"{name_of(exc.request)} cannot be sent: {type(exc).__name__}") from None
     except httpx.RequestError as exc:
-        raise Unavailable(f"{_name(exc.request)} failed: {type(exc).__name__}") from exc
+        raise Unavailable(f"{name_of(exc.request)} failed: {type(exc).__name__}") from exc
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -105,7 +105,7 @@ def json_model(response: httpx.Response, model: type[Model]) -> Model:
 def _from_response(response: httpx.Response, statuses: Mapping[int, type[DriverError]]) -> DriverError:
     default = Unavailable if response.is_server_error else Misconfigured
     error = statuses.get(response.status_code, default)
-    message = f"{_name(response.request)} answered {response.status_code}"
+    message = f"{name_of(response.request)} answered {response.status_code}"
     if issubclass(error, TransientError):
         return error(message, retry_after=retry_after(response))
     return error(message)
@@ -122,8 +122,9 @@ def _seconds_until(http_date: str) -> float:
 
 
 def _unexpected_body(response: httpx.Response) -> Unavailable:
-    return Unavailable(f"{_name(response.request)} answered {response.status_code} with an unexpected body")
+    return Unavailable(f"{name_of(response.request)} answered {response.status_code} with an unexpected body")
 
 
-def _name(request: httpx.Request) -> str:
+def name_of(request: httpx.Request) -> str:
+    """Method and address of a request, for messages: without credentials and query."""
     return f"{request.method} {request.url.copy_with(userinfo=b'', query=None, fragment=None)}"

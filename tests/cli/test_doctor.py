@@ -28,7 +28,7 @@ from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Busy, Capabilities, Finding, Level, Misconfigured, Unavailable
 from context_chat_backend.core.state import State
 from context_chat_backend.gateway import _open_generator, plan_gateway
-from context_chat_backend.nextcloud.client import OcsClient
+from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.retrieval.generators import Extractive, Prompted
 from context_chat_backend.retrieval.models import OpenAIChat
@@ -505,7 +505,7 @@ async def test_the_doctor_looks_at_the_generator_that_the_gateway_uses(
         return  # refused at the start
     settings = AnswerSettings(generator=generator, llm_base_url=llm_base_url)
     async with AsyncExitStack() as stack:
-        ocs = OcsClient(make_settings(Path(), nextcloud_url=nextcloud_url)) if nextcloud_url else None
+        ocs = NextcloudClient(make_settings(Path(), nextcloud_url=nextcloud_url)) if nextcloud_url else None
         used = await _open_generator(stack, settings, ocs)
     kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText}
     writer = used._model if isinstance(used, Prompted) else used

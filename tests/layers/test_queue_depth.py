@@ -416,7 +416,7 @@ def test_nothing_is_asked_unless_a_url_is_set() -> None:
         ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "rabbit:15672"}, "QUEUE_HEALTH_URL: "),
         (
             {"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "http://gateway:hidden@rabbit:15672"},
-            "QUEUE_HEALTH_URL: credentials belong into QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD",
+            "QUEUE_HEALTH_URL: credentials belong in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD",
         ),
     ],
 )

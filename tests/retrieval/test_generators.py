@@ -18,13 +18,12 @@ from context_chat_backend.contract import (
     Busy,
     DriverError,
     Misconfigured,
-    NotFound,
     Rejected,
     SourceId,
     Unavailable,
     UserId,
 )
-from context_chat_backend.nextcloud.client import OcsClient
+from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.retrieval.context import Excerpt
 from context_chat_backend.retrieval.generators import Prompted
@@ -192,7 +191,9 @@ def nextcloud() -> Iterator[FakeNextcloud]:
 
 async def text_of(stack: AsyncExitStack, app: ASGIApp, **settings: object) -> NextcloudText:
     folder = Path("unused")
-    client = OcsClient(make_settings(folder, nextcloud_url="http://cloud.example"), transport=httpx.ASGITransport(app))
+    client = NextcloudClient(
+        make_settings(folder, nextcloud_url="http://cloud.example"), transport=httpx.ASGITransport(app)
+    )
     ocs = await stack.enter_async_context(client)
     return NextcloudText(ocs, AnswerSettings.model_validate(settings))
 
@@ -242,7 +243,7 @@ async def test_a_missing_provider_is_the_admins_to_mend(text: NextcloudText, nex
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (RATE_LIMITED, Busy),
+        (RATE_LIMITED, Unavailable),
         (MAINTENANCE, Unavailable),
         (EXAPP_REQUIRED, Misconfigured),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": []}}), Unavailable),
@@ -281,7 +282,7 @@ async def test_an_answer_outlives_an_outage_of_nextcloud(stack: AsyncExitStack, 
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (JSONResponse({"ocs": {"meta": {"statuscode": 404}, "data": []}}), NotFound),
+        (JSONResponse({"ocs": {"meta": {"statuscode": 404}, "data": []}}), Unavailable),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": []}}), Unavailable),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": {"task": None}}}), Unavailable),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": {"task": {"status": "NEW"}}}}), Unavailable),

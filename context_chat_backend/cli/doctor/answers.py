@@ -4,9 +4,10 @@ from typing import Literal
 
 import httpx
 
-from ...contract import DriverError, Finding, Misconfigured, NotFound, TransientError
+from ...contract import DriverError, Finding, Misconfigured, NotFound
 from ...gateway import Plan
-from ...nextcloud.client import OcsClient
+from ...nextcloud.client import NextcloudClient
+from ...nextcloud.errors import NextcloudError, TryLater
 from ...retrieval.settings import AnswerSettings
 from ...settings import Settings
 from ...toolkit.http import json_object, translate_errors
@@ -30,7 +31,7 @@ async def check_generator(settings: Settings, answers: AnswerSettings) -> list[F
         case "openai":
             return [await language_model_finding(answers)]
         case "nextcloud":
-            async with OcsClient(settings) as ocs:
+            async with NextcloudClient(settings) as ocs:
                 return [await text_provider_finding(ocs)]
         case "extractive" if answers.generator == "extractive":
             return [ok("answers", "no language model: passages are shown, as CC_GENERATOR asks for")]
@@ -87,13 +88,13 @@ def _model_finding(model: str, response: httpx.Response) -> Finding:
     )
 
 
-async def text_provider_finding(ocs: OcsClient) -> Finding:
+async def text_provider_finding(ocs: NextcloudClient) -> Finding:
     """Nextcloud has an app that provides text processing. Not all versions tell an app that asks for no user."""
     try:
         data = await ocs.call("GET", "/ocs/v2.php/taskprocessing/tasktypes")
-    except TransientError as error:
+    except TryLater as error:
         return problem("answers", str(error), "Check NEXTCLOUD_URL, or set CC_LLM_BASE_URL.")
-    except DriverError:
+    except NextcloudError:
         return ok("answers", "Nextcloud's text model writes them; the first question will show whether there is one")
     match data:
         case {"types": {"core:text2text": _}}:

@@ -5,8 +5,9 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from ...contract import DriverError, Finding, Misconfigured, NotFound
-from ...nextcloud.client import OcsClient
+from ...contract import Finding
+from ...nextcloud.client import NextcloudClient
+from ...nextcloud.errors import Missing, NextcloudError, NotAccepted
 from ...settings import Settings
 from ...toolkit.http import json_object, translate_errors
 from .findings import ok, problem, warning
@@ -25,7 +26,7 @@ async def check_nextcloud(settings: Settings) -> list[Finding]:
             )
         ]
     findings = await server_findings(settings.nextcloud_url)
-    async with OcsClient(settings) as ocs:
+    async with NextcloudClient(settings) as ocs:
         return [*findings, *await app_findings(ocs)]
 
 
@@ -56,28 +57,30 @@ def clock_findings(date: str, now: datetime) -> list[Finding]:
     return [warning("clock", f"differs by {seconds:,.0f} s from Nextcloud's", remedy)]
 
 
-async def app_findings(ocs: OcsClient) -> list[Finding]:
+async def app_findings(ocs: NextcloudClient) -> list[Finding]:
     """What AppAPI says of this app. One call only if it refuses: AppAPI counts wrong secrets."""
     try:
         enabled = await ocs.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
-    except Misconfigured as error:
+    except NotAccepted as error:
         remedy = "Register the app with the same APP_ID and APP_SECRET, see README.md."
         return [problem("AppAPI", str(error), remedy)]
-    except NotFound as error:
+    except Missing as error:
         return [problem("AppAPI", str(error), "Install and enable the app AppAPI in Nextcloud.")]
+    except NextcloudError as error:
+        return [problem("AppAPI", str(error), "Check that Nextcloud answers, and look into its log.")]
     if not enabled:
         text = "knows this app but has it disabled, so nothing is sent"
         return [warning("AppAPI", text, f"occ app_api:app:enable {ocs.app_id}")]
     return [ok("AppAPI", "knows this app and has it enabled"), await generation_finding(ocs)]
 
 
-async def generation_finding(ocs: OcsClient) -> Finding:
+async def generation_finding(ocs: NextcloudClient) -> Finding:
     """Which contract Context Chat speaks. The probe asks for no item, so it takes none away."""
     try:
         await ocs.call("GET", "/ocs/v2.php/apps/context_chat/queues/actions/", params={"n": 0})
-    except NotFound:
+    except Missing:
         return ok("Context Chat", "5.3 or earlier, which sends everything to the gateway, or not installed")
-    except DriverError as error:
+    except NextcloudError as error:
         return warning("Context Chat", f"does not say which version it is: {error}", "Ask again later.")
     text = "is 5.4 or later, which this version of the gateway does not support yet: nothing arrives"
     return problem("Context Chat", text, "Install Context Chat 5.3.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from ...contract import Finding, Misconfigured
+from ...contract import DriverError, Finding
 from ...core.state import State
 from .findings import ok, problem, warning
 
@@ -15,7 +15,7 @@ LITTLE_DISK_MIB = 2048
 NO_DISK_MIB = 256
 """One request of Nextcloud brings up to 200 MB of uploads."""
 STATE_REMEDY = (
-    "Do what the message says; check the owner of the file. If it is damaged: stop the gateway and remove state.db*; "
+    "Check the owner of the file and the space on its disk. If it is damaged: stop the gateway and remove state.db*; "
     "docs/operations.md says what is lost."
 )
 
@@ -46,12 +46,12 @@ def disk_finding(free_mib: int) -> Finding:
 
 
 async def check_state(file: Path) -> list[Finding]:
-    """What the gateway remembers can be read; a gateway may use it meanwhile. Raises a `DriverError` that passes."""
+    """What the gateway remembers can be read; a gateway may use it meanwhile."""
     if not await anyio.Path(file).exists():
         return [ok("state.db", "not there yet; the first start creates it")]
     try:
         async with State(file) as state:
             ((entries,),) = await state.fetch("select count(*) from upserts")
-    except Misconfigured as error:
+    except DriverError as error:
         return [problem("state.db", str(error), STATE_REMEDY)]
     return [ok("state.db", f"opens, {entries:,} entries in the upsert cache")]

@@ -17,10 +17,11 @@ from ...core.actions import (
     UpdateAccess,
     UpdateProviderAccess,
 )
-from ...core.service import ContextChat, LoadReport
+from ...core.service import ContextChat
 from ...gateway import Gateway
-from ..dependencies import CurrentGateway, EnabledGateway, spool_folder
+from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway, spool_folder
 from ..errors import BadRequest, Disabled, error
+from .batch import LoadReport
 from .ids import is_provider_id, is_source_id, survives_enrichment
 from .multipart import MalformedUpload, ParsedUpload, read_upload
 from .schemas import (
@@ -54,11 +55,13 @@ AppApiVersion = Annotated[str, Header(alias="AA-VERSION")]
 
 
 @router.put("/loadSources", response_model=LoadedSources)
-async def load_sources(request: Request, gateway: EnabledGateway) -> LoadedSources | JSONResponse:
+async def load_sources(
+    request: Request, gateway: EnabledGateway, batches: CurrentBatches
+) -> LoadedSources | JSONResponse:
     """Index the sources of a multipart body (see `multipart.py`)."""
     with gateway.chat.arrival() as arrival:
         upload = await _read(request, gateway)
-        report = await gateway.chat.load_sources(upload.sources, arrival)
+        report = await batches.load(upload.sources, arrival)
     if not upload.complete:
         # what would have followed is unknown, and Nextcloud forgets what is not listed: have all of it repeated
         return error(503, "the request body ended early", {"cc-retry": "true", "Retry-After": "30"})
@@ -70,7 +73,7 @@ async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
         upload = await read_upload(
             request.stream(),
             request.headers.get("content-type", ""),
-            spool_folder(gateway.settings),
+            spool_folder(gateway.plan.settings),
             max_part_bytes=gateway.chat.max_source_bytes,
         )
     except MalformedUpload as exc:
@@ -126,14 +129,13 @@ USER_DELETED = Message(message="User deleted")
 async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Action], Awaitable[None]]:
     """Carries out an action, and keeps its place in the order whenever Nextcloud will repeat it."""
 
-    async def caller_waits() -> bool:
-        return not await request.is_disconnected()
-
     async def apply(action: Action) -> None:
         if not gateway.lifecycle.enabled:
-            await gateway.chat.hold(action)
+            await gateway.chat.keep_order(action)
             raise Disabled
-        await gateway.chat.apply(action, caller_waits)
+        async with gateway.chat.apply(action) as place:
+            if not await request.is_disconnected():
+                await place.settle()
 
     return apply
 

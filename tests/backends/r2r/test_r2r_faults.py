@@ -46,7 +46,7 @@ def plan() -> Iterator[FaultPlan]:
 async def test_the_driver_keeps_the_contract_through_all_faults(
     plan: FaultPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.r2r.library.JUST_SENT", 1.0)  # the double shows at once what it was sent
+    monkeypatch.setattr("backends.r2r.record.JUST_SENT", 1.0)  # the double shows at once what it was sent
     out = io.StringIO()
     assert await conform(plan.factory(config(tmp_path, plan.variables)), faults=plan, out=out), out.getvalue()
     skipped = sum(case.group == "store" for case in CASES)
