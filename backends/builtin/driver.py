@@ -27,7 +27,7 @@ class BuiltinDriver(DocumentStoreDriver):
         self.capabilities = Capabilities(
             max_source_bytes=MAX_SOURCE_BYTES,
             mime_types=SUPPORTED_MIME_TYPES,
-            exclusive=settings.db_url is None,  # other gateways may use an external database, too
+            shared=settings.db_url is not None,  # other gateways may use an external database, too
         )
         self._settings = settings
         self._folder = folder

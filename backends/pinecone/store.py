@@ -272,22 +272,24 @@ class PineconeStore(VectorStore):
                 level=Level.ERROR,
                 subject="index",
                 text=f"{self._settings.index} is gone",
-                cure="If it was removed in Pinecone's console, restart the gateway: it says what to do next.",
+                remedy="If it was removed in Pinecone's console, restart the gateway: it says what to do next.",
             )
         try:
             require_fit(model, self._dimension)
         except Misconfigured as error:
             return Finding(
-                level=Level.ERROR, subject="index", text=str(error), cure="Name another index in PINECONE_INDEX."
+                level=Level.ERROR, subject="index", text=str(error), remedy="Name another index in PINECONE_INDEX."
             )
         place = describe_place(model)
         text = f"{model.name} in {place}: {describe_fields(model)}; {model.status.state}"
         wanted = f"{self._settings.cloud} {self._settings.region}"
         if self._settings.region is not None and place != wanted:
-            cure = (
+            remedy = (
                 "An index cannot be moved. Name another one in PINECONE_INDEX to have it made there, or correct both."
             )
-            return Finding(level=Level.WARNING, subject="index", text=f"{text}. The settings say {wanted}", cure=cure)
+            return Finding(
+                level=Level.WARNING, subject="index", text=f"{text}. The settings say {wanted}", remedy=remedy
+            )
         return Finding(level=Level.OK, subject="index", text=text)
 
 
@@ -316,5 +318,5 @@ def _namespaces_finding(own: str, others: int) -> Finding:
         level=Level.WARNING,
         subject="namespaces",
         text=f"{others} beside {own}; Pinecone's free plan admits 100 in an index",
-        cure="Remove those of lost catalogues: docs/backends/pinecone.md says how.",
+        remedy="Remove those of lost catalogues: docs/backends/pinecone.md says how.",
     )

@@ -30,9 +30,9 @@ from .model import (
     SourceId,
     SourceScope,
     Stored,
-    StoredVersion,
     UserId,
 )
+from .tools import Inventory, StoredVersion
 
 __all__ = [
     "AccessOp",
@@ -47,6 +47,7 @@ __all__ = [
     "DriverFactory",
     "Finding",
     "Hit",
+    "Inventory",
     "Level",
     "Misconfigured",
     "NotFound",

@@ -60,4 +60,4 @@ class Unsupported(PermanentError):
 
 
 class Misconfigured(DriverError):
-    """Only an admin can mend this; the message says what and where."""
+    """Only an admin can fix this; the message says what and where."""

@@ -75,10 +75,10 @@ class HashCache(Layer):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        if self.capabilities.exclusive:
-            log.info("Upsert skip windows: all %d s, meta %d s", self._all_window, self._meta_window)
-        else:
+        if self.capabilities.shared:
             log.info("Upsert skip windows: off, others may write to this backend, too")
+        else:
+            log.info("Upsert skip windows: all %d s, meta %d s", self._all_window, self._meta_window)
         return self
 
     async def __aexit__(
@@ -88,7 +88,7 @@ class HashCache(Layer):
         await super().__aexit__(exc_type, exc, tb)
 
     async def upsert(self, source: Source) -> Outcome:
-        if not (self._all_window or self._meta_window) or not self.capabilities.exclusive:
+        if not (self._all_window or self._meta_window) or self.capabilities.shared:
             return await self.inner.upsert(source)
         entry = await self._entries.recall(self.identity, source.id)
         if entry is not None and source.modified <= entry.modified and await self._skip(source, entry):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from context_chat_backend.conformance import kit as kit_module
 from context_chat_backend.conformance.cases import CASES, Case
-from context_chat_backend.conformance.cases.store import match_of, new_document, new_group
+from context_chat_backend.conformance.cases.shelf import match_of, new_document, new_group
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.conformance.runner import Report, Result, open_stage, run_case
 from context_chat_backend.contract import Busy, Misconfigured, Unavailable
@@ -37,7 +37,7 @@ BY_WORDS = {
 @pytest.fixture
 def stage(catalogue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(kit_module, "POLL_INTERVAL", 0.01)
-    monkeypatch.setattr("context_chat_backend.conformance.cases.store.STORE_PATIENCE", 0.1)
+    monkeypatch.setattr("context_chat_backend.conformance.cases.shelf.STORE_PATIENCE", 0.1)
     with set_up(catalogue, tmp_path, monkeypatch) as stage:
         yield stage
 
@@ -480,7 +480,7 @@ BROKEN: Mapping[type[WordStore], str] = {
 async def test_the_kit_finds_a_broken_store(stage: Stage, store: type[WordStore], name: str) -> None:
     report = await report_on(stage, store(), name)
     assert report.result is Result.FAIL
-    assert report.advice == report.case.cure
+    assert report.advice == report.case.remedy
     assert "Traceback" not in report.detail or "contract.errors" in report.detail, "it fails by an accident of the test"
 
 

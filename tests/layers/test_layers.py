@@ -12,6 +12,7 @@ from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import (
     AccessOp,
     Busy,
+    Capabilities,
     Driver,
     Misconfigured,
     Outcome,
@@ -216,6 +217,15 @@ async def test_an_identical_source_costs_no_call(cache: HashCache, driver: Recor
     assert await cache.upsert(kit.source(1)) is Outcome.UNCHANGED
     assert await cache.upsert(kit.source(1, modified=1_600_000_000)) is Outcome.UNCHANGED
     assert driver.calls == []
+
+
+async def test_a_store_is_taken_as_shared_unless_its_driver_says_otherwise(
+    cache: HashCache, driver: Recorder, kit: Kit
+) -> None:
+    driver.capabilities = Capabilities()
+    await cache.upsert(kit.source(1))
+    await kit.driver.delete({kit.id(1)})  # as another gateway may
+    assert await cache.upsert(kit.source(1)) is Outcome.CREATED
 
 
 @pytest.mark.parametrize("age", [0, 150])

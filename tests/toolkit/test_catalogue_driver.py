@@ -720,7 +720,7 @@ async def test_check_tells_of_what_the_store_does_not_know_yet(stage: Stage, dri
     stage.store.accepted.clear()
     warning = (await driver.check())[-1]
     assert warning.text == "the store has 0 chunks, the catalogue lists 1"
-    assert warning.cure
+    assert warning.remedy
 
 
 # -- ids

@@ -57,7 +57,7 @@ class CatalogueDriver(DocumentsDriver):
             settle_seconds=store.settle_seconds,
             max_source_bytes=MAX_SOURCE_BYTES,
             mime_types=SUPPORTED_MIME_TYPES,
-            exclusive=settings.catalogue_url is None,  # other gateways may use an external catalogue, too
+            shared=settings.catalogue_url is not None,  # other gateways may use an external catalogue, too
         )
         self._name = name
         self._store = store
@@ -100,7 +100,7 @@ class CatalogueDriver(DocumentsDriver):
         await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", dimension)
         await self._require_chunks(await catalogue.outbox())
         await catalogue.bind(address, dimension=dimension, model=model)  # not before: the address may be mistyped
-        if self.capabilities.exclusive:  # so what is staged was left by a gateway that is gone; its chunks hide others
+        if not self.capabilities.shared:  # so what is staged was left by a gateway that is gone; its chunks hide others
             await catalogue.collect_garbage(older_than="0 seconds")
         self._lost = None
         await run_in_background(stack, partial(self._watch, catalogue))
@@ -186,8 +186,8 @@ class CatalogueDriver(DocumentsDriver):
         text = f"the store has {stored:,} chunks, the catalogue lists {outbox.chunks:,}"
         if stored > outbox.chunks:
             return (Finding(level=Level.OK, subject="chunks", text=f"{text}; the others are found by nobody"),)
-        cure = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
-        return (Finding(level=Level.WARNING, subject="chunks", text=text, cure=cure),)
+        remedy = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
+        return (Finding(level=Level.WARNING, subject="chunks", text=text, remedy=remedy),)
 
 
 def _outbox_findings(outbox: Outbox) -> Sequence[Finding]:

@@ -25,7 +25,7 @@ from ...contract import (
     TransientError,
     UserId,
 )
-from ...contract.driver import OptionalOperations
+from ...contract.driver import WritesNoAnswers
 from ..background import periodically, run_in_background
 from ..indexing.indexer import Indexer
 from .documents import Decision, Documents
@@ -38,7 +38,7 @@ DAY = 86_400
 log = logging.getLogger(__name__)
 
 
-class DocumentsDriver(OptionalOperations, ABC):
+class DocumentsDriver(WritesNoAnswers, ABC):
     """Embeds documents itself and leaves every decision about versions and readers to `Documents`.
 
     A subclass opens what it needs in `_open`, and brings indexing and searching.

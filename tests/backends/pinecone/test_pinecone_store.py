@@ -797,7 +797,7 @@ async def test_a_check_tells_of_an_index_that_was_replaced_or_removed(double: Pi
 
 async def errors_of(store: PineconeStore) -> list[str]:
     wrong = [finding for finding in await store.check() if finding.level is not Level.OK]
-    assert all(finding.cure for finding in wrong)
+    assert all(finding.remedy for finding in wrong)
     return [finding.subject for finding in wrong]
 
 

@@ -125,7 +125,7 @@ class QdrantStore(VectorStore):
         if self._settings.is_server:
             return [Finding(level=Level.OK, subject="qdrant", text=f"{self.address}, collection {self._collection}")]
         text = "the local mode compares a question with every chunk, in the process of the gateway"
-        return [Finding(level=Level.WARNING, subject="qdrant", text=text, cure="set QDRANT_URL to a server")]
+        return [Finding(level=Level.WARNING, subject="qdrant", text=text, remedy="set QDRANT_URL to a server")]
 
 
 def _make_client(settings: QdrantSettings) -> AsyncQdrantClient:
