@@ -20,7 +20,7 @@ from .dependencies import spool_folder
 from .errors import install_error_handlers
 from .middleware import ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
-from .push.multipart import clean_spool
+from .push.spool import clean_spool
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Routes of the push contract: parse, ask the service, render. docs/contract.md says what Nextcloud makes of it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -20,9 +20,9 @@ from ...core.actions import (
 from ...core.service import ContextChat, LoadReport
 from ...gateway import Gateway
 from ..dependencies import CurrentGateway, EnabledGateway, spool_folder
-from ..errors import BadRequest, Disabled, error
+from ..errors import RETRY_AFTER, BadRequest, Disabled, error
 from .ids import is_provider_id, is_source_id, survives_enrichment
-from .multipart import MalformedUpload, ParsedUpload, read_upload
+from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
 from .schemas import (
     DeleteProviderBody,
     DeleteSourcesBody,
@@ -41,6 +41,9 @@ from .schemas import (
 log = logging.getLogger(__name__)
 router = APIRouter()
 
+MOST_LINES = 100
+"""Logged about the parts of one request."""
+
 
 def _chat(gateway: EnabledGateway) -> ContextChat:
     return gateway.chat
@@ -56,13 +59,21 @@ AppApiVersion = Annotated[str, Header(alias="AA-VERSION")]
 @router.put("/loadSources", response_model=LoadedSources)
 async def load_sources(request: Request, gateway: EnabledGateway) -> LoadedSources | JSONResponse:
     """Index the sources of a multipart body (see `multipart.py`)."""
-    with gateway.chat.arrival() as arrival:
-        upload = await _read(request, gateway)
-        report = await gateway.chat.load_sources(upload.sources, arrival)
+    try:
+        with gateway.chat.arrival() as arrival:
+            upload = await _read(request, gateway)
+            report = await gateway.chat.load_sources(upload.sources, arrival)
+    except UploadNotKept as problem:
+        log.error("an upload cannot be kept on the disk: %s", problem)  # noqa: TRY400 - the reason says it all
+        return _repeat("uploads cannot be kept right now; the log of the backend says why")
     if not upload.complete:
-        # what would have followed is unknown, and Nextcloud forgets what is not listed: have all of it repeated
-        return error(503, "the request body ended early", {"cc-retry": "true", "Retry-After": "30"})
+        return _repeat("the request body ended early")
     return _render(report, upload)
+
+
+def _repeat(reason: str) -> JSONResponse:
+    """Have Nextcloud send the whole request again: it forgets what an answer does not list."""
+    return error(503, reason, {"cc-retry": "true", "Retry-After": str(RETRY_AFTER)})
 
 
 async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
@@ -75,14 +86,20 @@ async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
         )
     except MalformedUpload as exc:
         raise BadRequest(str(exc)) from exc
-    for part in upload.skipped:
-        log.info("%s is skipped: %s", part.source_id or "a part of an upload", part.reason)
+    _log_skipped(upload.skipped)
     return upload
 
 
+def _log_skipped(parts: Sequence[SkippedPart]) -> None:
+    for part in parts[:MOST_LINES]:
+        log.info("%s is skipped: %s", part.source_id or "a part of an upload", part.reason)
+    if len(parts) > MOST_LINES:
+        log.info("%d more parts of the upload are skipped", len(parts) - MOST_LINES)
+
+
 def _render(report: LoadReport, upload: ParsedUpload) -> LoadedSources:
-    retry = list(dict.fromkeys([*report.retry, *upload.retry]))
-    loaded = [source_id for source_id in report.loaded if source_id not in upload.retry]
+    retry = dict.fromkeys([*report.retry, *upload.retry])
+    loaded = [source_id for source_id in report.loaded if source_id not in retry]
     return LoadedSources(loaded_sources=list(loaded), sources_to_retry=list(retry))
 
 
