@@ -25,10 +25,15 @@ from .bad_requests import (
 )
 
 
+def send_json(nextcloud: Nextcloud, path: str, body: dict[str, Any]) -> httpx.Response:
+    """As PHP writes it: in ASCII, which can spell half a surrogate pair."""
+    return nextcloud.http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
+
+
 def test_bad_actions_name_the_field_and_change_nothing(nextcloud: Nextcloud) -> None:
     nextcloud.load(part(WHALE))
     for path, body, status, field in BAD_ACTIONS:
-        response = nextcloud.post(path, **body)
+        response = send_json(nextcloud, path, body)
         assert (response.status_code, set(response.json())) == (status, {"error"}), (path, body)
         assert field in response.json()["error"], (path, body)
     assert nextcloud.found("alice") == {WHALE}
@@ -38,7 +43,7 @@ def test_bad_actions_name_the_field_and_change_nothing(nextcloud: Nextcloud) -> 
 @pytest.mark.parametrize("path", QUESTION_PATHS)
 def test_bad_questions(nextcloud: Nextcloud, path: str, body: dict[str, Any], status: int) -> None:
     nextcloud.load(part(WHALE))
-    response = nextcloud.post(path, **body)
+    response = send_json(nextcloud, path, body)
     assert response.status_code == status
     assert set(response.json()) == {"error"}
     if status == 400:
@@ -69,6 +74,30 @@ def test_objects_stand_for_lists_everywhere(nextcloud: Nextcloud) -> None:
     assert nextcloud.found("bob", scopeType="source", scopeList={"1": WHALE, "7": "files__default: 2"}) == {WHALE}
     nextcloud.post("/deleteSources", sourceIds={"4": WHALE})
     assert nextcloud.found("alice") == {"files__default: 2"}
+
+
+def test_a_numeric_user_id_is_who_it_was_before_php_took_it_for_a_number(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE, users=["1001", "1002", "ann"]), part("files__default: 2", users=["1001"]))
+    odd = {"0": 1001, "3": None, "4": "", "5": "ann", "6": 1.5, "7": True, "8": ["1002"], "9": "\ud800"}
+    body = {"userIds": odd, "sourceId": WHALE}
+    assert send_json(nextcloud, "/updateAccessDeclarative", body).status_code == 200
+    assert {user: WHALE in nextcloud.found(user) for user in ("1001", "1002", "ann", "True", "1", "1.5")} == {
+        "1001": True,
+        "1002": False,
+        "ann": True,
+        "True": False,
+        "1": False,
+        "1.5": False,
+    }
+    assert nextcloud.post("/updateAccess", op="deny", userIds=[None, 1001], sourceId=WHALE).status_code == 200
+    assert nextcloud.post("/docSearch", userId=1001, query="whale").json()[0]["source_id"] == "files__default: 2"
+    provider = {"op": "allow", "userIds": [None, -7], "providerId": "files__default"}
+    assert nextcloud.post("/updateAccessProvider", **provider).status_code == 200
+    assert nextcloud.found("-7") == {WHALE, "files__default: 2"}
+    assert nextcloud.post("/deleteUser", userId=1001).status_code == 200
+    assert nextcloud.found("1001") == set()
+    assert nextcloud.post("/deleteSources", sourceIds=[None, 5, WHALE]).status_code == 200
+    assert nextcloud.found("ann") == set()
 
 
 def test_unknown_keys_and_a_null_scope_are_ignored(nextcloud: Nextcloud) -> None:

@@ -1,20 +1,16 @@
 """JSON bodies of the push contract, as the PHP client of context_chat 4.0 to 5.3 writes them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt
 from pydantic.alias_generators import to_camel
 
 from ...contract import AccessOp, ProviderId, ProviderScope, Query, Scope, SourceId, SourceScope, UserId
+from ...nextcloud.php import PhpId, PhpIds
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 200
 """More is not an error; the answer is just not longer."""
-
-
-def _list_values(value: Any) -> Any:
-    """PHP turns a list with gaps (array_unique, array_filter) into an object: `{"0": "a", "2": "b"}`."""
-    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _not_blank(value: str) -> str:
@@ -23,8 +19,7 @@ def _not_blank(value: str) -> str:
     return value
 
 
-PhpList = Annotated[list[str], BeforeValidator(_list_values)]
-NotBlank = Annotated[str, AfterValidator(_not_blank)]
+NotBlank = AfterValidator(_not_blank)
 
 
 class ScopeError(ValueError):
@@ -40,10 +35,10 @@ class Body(BaseModel):
 class SearchBody(Body):
     """`POST /docSearch`."""
 
-    query: NotBlank
-    user_id: NotBlank
+    query: Annotated[str, NotBlank]
+    user_id: Annotated[PhpId, NotBlank]
     scope_type: Literal["none", "provider", "source"] | None = None
-    scope_list: PhpList | None = None
+    scope_list: PhpIds | None = None
     ctx_limit: PositiveInt = DEFAULT_LIMIT
 
     def to_query(self) -> Query:
@@ -58,7 +53,7 @@ class SearchBody(Body):
     def _scope(self) -> Scope:
         if self.scope_type in {None, "none"}:
             return None
-        ids = [id_ for id_ in self.scope_list or () if id_]
+        ids = self.scope_list
         if not ids:
             raise ScopeError(f"scopeType is {self.scope_type!r}, so scopeList must name at least one")
         if self.scope_type == "provider":
@@ -73,48 +68,48 @@ class QueryBody(SearchBody):
 
 
 class _Users(Body):
-    user_ids: PhpList = Field(description="readers")
+    user_ids: PhpIds
 
     def users(self) -> frozenset[UserId]:
-        return frozenset(UserId(user_id) for user_id in self.user_ids if user_id.strip())
+        return frozenset(map(UserId, self.user_ids))
 
 
 class UpdateAccessBody(_Users):
     """`POST /updateAccess`."""
 
     op: AccessOp
-    source_id: str
+    source_id: PhpId
 
 
 class SetAccessBody(_Users):
     """`POST /updateAccessDeclarative`."""
 
-    source_id: str
+    source_id: PhpId
 
 
 class UpdateProviderAccessBody(_Users):
     """`POST /updateAccessProvider`."""
 
     op: AccessOp
-    provider_id: str
+    provider_id: PhpId
 
 
 class DeleteSourcesBody(Body):
     """`POST /deleteSources`."""
 
-    source_ids: PhpList
+    source_ids: PhpIds
 
 
 class DeleteProviderBody(Body):
     """`POST /deleteProvider`."""
 
-    provider_key: str
+    provider_key: PhpId
 
 
 class DeleteUserBody(Body):
     """`POST /deleteUser`."""
 
-    user_id: str
+    user_id: PhpId
 
 
 class LoadedSources(BaseModel):
