@@ -5,7 +5,6 @@ import argparse
 import json
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
-import uvicorn
 from dotenv import load_dotenv
 
 from .. import __version__
@@ -23,12 +21,10 @@ from ..conformance.runner import conform
 from ..contract import DriverError, Finding, Level, Misconfigured
 from ..core.switching import accept_next
 from ..gateway import Plan, make_driver, plan_gateway
-from ..http.app import create_app
+from ..http.server import serve
 from ..layers.upsert_cache import Statistics
-from ..logs import set_up_logging
 from ..registry import driver_factory, driver_names
 from ..settings import Settings
-from ..storage import claimed_storage
 from ..toolkit.indexing.embed import EmbedSettings, make_embedder
 from ..toolkit.postgres.migrations import store_script
 from ..toolkit.settings import read_settings
@@ -48,8 +44,6 @@ ACCEPT_QUESTION = (
     "Use the backend that is opened next as it is? What was revoked or deleted while another one was in use can then "
     "be found there again."
 )
-SHUTDOWN_SECONDS = 5
-"""For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="run the gateway (what main.py does)")
-    serve.set_defaults(run=_serve)
+    serving = commands.add_parser("serve", help="run the gateway (what main.py does)")
+    serving.set_defaults(run=_serve)
     check = commands.add_parser("check", help="look at everything that a gateway needs and say what is wrong")
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
     check.set_defaults(run=_check)
@@ -131,37 +125,7 @@ def _add_cache_tools(cache: argparse.ArgumentParser) -> None:
 
 
 def _serve(_: argparse.Namespace) -> int:
-    settings = read_settings(Settings)
-    # the port and the folder first: a gateway that cannot have them must not touch what another one uses
-    with _listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
-        set_up_logging(settings)
-        config = uvicorn.Config(
-            create_app(settings),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            lifespan="on",
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-        server = uvicorn.Server(config)
-        server.run([listener])
-        return 0 if server.started else 1
-
-
-def _listener(settings: Settings) -> socket.socket:
-    """Behind HaRP its client connects to a socket file; else AppAPI connects to a port."""
-    try:
-        if settings.hp_shared_key is not None:
-            settings.hp_exapp_sock.unlink(missing_ok=True)
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(settings.hp_exapp_sock))
-            return listener
-        family = socket.AF_INET6 if ":" in settings.app_host else socket.AF_INET
-        return socket.create_server((settings.app_host, settings.app_port), family=family)
-    except OSError as error:
-        place = settings.hp_exapp_sock if settings.hp_shared_key else f"{settings.app_host}:{settings.app_port}"
-        raise Misconfigured(f"APP_HOST, APP_PORT: cannot listen on {place}: {error.strerror}") from error
+    return serve(read_settings(Settings))
 
 
 def _conform(options: argparse.Namespace) -> int:

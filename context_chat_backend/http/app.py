@@ -1,7 +1,5 @@
 """The ASGI application."""
 
-import logging
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -21,8 +19,6 @@ from .errors import install_error_handlers
 from .middleware import ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
 from .push.spool import clean_spool
-
-log = logging.getLogger(__name__)
 
 
 class LifespanState(TypedDict):
@@ -44,13 +40,8 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
         spool = spool_folder(settings)
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         clean_spool(spool)
-        try:
-            async with open_gateway(plan, metrics) as gateway:
-                yield {"gateway": gateway}
-        except Exception:  # a background task failed in a way nobody foresaw
-            log.critical("the gateway cannot go on", exc_info=True)
-            signal.raise_signal(signal.SIGTERM)  # the server would go on without its background: have it restarted
-            raise
+        async with open_gateway(plan, metrics) as gateway:
+            yield {"gateway": gateway}
 
     app = FastAPI(
         title="Context Chat gateway",

@@ -24,6 +24,7 @@ from context_chat_backend.contract import (
     UserId,
 )
 from context_chat_backend.http.app import create_app
+from context_chat_backend.http.server import GatewayServer, open_listener
 from context_chat_backend.logs import set_up_logging
 from context_chat_backend.settings import Settings
 
@@ -77,17 +78,20 @@ def main() -> None:
     """Serve with the settings of the environment, as `ccbe serve` does."""
     settings = Settings()
     set_up_logging(settings)
-    app = create_app(settings, NoopDriver()) if sys.argv[1] == "noop" else bare_app()
-    uvicorn.run(
-        app,
-        host=settings.app_host,
-        port=settings.app_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        lifespan="on",
-    )
+    if sys.argv[1] == "noop":
+        with open_listener(settings) as listener:
+            GatewayServer(create_app(settings, NoopDriver())).run([listener])
+    else:
+        uvicorn.run(
+            bare_app(),
+            host=settings.app_host,
+            port=settings.app_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="on",
+        )
 
 
 if __name__ == "__main__":

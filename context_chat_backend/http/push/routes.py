@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -19,6 +20,7 @@ from ...core.actions import (
 )
 from ...core.service import ContextChat, LoadReport
 from ...gateway import Gateway
+from ..connections import client_waits
 from ..dependencies import CurrentGateway, EnabledGateway, spool_folder
 from ..errors import RETRY_AFTER, BadRequest, Disabled, error
 from .ids import is_provider_id, is_source_id, survives_enrichment
@@ -143,14 +145,11 @@ USER_DELETED = Message(message="User deleted")
 async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Action], Awaitable[None]]:
     """Carries out an action, and keeps its place in the order whenever Nextcloud will repeat it."""
 
-    async def caller_waits() -> bool:
-        return not await request.is_disconnected()
-
     async def apply(action: Action) -> None:
         if not gateway.lifecycle.enabled:
             await gateway.chat.hold(action)
             raise Disabled
-        await gateway.chat.apply(action, caller_waits)
+        await gateway.chat.apply(action, partial(client_waits, request))
 
     return apply
 
