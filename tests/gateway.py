@@ -93,7 +93,8 @@ class Nextcloud:
         return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": content_type})
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        return self.http.post(path, json=body)
+        """In ASCII, as PHP writes it; so written it can hold half a surrogate pair."""
+        return self.http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
 
     def found(self, user: str, query: str = "whale", **scope: Any) -> set[str]:
         response = self.post("/docSearch", userId=user, query=query, ctxLimit=200, **scope)

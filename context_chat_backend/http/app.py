@@ -16,15 +16,20 @@ from ..settings import Settings
 from . import system as lifecycle_routes
 from .dependencies import spool_folder
 from .errors import install_error_handlers
-from .middleware import ErrorBoundary, RequestId, RequestMetrics, StripPrefix
+from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
 from .push.spool import clean_spool
+from .readiness import Readiness
+
+MAX_JSON_BYTES = 16 * 1024 * 1024
+"""A hundred thousand user ids of 64 letters are 7 MB."""
 
 
 class LifespanState(TypedDict):
     """What `request.state` has."""
 
     gateway: Gateway
+    readiness: Readiness
 
 
 def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
@@ -41,7 +46,7 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         clean_spool(spool)
         async with open_gateway(plan, metrics) as gateway:
-            yield {"gateway": gateway}
+            yield {"gateway": gateway, "readiness": Readiness(gateway.chat.problem)}
 
     app = FastAPI(
         title="Context Chat gateway",
@@ -56,6 +61,7 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
             Middleware(RequestMetrics, metrics=metrics),
             Middleware(ErrorBoundary),
             Middleware(AppAPIAuth, settings=settings),
+            Middleware(BodyLimit, limit=MAX_JSON_BYTES, exempt={"/loadSources"}),
         ],
     )
     install_error_handlers(app)

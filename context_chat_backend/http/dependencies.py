@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from ..gateway import Gateway
 from ..settings import Settings
 from .errors import Disabled
+from .readiness import Readiness
 
 
 def spool_folder(settings: Settings) -> Path:
@@ -20,6 +21,13 @@ def _gateway(request: Request) -> Gateway:
 
 
 CurrentGateway = Annotated[Gateway, Depends(_gateway)]
+
+
+def _readiness(request: Request) -> Readiness:
+    return cast("Readiness", request.state.readiness)
+
+
+CurrentReadiness = Annotated[Readiness, Depends(_readiness)]
 
 
 def _enabled_gateway(gateway: CurrentGateway) -> Gateway:

@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import anyio
 from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ..contract import Misconfigured, Unavailable
+from ..contract import Misconfigured
 from ..logs import LOG_FILE, logs_folder
-from .dependencies import CurrentGateway
+from .dependencies import CurrentGateway, CurrentReadiness
 from .errors import error
 
-PROBE_TIMEOUT = 5.0
 BLOCK_BYTES = 64 * 1024
 
 router = APIRouter()
@@ -70,13 +68,9 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/health/ready")
-async def ready(gateway: CurrentGateway) -> JSONResponse:
+async def ready(gateway: CurrentGateway, readiness: CurrentReadiness) -> JSONResponse:
     """200 when the backend serves requests, else 503 and whether it is for the admin to mend."""
-    problem = None
-    with anyio.move_on_after(PROBE_TIMEOUT) as timeout:
-        problem = await gateway.chat.problem()
-    if timeout.cancelled_caught:
-        problem = Unavailable("no answer in time")
+    problem = await readiness.problem()
     if problem is None:
         return JSONResponse({"status": "ok"})
     # the route is open to everybody: the kind of problem only, the log has its text

@@ -118,7 +118,7 @@ async def count_indexed_documents(chat: Chat) -> dict[str, int]:
 async def query(body: QueryBody, chat: Chat, aa_version: AppApiVersion = "") -> QueryAnswer:
     """Answer a question, with the ids of the sources behind the answer."""
     if not body.use_context:
-        return QueryAnswer(output=await chat.chat(UserId(body.user_id), body.query), sources=[])
+        return QueryAnswer(output=await chat.chat(UserId(body.user_id), body.text), sources=[])
     answer = await chat.query(body.to_query())
     sources = [source_id for source_id in answer.source_ids if survives_enrichment(source_id, aa_version)]
     return QueryAnswer(output=answer.text, sources=list(sources))

@@ -21,6 +21,9 @@ def _not_blank(value: str) -> str:
 
 NotBlank = AfterValidator(_not_blank)
 
+MAX_QUESTION_BYTES = 512_000
+"""Nextcloud lets no more through. What is longer is answered from its beginning."""
+
 
 class ScopeError(ValueError):
     """A scope type without anything in its list."""
@@ -41,11 +44,16 @@ class SearchBody(Body):
     scope_list: PhpIds | None = None
     ctx_limit: PositiveInt = DEFAULT_LIMIT
 
+    @property
+    def text(self) -> str:
+        """The question, cut where it is too long, and without half surrogate pairs, which cannot be sent anywhere."""
+        return self.query.strip().encode("utf-8", "replace")[:MAX_QUESTION_BYTES].decode("utf-8", "ignore")
+
     def to_query(self) -> Query:
         """Raises `ScopeError`."""
         return Query(
             user_id=UserId(self.user_id),
-            text=self.query.encode("utf-8", "replace").decode(),  # half a surrogate pair cannot be sent anywhere
+            text=self.text,
             limit=min(self.ctx_limit, LARGEST_LIMIT),
             scope=self._scope(),
         )
