@@ -45,6 +45,7 @@ MOST_CLOCK_SECONDS = 60
 BACKEND_SECONDS = 180
 """For opening the driver and its check; the first start of an embedded database takes some seconds."""
 HTTP_SECONDS = 15
+GOOD_SECRET = 32
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
@@ -60,6 +61,9 @@ async def examine() -> AsyncIterator[Finding]:
     except Misconfigured as error:
         yield _failure("settings", error)
         return
+    if len(settings.app_secret.get_secret_value()) < GOOD_SECRET:
+        text = f"APP_SECRET is shorter than {GOOD_SECRET} characters: whoever reaches the port can try to guess it"
+        yield _warning("settings", text, "Register the app again with a long random secret; AppAPI makes them itself.")
     try:
         plan = plan_gateway(settings)
     except Misconfigured as error:
