@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-_ENTRY = {"type": ["string", "integer", "number", "boolean", "null"]}
+_USABLE = {"anyOf": [{"type": "string", "pattern": r"\S"}, {"type": "integer"}]}
 
 
 def _digits(value: Any) -> Any:
@@ -21,7 +21,9 @@ def _is_text(value: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _require_text(value: str) -> str:
+def _require_id(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be blank")
     if not _is_text(value):
         raise ValueError("must not hold half a surrogate pair")
     return value
@@ -37,20 +39,18 @@ def _usable(values: Any) -> Any:
     return [id_ for id_ in map(_digits, values) if isinstance(id_, str) and id_.strip() and _is_text(id_)]
 
 
-PhpId = Annotated[
-    str,
-    BeforeValidator(_digits),
-    AfterValidator(_require_text),
-    WithJsonSchema({"type": ["string", "integer"]}),
-]
-"""One id. May be blank."""
+PhpId = Annotated[str, BeforeValidator(_digits), AfterValidator(_require_id), WithJsonSchema(_USABLE)]
+"""One id, never blank."""
 
 PhpIds = Annotated[
     list[str],
     BeforeValidator(_usable),
     WithJsonSchema(
         {
-            "anyOf": [{"type": "array", "items": _ENTRY}, {"type": "object", "additionalProperties": _ENTRY}],
+            "anyOf": [
+                {"type": "array", "contains": _USABLE},
+                {"type": "object", "additionalProperties": _USABLE, "minProperties": 1},
+            ],
             "description": "An object stands for the list of its values, and an integer for its digits. "
             "Entries that cannot be ids are ignored.",
         }

@@ -23,6 +23,7 @@ from ...gateway import Gateway
 from ..connections import client_waits
 from ..dependencies import CurrentGateway, EnabledGateway, spool_folder
 from ..errors import RETRY_AFTER, BadRequest, Disabled, error
+from ..openapi import UPLOAD, problems
 from .ids import is_provider_id, is_source_id, survives_enrichment
 from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
 from .schemas import (
@@ -41,7 +42,8 @@ from .schemas import (
 )
 
 log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(responses=problems(401, 500, 503))
+REFUSALS = problems(400, 413, 422, 501)
 
 MOST_LINES = 100
 """Logged about the parts of one request."""
@@ -58,7 +60,7 @@ AppApiVersion = Annotated[str, Header(alias="AA-VERSION")]
 # ---------------------------------------------------------------------- indexing
 
 
-@router.put("/loadSources", response_model=LoadedSources)
+@router.put("/loadSources", response_model=LoadedSources, responses=problems(400), openapi_extra=UPLOAD)
 async def load_sources(request: Request, gateway: EnabledGateway) -> LoadedSources | JSONResponse:
     """Index the sources of a multipart body (see `multipart.py`)."""
     try:
@@ -114,7 +116,7 @@ async def count_indexed_documents(chat: Chat) -> dict[str, int]:
 # ---------------------------------------------------------------------- questions
 
 
-@router.post("/query")
+@router.post("/query", responses=REFUSALS)
 async def query(body: QueryBody, chat: Chat, aa_version: AppApiVersion = "") -> QueryAnswer:
     """Answer a question, with the ids of the sources behind the answer."""
     if not body.use_context:
@@ -124,7 +126,7 @@ async def query(body: QueryBody, chat: Chat, aa_version: AppApiVersion = "") -> 
     return QueryAnswer(output=answer.text, sources=list(sources))
 
 
-@router.post("/docSearch")
+@router.post("/docSearch", responses=REFUSALS)
 async def doc_search(body: SearchBody, chat: Chat, aa_version: AppApiVersion = "") -> list[FoundDocument]:
     """Find sources, best first."""
     found = await chat.search(body.to_query())
@@ -157,21 +159,21 @@ async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Actio
 Apply = Annotated[Callable[[Action], Awaitable[None]], Depends(_applier)]
 
 
-@router.post("/updateAccess")
+@router.post("/updateAccess", responses=REFUSALS)
 async def update_access(body: UpdateAccessBody, apply: Apply) -> Message:
     """Add or remove readers of a source."""
     await apply(UpdateAccess(body.op, _users(body.users()), _source_id(body.source_id)))
     return ACCESS_UPDATED
 
 
-@router.post("/updateAccessDeclarative")
+@router.post("/updateAccessDeclarative", responses=REFUSALS)
 async def set_access(body: SetAccessBody, apply: Apply) -> Message:
     """Replace the readers of a source."""
     await apply(SetAccess(_users(body.users()), _source_id(body.source_id)))
     return ACCESS_UPDATED
 
 
-@router.post("/updateAccessProvider")
+@router.post("/updateAccessProvider", responses=REFUSALS)
 async def update_provider_access(body: UpdateProviderAccessBody, apply: Apply) -> Message:
     """Add or remove readers of every source of a provider."""
     if not is_provider_id(body.provider_id):
@@ -180,7 +182,7 @@ async def update_provider_access(body: UpdateProviderAccessBody, apply: Apply) -
     return ACCESS_UPDATED
 
 
-@router.post("/deleteSources")
+@router.post("/deleteSources", responses=REFUSALS)
 async def delete_sources(body: DeleteSourcesBody, apply: Apply) -> Message:
     """Remove sources; unknown ones are no error."""
     if not body.source_ids:
@@ -189,17 +191,17 @@ async def delete_sources(body: DeleteSourcesBody, apply: Apply) -> Message:
     return SOURCES_DELETED
 
 
-@router.post("/deleteProvider")
+@router.post("/deleteProvider", responses=REFUSALS)
 async def delete_provider(body: DeleteProviderBody, apply: Apply) -> Message:
     """Remove every source of a provider. A bare provider id, which a listener of the app sends, matches nothing."""
-    await apply(DeleteProvider(ProviderId(_filled("providerKey", body.provider_key))))
+    await apply(DeleteProvider(ProviderId(body.provider_key)))
     return SOURCES_DELETED
 
 
-@router.post("/deleteUser")
+@router.post("/deleteUser", responses=REFUSALS)
 async def delete_user(body: DeleteUserBody, apply: Apply) -> Message:
     """Remove a user everywhere."""
-    await apply(DeleteUser(UserId(_filled("userId", body.user_id))))
+    await apply(DeleteUser(UserId(body.user_id)))
     return USER_DELETED
 
 
@@ -213,9 +215,3 @@ def _source_id(text: str) -> SourceId:
     if not is_source_id(text):
         raise BadRequest("sourceId: expected the form appId__providerId: itemId")
     return SourceId(text)
-
-
-def _filled(name: str, text: str) -> str:
-    if not text.strip():
-        raise BadRequest(f"{name}: must not be blank")
-    return text

@@ -2,11 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from ...contract import AccessOp, ProviderId, ProviderScope, Query, Scope, SourceId, SourceScope, UserId
 from ...nextcloud.php import PhpId, PhpIds
+from .ids import PROVIDER_ID, SOURCE_ID
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 200
@@ -19,10 +21,17 @@ def _not_blank(value: str) -> str:
     return value
 
 
-NotBlank = AfterValidator(_not_blank)
+Question = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+SentSourceId = Annotated[PhpId, WithJsonSchema({"type": "string", "pattern": f"^{SOURCE_ID.pattern}$"})]
+SentProviderId = Annotated[PhpId, WithJsonSchema({"type": "string", "pattern": f"^{PROVIDER_ID.pattern}$"})]
 
 MAX_QUESTION_BYTES = 512_000
 """Nextcloud lets no more through. What is longer is answered from its beginning."""
+
+_SCOPE_NEEDS_A_LIST: JsonDict = {
+    "if": {"required": ["scopeType"], "properties": {"scopeType": {"enum": ["provider", "source"]}}},
+    "then": {"required": ["scopeList"], "properties": {"scopeList": {"not": {"type": "null"}}}},
+}
 
 
 class ScopeError(ValueError):
@@ -38,8 +47,10 @@ class Body(BaseModel):
 class SearchBody(Body):
     """`POST /docSearch`."""
 
-    query: Annotated[str, NotBlank]
-    user_id: Annotated[PhpId, NotBlank]
+    model_config = ConfigDict(json_schema_extra=_SCOPE_NEEDS_A_LIST)
+
+    query: Question
+    user_id: PhpId
     scope_type: Literal["none", "provider", "source"] | None = None
     scope_list: PhpIds | None = None
     ctx_limit: PositiveInt = DEFAULT_LIMIT
@@ -86,20 +97,20 @@ class UpdateAccessBody(_Users):
     """`POST /updateAccess`."""
 
     op: AccessOp
-    source_id: PhpId
+    source_id: SentSourceId
 
 
 class SetAccessBody(_Users):
     """`POST /updateAccessDeclarative`."""
 
-    source_id: PhpId
+    source_id: SentSourceId
 
 
 class UpdateProviderAccessBody(_Users):
     """`POST /updateAccessProvider`."""
 
     op: AccessOp
-    provider_id: PhpId
+    provider_id: SentProviderId
 
 
 class DeleteSourcesBody(Body):
