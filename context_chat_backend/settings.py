@@ -20,6 +20,15 @@ def _base_url(value: str) -> str:
     return http_url(value).removesuffix("/index.php")
 
 
+def _not_guessed_at_once(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(f"has to have {SHORTEST_SECRET} characters at least; AppAPI makes secrets of 128")
+    return value
+
+
+SHORTEST_SECRET = 4
+"""Refuses what is no secret. Whoever tries things out may take a short one; `ccbe check` warns of it."""
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -35,7 +44,9 @@ class Settings(VariableSettings):
     """AppAPI sets `APP_…`, `AA_…`, `HP_…` and `NEXTCLOUD_URL`; an empty variable counts as not set."""
 
     app_id: str = Field("context_chat_backend", description="id of the ExApp in Nextcloud")
-    app_secret: SecretStr = Field(description="secret shared with Nextcloud's AppAPI; required")
+    app_secret: Annotated[SecretStr, AfterValidator(_not_guessed_at_once)] = Field(
+        description="secret shared with Nextcloud's AppAPI; required, and as good as a password"
+    )
     app_version: str = Field(__version__, description="version that is registered in Nextcloud")
     app_display_name: str = Field("Context Chat Backend", description="name of the ExApp")
     app_host: str = Field("127.0.0.1", description="address to listen on")

@@ -1,8 +1,9 @@
 """The persistent storage: created, checked and claimed before anything uses it."""
 
 import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .contract import Misconfigured
@@ -22,10 +23,13 @@ def claimed_storage(folder: Path) -> Iterator[None]:
     try:
         # not 0700: the embedded database may run under another account and has to pass through
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "gateway.lock").open("w")
+        # whoever may open it can hold it, and then no gateway starts
+        lock = os.open(folder / "gateway.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise Misconfigured(f"APP_PERSISTENT_STORAGE: {folder} cannot be used: {error.strerror}") from error
-    with lock:
+    with os.fdopen(lock):
+        with suppress(OSError):  # it may be another account's; older versions left it readable for all
+            os.fchmod(lock, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

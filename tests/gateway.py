@@ -18,12 +18,12 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx
-import uvicorn
 from pydantic import SecretStr
 
 from context_chat_backend.contract import Driver
 from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
+from context_chat_backend.http.server import GatewayServer
 from context_chat_backend.settings import Settings
 
 SECRET = "12345"  # the one in the recorded requests
@@ -95,7 +95,8 @@ class Nextcloud:
         return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": content_type})
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        return self.http.post(path, json=body)
+        """In ASCII, as PHP writes it; so written it can hold half a surrogate pair."""
+        return self.http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
 
     def found(self, user: str, query: str = "whale", **scope: Any) -> set[str]:
         response = self.post("/docSearch", userId=user, query=query, ctxLimit=200, **scope)
@@ -129,8 +130,7 @@ def running_gateway(
     app = create_app(plan_gateway(settings, variables, driver))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on")
-        server = uvicorn.Server(config)
+        server = GatewayServer(app)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         nextcloud = Nextcloud(f"http://127.0.0.1:{listener.getsockname()[1]}")
@@ -164,8 +164,9 @@ def wait_until_ready(
 class GatewayProcess:
     """`ccbe serve` in a process of its own, with nothing of this process's environment; can be started again."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], open_files: int | None = None) -> None:
         self.folder = folder
+        self._open_files = open_files
         self.port = _free_port()
         self.nextcloud = Nextcloud(f"http://127.0.0.1:{self.port}")
         self._environment = {
@@ -179,7 +180,8 @@ class GatewayProcess:
     def start(self, *, ready: bool = True) -> None:
         """Returns once the gateway serves requests, or (not `ready`) once the process does."""
         with (self.folder / "console.log").open("ab") as console:
-            command = [sys.executable, "-m", "context_chat_backend", "serve"]
+            limit = f"ulimit -n {self._open_files}; " if self._open_files is not None else ""
+            command = ["/bin/sh", "-c", f'{limit}exec "$0" "$@"', sys.executable, "-m", "context_chat_backend", "serve"]
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
@@ -240,13 +242,17 @@ class GatewayProcess:
 
 @contextmanager
 def gateway_process(
-    environment: Mapping[str, str] | None = None, *, folder: Path | None = None, ready: bool = True
+    environment: Mapping[str, str] | None = None,
+    *,
+    folder: Path | None = None,
+    ready: bool = True,
+    open_files: int | None = None,
 ) -> Iterator[GatewayProcess]:
-    """A running `GatewayProcess`, by default on a new folder that is removed at the end."""
+    """A running `GatewayProcess`, by default on a new folder that is removed at the end. `open_files`: its limit."""
     with tempfile.TemporaryDirectory(prefix="ccb-test-") as temporary:
         # the embedded PostgreSQL of a gateway that runs as root has to pass through; pytest's folders are closed
         Path(temporary).chmod(0o755)
-        gateway = GatewayProcess(folder or Path(temporary), environment or {})
+        gateway = GatewayProcess(folder or Path(temporary), environment or {}, open_files)
         try:
             gateway.start(ready=ready)
             yield gateway

@@ -150,7 +150,7 @@ async def nextcloud(driver: Driver, folder: Path) -> AsyncIterator[Nextcloud]:
             await _started(http)
             yield Nextcloud(http, Disguise())
     finally:
-        # not by `async with`: the app takes an exception that gets in here for one of its own, and ends the process
+        # not by `async with`: the app's task groups would wrap an exception that gets in here
         await lifespan.__aexit__(None, None, None)
 
 

@@ -9,6 +9,7 @@ from ..gateway import Gateway
 from ..settings import Settings
 from .errors import Disabled
 from .push.batch import Batches
+from .readiness import Readiness
 
 
 def spool_folder(settings: Settings) -> Path:
@@ -28,6 +29,13 @@ def _batches(request: Request) -> Batches:
 
 
 CurrentBatches = Annotated[Batches, Depends(_batches)]
+
+
+def _readiness(request: Request) -> Readiness:
+    return cast("Readiness", request.state.readiness)
+
+
+CurrentReadiness = Annotated[Readiness, Depends(_readiness)]
 
 
 def _enabled_gateway(gateway: CurrentGateway) -> Gateway:

@@ -58,6 +58,7 @@ def test_a_typo_in_the_name_of_a_backend_is_explained(tmp_path: Path) -> None:
     ("environment", "expected"),
     [
         ({}, "APP_SECRET"),
+        ({"APP_SECRET": "x"}, "APP_SECRET"),
         ({"APP_SECRET": "hidden-secret", "APP_PORT": "many"}, "APP_PORT"),
         ({"APP_SECRET": "hidden-secret", "NEXTCLOUD_URL": "cloud.example.org"}, "NEXTCLOUD_URL"),
         ({"APP_SECRET": "hidden-secret", "CCB_DB_URL": "mysql://user:hidden-password@host/db"}, "CCB_DB_URL"),
@@ -78,7 +79,7 @@ def test_wrong_settings_stop_the_start_and_are_named(
 
 
 def test_dotenv_is_read_and_the_environment_wins(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("RAG_BACKEND=fromfile\nAPP_SECRET=x\n")
+    (tmp_path / ".env").write_text("RAG_BACKEND=fromfile\nAPP_SECRET=hidden-secret\n")
     assert "RAG_BACKEND=fromfile" in run("serve", cwd=tmp_path).stderr
     assert "RAG_BACKEND=fromenv" in run("serve", cwd=tmp_path, RAG_BACKEND="fromenv").stderr
 
@@ -345,6 +346,14 @@ def test_check_fails_if_there_is_an_error(tmp_path: Path) -> None:
     findings = json.loads(done.stdout)
     assert {"level", "subject", "text", "remedy"} == set(findings[0])
     assert [finding["subject"] for finding in findings if finding["level"] == "error"] == ["settings"]
+    assert "hidden-" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("secret", "warned"), [("hidden-secret", True), ("hidden-secret" * 4, False)])
+def test_check_warns_of_a_secret_that_can_be_guessed(tmp_path: Path, secret: str, warned: bool) -> None:
+    done = run("check", "--json", cwd=tmp_path, APP_SECRET=secret, RAG_BACKEND="refrence")
+    warnings = [finding["text"] for finding in json.loads(done.stdout) if finding["level"] == "warning"]
+    assert any("APP_SECRET" in text for text in warnings) == warned
     assert "hidden-" not in done.stdout + done.stderr
 
 

@@ -90,8 +90,9 @@ def stranger(method: str, path: str, name: str, sent: dict[str, str]) -> Step:
 
 
 def post(path: str, **body: Any) -> Step:
-    """An action or a question."""
-    return request("POST", path, f"{path} {json.dumps(body, ensure_ascii=False)}", json=body)
+    """An action or a question, in ASCII as PHP writes it."""
+    written = json.dumps(body)
+    return request("POST", path, f"{path} {written}", content=written, headers={"Content-Type": "application/json"})
 
 
 def upload(name: str, *parts: bytes) -> Step:

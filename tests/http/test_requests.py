@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from context_chat_backend.http.app import MAX_JSON_BYTES
 from tests.gateway import BOUNDARY, Nextcloud, headers, multipart, part
 
 from .bad_requests import (
@@ -54,12 +55,28 @@ def test_a_body_that_is_no_object_is_a_readable_422(nextcloud: Nextcloud, path: 
 
 
 @pytest.mark.parametrize("path", ["/query", "/docSearch"])
-def test_half_a_surrogate_pair_in_a_question_does_no_harm(nextcloud: Nextcloud, path: str) -> None:
+@pytest.mark.parametrize("query", ["\ud800 whale", "whale " + "文" * 200_000, " " * 600_000 + "whale"])
+def test_odd_and_endless_questions_are_answered(nextcloud: Nextcloud, path: str, query: str) -> None:
     nextcloud.load(part(WHALE))
-    body = b'{"query": "\\ud800 whale", "userId": "alice"}'
-    response = nextcloud.http.post(path, content=body, headers={"Content-Type": "application/json"})
+    response = nextcloud.post(path, query=query, userId="alice")
     assert response.status_code == 200, response.text
     assert WHALE in response.text
+
+
+@pytest.mark.parametrize("query", ["\ud800", "x" * 600_000])
+def test_odd_and_endless_questions_without_context_are_answered(nextcloud: Nextcloud, query: str) -> None:
+    assert nextcloud.post("/query", query=query, userId="alice", useContext=False).status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_body_has_a_limit_that_the_answer_names(nextcloud: Nextcloud, chunked: bool) -> None:
+    nextcloud.load(part(WHALE))
+    body = json.dumps({"sourceIds": [WHALE, "x" * MAX_JSON_BYTES]}).encode()
+    content = (body[start : start + 2**20] for start in range(0, len(body), 2**20)) if chunked else body
+    response = nextcloud.http.post("/deleteSources", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+    assert str(MAX_JSON_BYTES) in response.json()["error"]
+    assert nextcloud.found("alice") == {WHALE}
 
 
 def test_objects_stand_for_lists_everywhere(nextcloud: Nextcloud) -> None:
@@ -69,6 +86,29 @@ def test_objects_stand_for_lists_everywhere(nextcloud: Nextcloud) -> None:
     assert nextcloud.found("bob", scopeType="source", scopeList={"1": WHALE, "7": "files__default: 2"}) == {WHALE}
     nextcloud.post("/deleteSources", sourceIds={"4": WHALE})
     assert nextcloud.found("alice") == {"files__default: 2"}
+
+
+def test_a_numeric_user_id_is_who_it_was_before_php_took_it_for_a_number(nextcloud: Nextcloud) -> None:
+    nextcloud.load(part(WHALE, users=["1001", "1002", "ann"]), part("files__default: 2", users=["1001"]))
+    odd = {"0": 1001, "3": None, "4": "", "5": "ann", "6": 1.5, "7": True, "8": ["1002"], "9": "\ud800"}
+    assert nextcloud.post("/updateAccessDeclarative", userIds=odd, sourceId=WHALE).status_code == 200
+    assert {user: WHALE in nextcloud.found(user) for user in ("1001", "1002", "ann", "True", "1", "1.5")} == {
+        "1001": True,
+        "1002": False,
+        "ann": True,
+        "True": False,
+        "1": False,
+        "1.5": False,
+    }
+    assert nextcloud.post("/updateAccess", op="deny", userIds=[None, 1001], sourceId=WHALE).status_code == 200
+    assert nextcloud.post("/docSearch", userId=1001, query="whale").json()[0]["source_id"] == "files__default: 2"
+    provider = {"op": "allow", "userIds": [None, -7], "providerId": "files__default"}
+    assert nextcloud.post("/updateAccessProvider", **provider).status_code == 200
+    assert nextcloud.found("-7") == {WHALE, "files__default: 2"}
+    assert nextcloud.post("/deleteUser", userId=1001).status_code == 200
+    assert nextcloud.found("1001") == set()
+    assert nextcloud.post("/deleteSources", sourceIds=[None, 5, WHALE]).status_code == 200
+    assert nextcloud.found("ann") == set()
 
 
 def test_unknown_keys_and_a_null_scope_are_ignored(nextcloud: Nextcloud) -> None:

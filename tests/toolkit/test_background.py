@@ -7,7 +7,7 @@ import pytest
 
 from context_chat_backend.contract import Unavailable
 from context_chat_backend.metrics import Metrics
-from context_chat_backend.toolkit.background import Occasionally, failures, pause_after, periodically
+from context_chat_backend.toolkit.background import failures, pause_after, periodically
 
 pytestmark = pytest.mark.anyio
 
@@ -41,14 +41,10 @@ async def test_a_failure_is_logged_and_counted_and_the_loop_goes_on(
     assert sum("the loop failed and is tried again" in message for message in caplog.messages) == 2
 
 
-async def test_the_same_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_is_said_when_it_works_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    await run(Step(*[Unavailable("away")] * 5, Unavailable("else"), None))
-    assert caplog.messages == [
-        "the loop failed and is tried again: away",
-        "the loop failed and is tried again: else",
-        "the loop works again",
-    ]
+    await run(Step(Unavailable("away"), None, None))
+    assert caplog.messages == ["the loop failed and is tried again: away", "the loop works again"]
 
 
 async def test_failures_are_shown_by_the_metrics() -> None:
@@ -75,19 +71,6 @@ async def test_cancellation_ends_it() -> None:
     with anyio.move_on_after(0.01) as scope:
         await periodically("the loop", Step(*[None] * 100_000), 0.0)
     assert scope.cancelled_caught
-
-
-def test_a_complaint_is_due_once_a_minute_and_whenever_it_changes() -> None:
-    now = 100.0
-    complaint = Occasionally(60, clock=lambda: now)
-    assert [complaint.due("a"), complaint.due("a"), complaint.due("b"), complaint.due("b")] == [
-        True,
-        False,
-        True,
-        False,
-    ]
-    now += 60
-    assert complaint.due("b")
 
 
 def test_the_pause_doubles_with_each_failure_up_to_the_longest() -> None:
