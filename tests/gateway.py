@@ -1,6 +1,5 @@
 """A real gateway on a real socket, and a client that speaks to it like Nextcloud."""
 
-import base64
 import http.client
 import json
 import signal
@@ -10,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import SecretStr
 from context_chat_backend.contract import Driver
 from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
+from context_chat_backend.nextcloud.push_client import PushClient, appapi_headers
 from context_chat_backend.settings import Settings
 
 SECRET = "12345"  # the one in the recorded requests
@@ -37,13 +37,7 @@ def make_settings(folder: Path, **values: Any) -> Settings:
 
 
 def headers(secret: str = SECRET, user: str = "") -> dict[str, str]:
-    return {
-        "AA-VERSION": "33.0.0",
-        "EX-APP-ID": "context_chat_backend",
-        "EX-APP-VERSION": "5.3.1",
-        "AUTHORIZATION-APP-API": base64.b64encode(f"{user}:{secret}".encode()).decode(),
-        "AA-REQUEST-ID": "CLI",
-    }
+    return appapi_headers(secret, user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +50,11 @@ class Reply:
         return json.loads(self.body)
 
 
-def part(
-    source_id: str,
-    content: bytes = b"The whale swims in the deep blue sea.",
-    *,
-    users: Iterable[str] = ("alice",),
-    title: str = "files/whale.md",
-    mime_type: str = "text/markdown",
-    modified: int = 1_700_000_000,
-) -> bytes:
-    """One part of a `/loadSources` body, without its boundary line."""
-    head = (
-        f"userIds: {','.join(users)}\r\ntitle: {title}\r\ntype: {mime_type}\r\nmodified: {modified}\r\n"
-        f"provider: {source_id.partition(': ')[0]}\r\n"
-        f'Content-Disposition: form-data; name="sources"; filename="{source_id}"\r\n'
-        f"Content-Length: {len(content)}\r\nContent-Type: application/octet-stream\r\n\r\n"
-    )
-    return head.encode() + content + b"\r\n"
-
-
-BOUNDARY = "61b99331ada951576caf194eb6ee7d0456dcf6c1"
-
-
-def multipart(parts: Iterable[bytes]) -> bytes:
-    line = f"--{BOUNDARY}"
-    return b"".join(f"{line}\r\n".encode() + each for each in parts) + f"{line}--\r\n".encode()
-
-
-class Nextcloud:
-    """What context_chat 5.3 does over HTTP."""
+class Nextcloud(PushClient):
+    """And what tests ask for."""
 
     def __init__(self, base_url: str) -> None:
-        self.base_url = base_url
-        self.http = httpx.Client(base_url=base_url, headers=headers(), timeout=60)
-
-    def load(self, *parts: bytes) -> httpx.Response:
-        content_type = f"multipart/form-data; boundary={BOUNDARY}"
-        return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": content_type})
-
-    def post(self, path: str, **body: Any) -> httpx.Response:
-        return self.http.post(path, json=body)
+        super().__init__(base_url, SECRET, timeout=60)
 
     def found(self, user: str, query: str = "whale", **scope: Any) -> set[str]:
         response = self.post("/docSearch", userId=user, query=query, ctxLimit=200, **scope)

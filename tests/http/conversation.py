@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from tests.gateway import BOUNDARY, PROVIDERS, Nextcloud, Reply, headers, multipart, part
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, multipart, part
+from tests.gateway import PROVIDERS, Nextcloud, Reply, headers
 from tests.wire import load_capture, load_captures
 
 from .bad_requests import (
@@ -29,7 +30,7 @@ USERS = ("admin", "bob", "carol", "dora", "jörg", "用户一", "stranger")
 
 SECOND = "files__default: 2"
 MAIL = "mail__mail: 1:2"
-UPLOAD = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+UPLOAD = {"Content-Type": UPLOAD_TYPE}
 
 
 @dataclass(frozen=True, slots=True)

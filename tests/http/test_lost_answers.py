@@ -11,7 +11,8 @@ import httpx
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Outcome, Source
-from tests.gateway import Nextcloud, headers, make_settings, part, running_gateway
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import Nextcloud, headers, make_settings, running_gateway
 
 WHALE = "files__default: 1"
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.gateway import Nextcloud, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import Nextcloud
 
 USERS = ("admin", "jörg", "用户一", "with space", "anna@example.org", "O'Brien")
 PROVIDERS = ("files__default", "mail__mail")

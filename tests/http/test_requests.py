@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway import BOUNDARY, Nextcloud, headers, multipart, part
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, multipart, part
+from tests.gateway import Nextcloud, headers
 
 from .bad_requests import (
     BAD_ACTIONS,
@@ -105,9 +106,7 @@ def test_a_bad_part_costs_itself_only(nextcloud: Nextcloud) -> None:
 
 def test_a_body_that_ends_early_is_asked_for_again(nextcloud: Nextcloud) -> None:
     body = multipart([part(WHALE), part("files__default: 2")])[:-80]
-    response = nextcloud.http.put(
-        "/loadSources", content=body, headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    )
+    response = nextcloud.http.put("/loadSources", content=body, headers={"Content-Type": UPLOAD_TYPE})
     assert response.status_code == 503
     assert response.headers["cc-retry"] == "true"
     assert "files__default: 2" not in nextcloud.found("alice")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import SECRET, Nextcloud, gateway_process, part, wait_until_ready
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import SECRET, Nextcloud, gateway_process, wait_until_ready
 
 from .backends import BACKENDS, REFERENCE
 

@@ -11,7 +11,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.gateway import GatewayProcess, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, gateway_process
 
 from .tools import (
     MIB,

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway import GatewayProcess, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, gateway_process
 
 from .tools import EmbeddingServer, database, embedding_server, eventually, files, partition
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway import GatewayProcess, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, gateway_process
 
 from .tools import MIB, file, files, forget_peak, memory, partition, prose
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.gateway import BOUNDARY, SECRET, headers, multipart
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, appapi_headers, multipart
+from tests.gateway import SECRET
 
 REPO = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -27,7 +28,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-        self._headers = headers()
+        self._headers = appapi_headers(SECRET)
 
     def get(self, path: str) -> bytes:
         """The body of an answer. Raises `RuntimeError` unless the status is 200, as the others do."""
@@ -38,9 +39,8 @@ class Client:
         return json.loads(self._request("POST", path, json.dumps(body).encode(), "application/json"))
 
     def load(self, parts: Iterable[bytes]) -> Any:
-        """The decoded answer to `PUT /loadSources`; the parts are made by `tests.gateway.part`."""
-        content_type = f"multipart/form-data; boundary={BOUNDARY}"
-        return json.loads(self._request("PUT", "/loadSources", multipart(parts), content_type))
+        """The decoded answer to `PUT /loadSources`; the parts are made by `push_client.part`."""
+        return json.loads(self._request("PUT", "/loadSources", multipart(parts), UPLOAD_TYPE))
 
     def close(self) -> None:
         """Close the connection."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import Nextcloud, make_settings, part, running_gateway
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import Nextcloud, make_settings, running_gateway
 from tests.http.test_lost_answers import send_and_hang_up
 from tests.http.test_random_operations import Player
 from tests.http.test_requests import *  # noqa: F403 - pytest runs the tests that a module has
