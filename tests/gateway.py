@@ -4,13 +4,14 @@ import http.client
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -118,6 +119,13 @@ def wait_until_ready(
             pass
         time.sleep(0.05)
     raise TimeoutError("the gateway did not become ready")
+
+
+def held_actions(storage: Path) -> int:
+    """How many actions a gateway has begun, or turned away, and not got done."""
+    with closing(sqlite3.connect(f"file:{storage / 'state.db'}?mode=ro", uri=True)) as state:
+        (number,) = state.execute("select count(distinct digest) from held_actions").fetchone()
+        return int(number)
 
 
 class GatewayProcess:

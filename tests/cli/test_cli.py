@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +29,9 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     """`ccbe` in a process of its own, with nothing of ours in its environment."""
     command = [sys.executable, "-m", "context_chat_backend", *arguments]
     clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), **environment}
-    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_backends_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +131,15 @@ def use_driver(gateway_env: pytest.MonkeyPatch, driver: Stored) -> None:
     gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda *_: driver)
 
 
+@pytest.fixture
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Also where the tests run in the background of a shell, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_keeps_what_is_seeded_and_the_next_run_goes_on(
     gateway_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,6 +248,7 @@ def test_nothing_is_accepted_before_somebody_agrees(
     came_back: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = remembered(tmp_path)
+    came_back.setattr("sys.stdin.isatty", lambda: False)
     assert main(["accept-backend"]) == 2  # nobody is there to ask
     assert "--yes" in capsys.readouterr().err
     asked = []

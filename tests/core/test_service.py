@@ -1,10 +1,12 @@
 """What the service decides, around a driver that does exactly what the test says."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from context_chat_backend.conformance.kit import FileContent, Kit
@@ -76,16 +78,32 @@ def kit(driver: Scripted, tmp_path: Path) -> Kit:
 
 @pytest.fixture
 async def chat(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
+    """Whose patience is longer than any machine is slow."""
+    async with open_chat(driver, tmp_path, load_deadline=600, action_wait=600) as chat:
+        yield chat
+
+
+@pytest.fixture
+async def hasty(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
+    """One that gives up what does not go on by itself."""
+    async with open_chat(driver, tmp_path, load_deadline=0.6, action_wait=0.3) as chat:
+        yield chat
+
+
+@asynccontextmanager
+async def open_chat(
+    driver: Scripted, folder: Path, *, load_deadline: float, action_wait: float
+) -> AsyncIterator[ContextChat]:
     async with (
-        State(tmp_path / "state.db") as state,
+        State(folder / "state.db") as state,
         ContextChat(
             driver,
             held=HeldActions(state, 3600),
             answerer=Answerer(Extractive()),
             metrics=Metrics(),
             parallel_loads=3,
-            load_deadline=0.3,
-            action_wait=0.2,
+            load_deadline=load_deadline,
+            action_wait=action_wait,
         ) as chat,
     ):
         yield chat
@@ -132,7 +150,7 @@ async def test_a_version_of_an_undeclared_type_or_size_removes_older_ones_only(
     assert await kit.found("alice") == frozenset()
 
 
-async def test_a_slow_source_is_answered_in_time_and_goes_on(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+async def test_a_slow_source_is_answered_in_time_and_goes_on(hasty: ContextChat, driver: Scripted, kit: Kit) -> None:
     go_on = anyio.Event()
 
     async def wait(_: Source) -> None:
@@ -140,20 +158,20 @@ async def test_a_slow_source_is_answered_in_time_and_goes_on(chat: ContextChat, 
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    report = await load(chat, sources)
+    report = await load(hasty, sources)
     assert report.retry == tuple(source.id for source in sources)
     assert len(driver.upserts) == 3  # as many as may run at once
-    report = await load(chat, sources[:1])
+    report = await load(hasty, sources[:1])
     assert report.retry == (sources[0].id,)  # at once: it is under way already
     go_on.set()
     driver.before_upsert = None
     await anyio.wait_all_tasks_blocked()
-    report = await load(chat, sources)
+    report = await load(hasty, sources)
     assert report.loaded == tuple(source.id for source in sources)
 
 
 async def test_contents_are_released_when_nobody_needs_them(
-    chat: ContextChat, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
+    hasty: ContextChat, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released: list[Path] = []
     monkeypatch.setattr(FileContent, "release", lambda self: released.append(self.file))
@@ -164,7 +182,7 @@ async def test_contents_are_released_when_nobody_needs_them(
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    await load(chat, sources)
+    await load(hasty, sources)
     assert len(released) == 2  # given back; the others are under way
     go_on.set()
     await anyio.wait_all_tasks_blocked()
@@ -183,7 +201,7 @@ async def test_an_action_during_indexing_is_applied_after_it(chat: ContextChat, 
 
     async def slow(_: Source) -> None:
         started.set()
-        await anyio.sleep(0.05)
+        await anyio.wait_all_tasks_blocked()  # so the action waits for its turn
 
     driver.before_upsert = slow
     async with anyio.create_task_group() as tasks:
@@ -194,7 +212,7 @@ async def test_an_action_during_indexing_is_applied_after_it(chat: ContextChat, 
     assert await kit.found("alice") == {kit.id(1)}
 
 
-async def test_an_action_does_not_wait_for_ever(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+async def test_an_action_does_not_wait_for_ever(hasty: ContextChat, driver: Scripted, kit: Kit) -> None:
     go_on, started = anyio.Event(), anyio.Event()
 
     async def wait(_: Source) -> None:
@@ -204,12 +222,12 @@ async def test_an_action_does_not_wait_for_ever(chat: ContextChat, driver: Scrip
     driver.before_upsert = wait
     deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(load, chat, [kit.source(1, users=("alice", "bob"))])
+        tasks.start_soon(load, hasty, [kit.source(1, users=("alice", "bob"))])
         await started.wait()
         with pytest.raises(Unavailable, match="being indexed"):
-            await chat.apply(deny)
+            await hasty.apply(deny)
         go_on.set()
-    await chat.apply(deny)
+    await hasty.apply(deny)
     assert await kit.found("bob") == frozenset()
 
 
@@ -294,7 +312,8 @@ async def test_an_action_reaches_sources_that_are_still_on_their_way_in(
     chat: ContextChat, driver: Scripted, kit: Kit, action: Callable[[Kit], Action], readers: set[str]
 ) -> None:
     async def slow(_: Source) -> None:
-        await anyio.sleep(0.02)
+        for _turn in range(10):
+            await anyio.lowlevel.checkpoint()
 
     driver.before_upsert = slow
     with chat.arrival() as arrival:  # the body is being received

@@ -81,7 +81,7 @@ async def opened(folder: Path, url: str | None, driver: ReferenceDriver | None =
 
 
 async def until(condition: Callable[[], object]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - what it waits for is in another thread
             await anyio.sleep(0.005)
 

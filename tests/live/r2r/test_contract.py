@@ -58,7 +58,7 @@ def test_an_action_whose_answer_was_lost_keeps_its_place(r2r: R2RServer, models:
         models.hold = "deep blue"
         loading = pool.submit(nextcloud.load, part("files__default: 1"))
         eventually(lambda: models.waiting > 0)
-        send_and_hang_up(nextcloud, "/updateAccess", **allow)
+        send_and_hang_up(nextcloud, tmp_path, "/updateAccess", **allow)
         models.hold = None
         assert loading.result().status_code == 200
         assert nextcloud.post("/updateAccess", **deny).status_code == 503
