@@ -14,6 +14,7 @@ from .tools import MIB, file, files, forget_peak, memory, partition, prose
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of a process's memory from /proc"),
 ]
 
