@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import anyio
 import pytest
@@ -26,9 +29,23 @@ REPO = Path(__file__).parents[2]
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`ccbe` in a process of its own, with nothing of ours in its environment."""
+    """`ccbe` as in a process of its own, with nothing of ours in its environment and nobody at a terminal."""
+    out, err = StringIO(), StringIO()
+    with (
+        chdir(cwd),
+        patch.dict(os.environ, environment, clear=True),
+        patch("sys.stdin", StringIO()),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = main(arguments)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def run_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same, really."""
     command = [sys.executable, "-m", "context_chat_backend", *arguments]
-    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), **environment}
+    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO)}
     return subprocess.run(
         command, cwd=cwd, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -40,14 +57,14 @@ def test_the_backends_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_conform_prints_a_table_and_succeeds(tmp_path: Path) -> None:
-    done = run("conform", "reference", cwd=tmp_path)
+    done = run_process("conform", "reference", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 failed, " in done.stdout
     assert done.stdout.count("\npass") >= 25
 
 
 def test_a_typo_in_the_name_of_a_backend_is_explained(tmp_path: Path) -> None:
-    done = run("conform", "refrence", cwd=tmp_path)
+    done = run_process("conform", "refrence", cwd=tmp_path)
     assert done.returncode == 2
     assert "Did you mean 'reference'?" in done.stderr
     assert "Traceback" not in done.stderr

@@ -135,7 +135,7 @@ class Player:
 
 
 def test_random_requests_agree_with_the_model(nextcloud: Nextcloud) -> None:
-    Player(nextcloud, random.Random(1)).play(250)
+    Player(nextcloud, random.Random(1)).play(100)
 
 
 @pytest.mark.slow
