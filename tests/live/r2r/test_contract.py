@@ -23,7 +23,7 @@ from .tools import r2r_environment
 pytestmark = pytest.mark.r2r
 
 RANDOM_STEPS = 60
-"""A quarter of those that the double gets: a step takes ten times as long."""
+"""Fewer than the double gets: a step takes ten times as long."""
 
 
 @contextmanager
