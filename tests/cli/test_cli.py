@@ -6,9 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import anyio
 import pytest
@@ -29,10 +32,26 @@ GATEWAY = {"APP_SECRET": "hidden-secret", "RAG_BACKEND": "reference"}
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`ccbe` in a process of its own, with nothing of ours in its environment."""
+    """`ccbe` as in a process of its own, with nothing of ours in its environment and nobody at a terminal."""
+    out, err = StringIO(), StringIO()
+    with (
+        chdir(cwd),
+        patch.dict(os.environ, environment, clear=True),
+        patch("sys.stdin", StringIO()),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = main(arguments)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def run_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same, really."""
     command = [sys.executable, "-m", "context_chat_backend", *arguments]
-    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), **environment}
-    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=60, check=False)
+    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO)}
+    return subprocess.run(
+        command, cwd=cwd, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_backends_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,14 +60,14 @@ def test_the_backends_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_conform_prints_a_table_and_succeeds(tmp_path: Path) -> None:
-    done = run("conform", "reference", cwd=tmp_path)
+    done = run_process("conform", "reference", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 failed, " in done.stdout
     assert done.stdout.count("\npass") >= 25
 
 
 def test_a_typo_in_the_name_of_a_backend_is_explained(tmp_path: Path) -> None:
-    done = run("conform", "refrence", cwd=tmp_path)
+    done = run_process("conform", "refrence", cwd=tmp_path)
     assert done.returncode == 2
     assert "Did you mean 'reference'?" in done.stderr
     assert "Traceback" not in done.stderr
@@ -182,6 +201,15 @@ def use_driver(gateway_env: pytest.MonkeyPatch, driver: Stored) -> None:
     gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda *_: driver)
 
 
+@pytest.fixture
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Also where the tests run in the background of a shell, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_keeps_what_is_seeded_and_the_next_run_goes_on(
     gateway_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -290,6 +318,7 @@ def test_nothing_is_accepted_before_somebody_agrees(
     came_back: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = remembered(tmp_path)
+    came_back.setattr("sys.stdin.isatty", lambda: False)
     assert main(["accept-backend"]) == 2  # nobody is there to ask
     assert "--yes" in capsys.readouterr().err
     asked = []

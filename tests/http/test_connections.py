@@ -20,7 +20,8 @@ from uvicorn.server import ServerState
 from context_chat_backend.http import connections
 from context_chat_backend.http.connections import Connections, GuardedProtocol
 from context_chat_backend.http.server import most_connections
-from tests.gateway import Nextcloud, gateway_process, headers, make_settings, part, running_gateway
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import Nextcloud, gateway_process, headers, make_settings, running_gateway
 
 pytestmark = pytest.mark.anyio
 

@@ -35,7 +35,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Transcript:
     return transcript_of(REFERENCE, tmp_path_factory.mktemp(REFERENCE))
 
 
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize(
+    "backend", ["builtin", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS if name != "builtin")]
+)
 def test_a_backend_answers_as_the_reference_does(
     reference: Transcript, backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -24,6 +24,7 @@ from context_chat_backend.contract import (
     UserId,
 )
 from context_chat_backend.nextcloud.client import NextcloudClient
+from context_chat_backend.nextcloud.push_client import part
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.retrieval.context import Excerpt
 from context_chat_backend.retrieval.generators import Prompted
@@ -32,7 +33,7 @@ from context_chat_backend.retrieval.settings import AnswerSettings
 from tests.bombs import Bomb, bombed
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud, serving
 from tests.doubles.openai import ChatRequest, FakeOpenAI
-from tests.gateway import make_settings, part, running_gateway
+from tests.gateway import make_settings, running_gateway
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.gateway import GatewayProcess, Nextcloud, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, Nextcloud, gateway_process
 
 from .tools import Database, EmbeddingServer, eventually, files, partition
 

@@ -1,13 +1,14 @@
 """Actions that arrive while their source is being indexed, and sources that take longer than a request may."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.gateway import GatewayProcess, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, gateway_process, held_actions
 
 from .tools import EmbeddingServer, database, embedding_server, eventually, files, partition
 
@@ -66,7 +67,8 @@ def test_an_action_that_arrives_while_its_source_is_indexed_is_applied_after_tha
     loading: Future[Loaded] = pool.submit(partition, nextcloud, part(WHALE, users=READERS))
     eventually(lambda: embeddings.waiting > before)
     acting: Future[httpx.Response] = pool.submit(nextcloud.post, path, **body)
-    assert not wait([acting], timeout=0.5).done
+    eventually(lambda: held_actions(gateway.folder) > 0)
+    assert not acting.done()
     embeddings.hold = None
     assert loading.result() == ({WHALE}, set())
     assert acting.result().status_code == 200

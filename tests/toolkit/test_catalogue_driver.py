@@ -167,7 +167,7 @@ async def test_the_old_version_is_found_until_the_new_one_is_searchable(stage: S
             await go_on.wait()
 
     stage.store.pause = hold
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(driver.upsert, stage.source(1, [ALICE, CAROL], lines("new", 150), modified=2000))
             await waiting.wait()
@@ -230,7 +230,7 @@ async def test_a_search_that_is_checked_after_a_replacement_returns_the_new_vers
             await published.wait()
 
     stage.store.pause, stage.wire.before = search_meanwhile, check_later
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             await driver.upsert(stage.source(1, [ALICE], lines("new", 5), modified=2000))
             published.set()
@@ -481,7 +481,7 @@ async def test_an_upload_that_is_cancelled_is_given_up_and_leaves_nothing(
 
     await driver.upsert(stage.source(1, [ALICE], "old whale"))
     stage.store.pause = hold
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(driver.upsert, stage.source(1, [ALICE], lines("new", 5), modified=2000))
             await reached.wait()
@@ -830,7 +830,7 @@ async def test_a_store_that_is_emptied_while_the_gateway_runs_is_told_and_not_ta
 
 
 async def ping_until_it_fails(driver: CatalogueDriver) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             await driver.ping()
             await anyio.sleep(0.01)

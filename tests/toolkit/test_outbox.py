@@ -272,7 +272,7 @@ async def test_the_driver_outlives_its_store_and_heals_it_by_itself(
     async with stage.driver() as driver:
         await driver.upsert(stage.source(1, [ALICE, BOB]))
         await driver.update_access(AccessOp.DENY, ONE, {BOB})
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await failed.wait()
             assert await stage.found(driver, BOB) == set()
             await healed.wait()
@@ -293,7 +293,7 @@ async def test_changes_come_to_the_store_soon_and_together(stage: Stage) -> None
         await stage.seed(50)
         for number in range(1, 51):
             await driver.update_access(AccessOp.ALLOW, SourceId(f"files: {number}"), {BOB})
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await done.wait()
     assert stage.store.calls.regroup < 10
     assert stage.stored() == stage.wanted()
@@ -319,7 +319,7 @@ async def test_removals_that_become_due_are_carried_out_without_any_change(
     assert len(stage.store.accepted) == 2
     stage.wire.after, stage.relays_run = watch, True
     async with stage.driver() as driver:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await looked.wait()
             stage.sql("update ccb.removals set due = now()")
             await removed.wait()
@@ -532,7 +532,7 @@ async def test_of_two_relays_one_works_at_a_time(stage: Stage) -> None:
         await one.upsert(stage.source(1))
         await other.update_access(AccessOp.ALLOW, ONE, {BOB})
         stage.store.pause = hold
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(first.deliver)
                 await inside.wait()
@@ -555,7 +555,7 @@ async def test_a_courier_leaves_to_the_other_what_it_did_not_live_to_do(stage: S
             await anyio.sleep_forever()
 
         stage.store.pause = hold
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(stage.deliver)
                 await inside.wait()

@@ -501,7 +501,7 @@ async def test_a_server_killed_while_a_document_is_staged_recovers_without_a_tra
 
 
 async def until_available(store: Store) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while True:
             try:
                 return await store.ping()
@@ -651,7 +651,7 @@ async def test_a_pooler_in_transaction_mode_gets_neither_prepared_statements_nor
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(database: str) -> None:
-    async with open_store(database, statement_timeout=0.05) as store:
+    async with open_store(database, statement_timeout=0.5) as store:
         with pytest.raises(Unavailable, match="57014"):
             await store.ask("select pg_sleep(10)")
 

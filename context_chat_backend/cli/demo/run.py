@@ -7,16 +7,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import httpx
 
+from ...nextcloud.push_client import APP_ID, CLIENT_VERSION, PushClient
 from ..command import FAILURE, INTERRUPTED, SUCCESS, Variables
-from .client import APP_ID, Document, load, make_client
+from .samples import Document
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ANNA, BJOERN, CARMEN = "anna", "björn", "carmen"
@@ -86,7 +88,7 @@ def _run(variables: Variables, *, once: bool, port: int) -> bool:
         folder = Path(name)
         folder.chmod(0o711)  # as root, the database runs under another account
         environment = _environment(variables, folder, secret, port or _free_port())
-        with _gateway(folder, environment) as gateway, make_client(gateway.base_url, secret) as client:
+        with _gateway(folder, environment) as gateway, PushClient(gateway.base_url, secret) as client:
             return _show(gateway, client, secret, once=once)
 
 
@@ -108,7 +110,7 @@ def signals_handled_by(handler: Handler) -> Iterator[None]:
             signal.signal(ending, previous)
 
 
-def _show(gateway: Gateway, client: httpx.Client, secret: str, *, once: bool) -> bool:
+def _show(gateway: Gateway, client: PushClient, secret: str, *, once: bool) -> bool:
     say("1. A gateway with nothing configured: embedded PostgreSQL with pgvector, embeddings computed right here")
     start = time.monotonic()
     _wait_until_ready(gateway, client)
@@ -120,27 +122,33 @@ def _show(gateway: Gateway, client: httpx.Client, secret: str, *, once: bool) ->
     return ok
 
 
-def _load_documents(client: httpx.Client) -> None:
+def _load_documents(client: PushClient) -> None:
     say(f"\n2. {len(DOCUMENTS)} documents over HTTP, one request each, as the Nextcloud app sends them")
     for number, document in enumerate(DOCUMENTS, start=1):
-        answer = load(client, [document])
+        answer = _load(client, [document])
         done = "loaded" if document.source_id in answer["loaded_sources"] else "NOT LOADED"
         readers = ", ".join(document.users)
         say(f"   [{number:2}/{len(DOCUMENTS)}] {done}  {document.title:32} for {readers}")
-    counts = client.post("/countIndexedDocuments").json()
+    counts = client.http.post("/countIndexedDocuments").json()
     say(f"   indexed: {', '.join(f'{provider} {count}' for provider, count in counts.items())}")
     say("   102 is private to anna; 108 and 109 have the same bytes but different owners; carmen may read nothing")
 
 
-def _ask_questions(client: httpx.Client) -> bool:
+def _load(client: PushClient, documents: Sequence[Document]) -> dict[str, Any]:
+    response = client.load(*(document.part() for document in documents))
+    response.raise_for_status()
+    return dict(response.json())
+
+
+def _ask_questions(client: PushClient) -> bool:
     say("\n3. Questions. Each user is answered from their own documents only, with the sources of the answer")
     private = [_ask(client, user, question) for user, question in QUESTIONS]
     return all(private)
 
 
-def _ask(client: httpx.Client, user: str, question: str) -> bool:
+def _ask(client: PushClient, user: str, question: str) -> bool:
     say(f"\n   {user} asks: {question}")
-    response = client.post("/query", json={"userId": user, "query": question, "useContext": True})
+    response = client.post("/query", userId=user, query=question, useContext=True)
     body = response.json()
     if response.is_error:
         say(f"     refused ({response.status_code}): {body['error']}")
@@ -161,22 +169,22 @@ def _only_own(user: str, source_ids: list[str]) -> bool:
     return not leaked
 
 
-def _revoke(client: httpx.Client) -> bool:
+def _revoke(client: PushClient) -> bool:
     say("\n4. björn loses access to the shared calendar: his next search no longer finds it")
     question = {"userId": BJOERN, "query": "office calendar", "ctxLimit": 20}
-    before = [hit["source_id"] for hit in client.post("/docSearch", json=question).json()]
-    client.post("/updateAccess", json={"op": "deny", "userIds": [BJOERN], "sourceId": DOCUMENTS[0].source_id})
-    after = [hit["source_id"] for hit in client.post("/docSearch", json=question).json()]
+    before = [hit["source_id"] for hit in client.post("/docSearch", **question).json()]
+    client.post("/updateAccess", op="deny", userIds=[BJOERN], sourceId=DOCUMENTS[0].source_id)
+    after = [hit["source_id"] for hit in client.post("/docSearch", **question).json()]
     say(f"   before: {', '.join(before)}")
     say(f"   after:  {', '.join(after)}")
     return DOCUMENTS[0].source_id in before and DOCUMENTS[0].source_id not in after
 
 
-def _load_again(client: httpx.Client) -> bool:
+def _load_again(client: PushClient) -> bool:
     say("\n5. Nextcloud scans again and sends nine unchanged documents: nothing is indexed again")
     unchanged = DOCUMENTS[1:]
     start = time.monotonic()
-    answer = load(client, unchanged)
+    answer = _load(client, unchanged)
     milliseconds = (time.monotonic() - start) * 1000
     say(f"   {len(answer['loaded_sources'])} of {len(unchanged)} in {milliseconds:.0f} ms")
     return len(answer["loaded_sources"]) == len(unchanged)
@@ -184,7 +192,7 @@ def _load_again(client: httpx.Client) -> bool:
 
 def _serve(gateway: Gateway, secret: str) -> None:
     say("\nThe gateway is still running; ask it yourself, and stop it with Ctrl-C:\n")
-    say(f"  curl {gateway.base_url}/query -H 'EX-APP-ID: {APP_ID}' -H 'EX-APP-VERSION: 5.3.1' \\")
+    say(f"  curl {gateway.base_url}/query -H 'EX-APP-ID: {APP_ID}' -H 'EX-APP-VERSION: {CLIENT_VERSION}' \\")
     say(f"""    -H "AUTHORIZATION-APP-API: $(printf ':%s' '{secret}' | base64)" \\""")
     say("""    -H 'Content-Type: application/json' -d '{"userId": "anna", "query": "Who delivers coffee beans?"}'""")
     say(f"  curl {gateway.base_url}/metrics")
@@ -228,7 +236,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(gateway: Gateway, client: httpx.Client) -> None:
+def _wait_until_ready(gateway: Gateway, client: PushClient) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if gateway.process.poll() is not None:
@@ -242,10 +250,10 @@ def _wait_until_ready(gateway: Gateway, client: httpx.Client) -> None:
     raise GatewayFailed(f"the gateway was not ready within {START_TIMEOUT} s")
 
 
-def _is_ready(client: httpx.Client) -> bool:
-    if client.get("/enabled").status_code != httpx.codes.OK:  # knows our secret, so it is ours
+def _is_ready(client: PushClient) -> bool:
+    if client.http.get("/enabled").status_code != httpx.codes.OK:  # knows our secret, so it is ours
         raise GatewayFailed(f"something else answers at {client.base_url}")
-    health = client.get("/health/ready")
+    health = client.http.get("/health/ready")
     if health.json()["status"] == "misconfigured":
         raise GatewayFailed("the gateway cannot open its backend, see above")
     return health.is_success

@@ -167,7 +167,7 @@ async def test_an_ordinary_account_keeps_users_apart(stage: Stage) -> None:
         SourceScope(frozenset()),
         SourceScope(frozenset({source_id(2), source_id(3)})),
     ],
-    ids=repr,
+    ids=["no provider", "a provider", "no source", "two sources"],
 )
 async def test_a_scope_never_widens_access(stage: Stage, driver: R2RDriver, scope: ProviderScope | SourceScope) -> None:
     await driver.upsert(stage.source(1))
