@@ -15,6 +15,8 @@ from . import __version__
 def _base_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("has to begin with http:// or https://")
+    if "@" in value:
+        raise ValueError("has to be an address without user and password")
     return value.rstrip("/").removesuffix("/index.php")
 
 

@@ -50,6 +50,17 @@ def _host(value: str) -> str:
     return f"{parts.scheme}://{name}" + (f":{port}" if port else "")
 
 
+def _proxy(value: SecretStr) -> SecretStr:
+    """Its password is percent-encoded where needed: the rest of it would be taken for the host, and shown."""
+    scheme, _, rest = value.get_secret_value().strip().partition("://")
+    credentials, _, host = rest.rpartition("@")
+    if scheme not in {"http", "https"} or not host or any(character in credentials for character in "@/?#"):
+        raise ValueError(
+            "has to be a URL, e.g. http://user:password@proxy:3128, special characters of the password percent-encoded"
+        )
+    return value
+
+
 def _is_near(name: str) -> bool:
     try:
         return ip_address(name).is_private
@@ -97,7 +108,7 @@ class PineconeSettings(BaseSettings):
         description="updates and deletions per second; Pinecone admits 5 updates by filter per namespace. Share it "
         "out if several gateways use one namespace",
     )
-    proxy_url: SecretStr | None = Field(
+    proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         None, description="HTTP proxy on the way to Pinecone; the SDK does not look at `HTTPS_PROXY`"
     )
     controller_host: Annotated[str, AfterValidator(_host)] = Field(

@@ -231,6 +231,16 @@ class PineconeStore(VectorStore):
             return bool(answer.matches)  # written before a restart, or by a Pinecone that does not number
         return answer.response_info.is_reconciled(newest)
 
+    async def holds(self, chunk: Chunk) -> bool:
+        """For one read unit, where a search of a large index costs many."""
+        with pinecone_errors("a look-up"):
+            try:
+                answer = await self._index.documents.fetch(namespace=self._namespace, ids=[chunk.id], include_fields=[])
+            except NotFoundError:
+                await self._require_unknown_namespace()
+                return False
+        return chunk.id in answer.documents
+
     def _any_vector(self) -> DenseVectorQuery:
         return DenseVectorQuery(field=EMBEDDING, values=[1.0] + [0.0] * (self._dimension - 1))
 

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 
 def _without_credentials(url: HttpUrl) -> HttpUrl:
-    if url.username or url.password:
-        raise ValueError("credentials belong into QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD")
+    if "@" in str(url):
+        raise ValueError("credentials go in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD")
     return url
 
 

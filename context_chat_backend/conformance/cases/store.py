@@ -515,6 +515,25 @@ async def what_is_not_there_may_be_removed(kit: Kit) -> None:
 
 
 @case("store")
+async def what_the_store_holds_is_told(kit: Kit) -> None:
+    """`holds` answers True for a chunk that was put, and False for one that never was or was removed.
+
+    If this fails: the gateway stores a marker beside its chunks and looks for it this way. A store without the marker
+    is taken for one that was emptied.
+    """
+    async with open_shelf(kit) as shelf:
+        chunks = shelf.chunks(new_group(), [WHALE] * 3)
+
+        async def held() -> list[bool]:
+            return [await shelf.store.holds(chunk) for chunk in chunks]
+
+        await shelf.put(*chunks[:2])
+        expect(await kit.settled(held, [True, True, False]) == [True, True, False], "holds is wrong after a put")
+        await shelf.remove(shelf.extents(chunks[:2]))
+        expect(await kit.settled(held, [False] * 3) == [False] * 3, "holds is wrong after a removal")
+
+
+@case("store")
 async def the_chunk_count_follows(kit: Kit) -> None:
     """`chunk_count`, where the store tells it, grows with what is put and shrinks with what is removed.
 

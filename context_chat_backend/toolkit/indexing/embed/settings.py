@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def _without_credentials(url: HttpUrl) -> HttpUrl:
-    if url.username or url.password:
-        raise ValueError("credentials belong into CC_EM_USERNAME and CC_EM_PASSWORD")
+    if "@" in str(url):
+        raise ValueError("credentials go in CC_EM_USERNAME and CC_EM_PASSWORD")
     return url
 
 
