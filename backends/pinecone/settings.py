@@ -82,7 +82,7 @@ class PineconeSettings(BaseSettings):
     )
 
     api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(
-        description="key of a Pinecone project; it has to admit reading and writing data, and making the index unless "
+        description="key of a Pinecone project; it has to allow reading and writing data, and making the index unless "
         "there is one",
         examples=["key"],
     )
@@ -98,14 +98,14 @@ class PineconeSettings(BaseSettings):
     region: Annotated[str, AfterValidator(_region)] | None = Field(
         None,
         description="region of that cloud, e.g. `eu-central-1`; without one no index is made. An index cannot be moved "
-        "later. The free plan admits `us-east-1` only",
+        "later. The free plan allows `us-east-1` only",
     )
     create_timeout: PositiveFloat = Field(300, description="seconds until a new index has to be ready")
     http_timeout: PositiveFloat = Field(30, description="seconds for one request; the SDK repeats it up to three times")
     settle_seconds: PositiveFloat = Field(60, description="after this long everything written is taken for searchable")
     changes_per_second: PositiveFloat = Field(
         4,
-        description="updates and deletions per second; Pinecone admits 5 updates by filter per namespace. Share it "
+        description="updates and deletions per second; Pinecone allows 5 updates by filter per namespace. Share it "
         "out if several gateways use one namespace",
     )
     proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(

@@ -53,7 +53,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 TYPICAL_BYTES = 1100
 """Of a chunk as it is billed: text, id and metadata, without its vector."""
 MANY_NAMESPACES = 90
-"""The free plan admits 100 in an index; an index does not tell its plan."""
+"""The free plan allows 100 in an index; an index does not tell its plan."""
 
 _Filter = dict[str, Any]
 
@@ -209,7 +209,7 @@ class PineconeStore(VectorStore):
                 return None
 
     async def _require_unknown_namespace(self) -> None:
-        """After a 404: return if it is for want of the namespace. Where the index is missing this raises a 404, too."""
+        """After a 404: return if only the namespace is missing. Without the index this raises a 404 as well."""
         stats = await self._stats()
         if self._namespace in stats.namespaces:
             raise Unavailable("Pinecone does not find a namespace that it lists")
@@ -323,6 +323,6 @@ def _namespaces_finding(own: str, others: int) -> Finding:
     return Finding(
         level=Level.WARNING,
         subject="namespaces",
-        text=f"{others} beside {own}; Pinecone's free plan admits 100 in an index",
+        text=f"{others} besides {own}; Pinecone's free plan allows 100 in an index",
         cure="Remove those of lost catalogues: docs/backends/pinecone.md says how.",
     )

@@ -118,7 +118,7 @@ async def test_a_new_reader_finds_at_once_although_the_chunks_carry_the_old_grou
     assert await stage.found(driver, BOB, scope=ProviderScope(frozenset({MAIL}))) == set()
 
 
-async def test_more_new_documents_than_a_search_names_are_found_once_the_courier_has_run(
+async def test_more_new_documents_than_a_search_names_are_found_once_the_relay_has_run(
     stage: Stage, driver: CatalogueDriver
 ) -> None:
     many = NEW_DOCUMENTS + 200

@@ -200,7 +200,7 @@ set search_path from current
 as $$ delete from ccb.removals where document_key = any (p_keys) $$;
 
 -- {stale, removals, chunks, marked}: documents whose chunks carry another group, documents
--- to be removed from the store, chunks that it should hold beside those, and whether it was
+-- to be removed from the store, chunks that it should hold besides those, and whether it was
 -- given its marker.
 create or replace function public.ccb_outbox() returns jsonb
 language sql stable
