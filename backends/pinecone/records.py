@@ -23,7 +23,7 @@ third is left out where it is empty."""
 
 REQUEST_RECORDS = 1000
 REQUEST_BYTES = 1_800_000
-"""Of the 2 MB that are admitted."""
+"""Of the 2 MB that are allowed."""
 FILTER_VALUES = 10_000
 """Most values of one `$in`."""
 
@@ -40,7 +40,7 @@ than 100 KB. Chunks have about 1,000 characters."""
 HEADING_CHARACTERS = 300
 """A heading is cut to this, so that the answer to a search stays small."""
 WORD_BYTES, WORD_CHARACTERS = 256, 40
-"""Words of a text may be of so many bytes; the analyzer cuts them to so many characters, in questions, too."""
+"""Words of a text may be of so many bytes; the analyzer cuts them to so many characters, also in questions."""
 QUESTION_BYTES = 10_000
 """Most of the text of a search; the rest of a longer question is not looked for."""
 
@@ -86,7 +86,7 @@ def components(embedding: NDArray[np.float32]) -> list[float]:
 
 
 def batches(chunks: Sequence[ChunkRecord]) -> Iterator[Sequence[ChunkRecord]]:
-    """The chunks in order, in as few requests as their sizes admit."""
+    """The chunks in order, in as few requests as their sizes allow."""
     begin, size = 0, 0
     for end, chunk in enumerate(chunks):
         needed = record_bytes(chunk)

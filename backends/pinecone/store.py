@@ -54,7 +54,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 TYPICAL_BYTES = 1100
 """Of a chunk as it is billed: text, id and metadata, without its vector."""
 MANY_NAMESPACES = 90
-"""The free plan admits 100 in an index; an index does not tell its plan."""
+"""The free plan allows 100 in an index; an index does not tell its plan."""
 
 _Filter = dict[str, Any]
 
@@ -211,7 +211,7 @@ class PineconeStore(VectorStore):
                 return None
 
     async def _require_unknown_namespace(self) -> None:
-        """After a 404: return if it is for want of the namespace. Where the index is missing this raises a 404, too."""
+        """After a 404: return if only the namespace is missing. Without the index this raises a 404 as well."""
         stats = await self._stats()
         if self._namespace in stats.namespaces:
             raise Unavailable("Pinecone does not find a namespace that it lists")
@@ -232,6 +232,16 @@ class PineconeStore(VectorStore):
         if newest is None or answer.response_info is None:
             return bool(answer.matches)  # written before a restart, or by a Pinecone that does not number
         return answer.response_info.is_reconciled(newest)
+
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        """For one read unit, where a search of a large index costs many."""
+        with pinecone_errors("a look-up"):
+            try:
+                answer = await self._index.documents.fetch(namespace=self._namespace, ids=[chunk.id], include_fields=[])
+            except NotFoundError:
+                await self._require_unknown_namespace()
+                return False
+        return chunk.id in answer.documents
 
     def _any_vector(self) -> DenseVectorQuery:
         return DenseVectorQuery(field=EMBEDDING, values=[1.0] + [0.0] * (self._dimension - 1))
@@ -317,6 +327,6 @@ def _namespaces_finding(own: str, others: int) -> Finding:
     return Finding(
         level=Level.WARNING,
         subject="namespaces",
-        text=f"{others} beside {own}; Pinecone's free plan admits 100 in an index",
+        text=f"{others} besides {own}; Pinecone's free plan allows 100 in an index",
         remedy="Remove those of lost catalogues: docs/backends/pinecone.md says how.",
     )

@@ -20,7 +20,7 @@ from context_chat_backend.toolkit.postgres.sqlstate import error_for
 
 _PASSING = frozenset({"40001", "40P01", "53300", "55P03", "57P01", "429", "502", "503", "504", "520"})
 _PASSING_PREFIXES = ("08", "PGRST0")
-"""Of these codes, the same call most likely succeeds a moment later."""
+"""With these codes the same call will probably succeed a moment later."""
 
 _STATUS_LENGTH = 3
 _ABOUT_RIGHTS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})

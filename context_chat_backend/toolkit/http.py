@@ -145,6 +145,8 @@ def http_url(value: str) -> str:
         valid = False
     if not valid or any(map(str.isspace, address)):
         raise ValueError("has to begin with http:// or https:// and name a host")
+    if "@" in address:
+        raise ValueError("has to be an address without user and password")
     return address
 
 

@@ -416,6 +416,21 @@ class RemovesUntilSomethingIsMissing(WordStore):
                     return
 
 
+class HoldsEverything(WordStore):
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        return True
+
+
+class HoldsNothing(WordStore):
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        return False
+
+
+class HoldsDocuments(WordStore):
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        return any(other.document == chunk.document for other in self.accepted.values())
+
+
 class CountsZero(WordStore):
     async def chunk_count(self) -> int | None:
         return 0
@@ -471,6 +486,9 @@ BROKEN: Mapping[type[WordStore], str] = {
     RemovesTheWholeGroup: "remove_takes_all_chunks_of_its_documents_and_no_others",
     RemovesStrictly: "what_is_not_there_may_be_removed",
     RemovesUntilSomethingIsMissing: "what_is_not_there_may_be_removed",
+    HoldsEverything: "what_the_store_holds_is_told",
+    HoldsNothing: "what_the_store_holds_is_told",
+    HoldsDocuments: "what_the_store_holds_is_told",
     CountsZero: "the_chunk_count_follows",
     CountsEverPut: "the_chunk_count_follows",
 }

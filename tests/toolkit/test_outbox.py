@@ -326,7 +326,7 @@ async def test_removals_that_become_due_are_carried_out_without_any_change(
     assert stage.stored() == stage.wanted()
 
 
-async def test_a_catalogue_that_cannot_be_reached_ends_no_courier(stage: Stage, driver: CatalogueDriver) -> None:
+async def test_a_catalogue_that_cannot_be_reached_ends_no_relay(stage: Stage, driver: CatalogueDriver) -> None:
     await driver.upsert(stage.source(1))
     await driver.update_access(AccessOp.ALLOW, ONE, {BOB})
     stage.wire.cut = True
@@ -357,7 +357,7 @@ CRASHES = [
 
 @pytest.mark.parametrize("lag", [False, True], ids=["", "lag"])
 @pytest.mark.parametrize(("where", "step"), CRASHES)
-async def test_a_courier_that_ends_anywhere_is_followed_by_one_that_heals(
+async def test_a_relay_that_ends_anywhere_is_followed_by_one_that_heals(
     stage: Stage, where: str, step: str, lag: bool
 ) -> None:
     async with stage.driver() as driver:
@@ -544,7 +544,7 @@ async def test_of_two_relays_one_works_at_a_time(stage: Stage) -> None:
         assert stage.stored() == stage.wanted()
 
 
-async def test_a_courier_leaves_to_the_other_what_it_did_not_live_to_do(stage: Stage) -> None:
+async def test_a_relay_leaves_to_the_other_what_it_did_not_live_to_do(stage: Stage) -> None:
     async with stage.driver() as one:
         await one.upsert(stage.source(1))
         await one.update_access(AccessOp.ALLOW, ONE, {BOB})

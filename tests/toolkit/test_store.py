@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import anyio
 import numpy as np
@@ -19,6 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from backends.builtin.settings import BuiltinSettings
+from backends.r2r.settings import R2RSettings
+from backends.supabase.settings import SupabaseSettings
 from context_chat_backend.contract import (
     AccessOp,
     Busy,
@@ -38,6 +40,8 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
+from context_chat_backend.settings import Settings
+from context_chat_backend.toolkit.indexing.embed.settings import EmbedSettings
 from context_chat_backend.toolkit.indexing.indexer import Page
 from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.database import Database, database_errors
@@ -45,7 +49,7 @@ from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.documents import Decision
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
-from context_chat_backend.toolkit.settings import read_settings
+from context_chat_backend.toolkit.settings import VariableSettings, read_settings
 
 pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
@@ -723,6 +727,43 @@ def test_a_malformed_url_is_refused_by_the_name_of_its_variable_without_the_pass
     assert "CCB_DB_URL" in str(error.value)
     assert "secret" not in str(error.value)
     assert "secret" not in repr(error.value)
+
+
+@pytest.mark.parametrize("password", ["p@rt", "p/rt@", "12/p@rt", "p@12/rt", "p@rt/", "p@rt?x=1", "p@rt#", "a@b@c"])
+@pytest.mark.parametrize("variable", ["CCB_DB_URL", "EXTERNAL_DB"])
+def test_no_part_of_a_password_is_taken_for_a_host(variable: str, password: str) -> None:
+    """It would be named in every message about the host."""
+    url = f"postgresql+psycopg://me:{password}@db.example.org:5432/name"
+    with pytest.raises(Misconfigured, match="percent-encoded") as error:
+        read_settings(BuiltinSettings, {variable: url})
+    assert password not in str(error.value)
+
+
+@pytest.mark.parametrize("password", ["p?rt", "p#rt", "p:rt", "p&rt", "p+rt", "p[rt", "p%40r%2Ft"])
+def test_other_characters_of_a_password_are_its_own(password: str) -> None:
+    given = f"postgresql://me:{password}@db.example.org:5432/name"
+    url = read_settings(BuiltinSettings, {"CCB_DB_URL": given}).db_url
+    assert url is not None
+    taken = conninfo_to_dict(url.get_secret_value())
+    assert (taken["password"], taken["host"]) == (unquote(password), "db.example.org")
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        (R2RSettings, "R2R_BASE_URL"),
+        (Settings, "NEXTCLOUD_URL"),
+        (EmbedSettings, "CC_EM_BASE_URL"),
+        (SupabaseSettings, "SUPABASE_URL"),
+    ],
+)
+@pytest.mark.parametrize("password", ["part", "p@rt", "12/p@rt", "p#rt", "p?rt"])
+def test_no_address_of_a_server_holds_a_password(
+    settings: type[VariableSettings], variable: str, password: str
+) -> None:
+    with pytest.raises(Misconfigured, match=variable) as error:
+        read_settings(settings, {variable: f"https://me:{password}@server.example.org"})
+    assert password not in str(error.value)
 
 
 def test_the_password_is_not_shown() -> None:

@@ -2,7 +2,7 @@
 
 from ...toolkit.catalogue import Extent
 from ..kit import WHALE, CaseSkipped, Kit
-from .base import case
+from .base import case, expect
 from .shelf import Search, Shelf, new_document, new_group, open_shelf, within
 
 PAGE = 30
@@ -141,6 +141,25 @@ async def what_is_not_there_may_be_removed(kit: Kit) -> None:
         longer = Extent(document=second[0].document, chunks=len(second) + 3)
         await shelf.remove([*shelf.extents(first), unknown, longer])
         await shelf.expect(Search.BY_MEANING, within(group), left, passing=first + second)
+
+
+@case("store")
+async def what_the_store_holds_is_told(kit: Kit) -> None:
+    """`holds` answers True for a chunk that was put, and False for one that never was or was removed.
+
+    If this fails: the gateway stores a marker beside its chunks and looks for it this way. A store without the marker
+    is taken for one that was emptied.
+    """
+    async with open_shelf(kit) as shelf:
+        chunks = shelf.chunks(new_group(), [WHALE] * 3)
+
+        async def held() -> list[bool]:
+            return [await shelf.store.holds(chunk) for chunk in chunks]
+
+        await shelf.put(*chunks[:2])
+        expect(await kit.settled(held, [True, True, False]) == [True, True, False], "holds is wrong after a put")
+        await shelf.remove(shelf.extents(chunks[:2]))
+        expect(await kit.settled(held, [False] * 3) == [False] * 3, "holds is wrong after a removal")
 
 
 @case("store")

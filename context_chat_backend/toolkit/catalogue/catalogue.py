@@ -57,6 +57,8 @@ class Outbox:
     """Documents to be removed."""
     chunks: int
     """Chunks of the documents that are stored."""
+    marked: bool
+    """Whether the store was given its marker."""
 
 
 class Changes:
@@ -172,6 +174,10 @@ class Catalogue(Documents):
     async def confirm_removals(self, removed: Sequence[Extent]) -> None:
         """The store has no chunks of these documents any more."""
         await self._functions.call("ccb_confirm_removals", p_keys=[extent.document for extent in removed])
+
+    async def confirm_marker(self) -> None:
+        """The store has its marker, see `StoreGuard`."""
+        await self._functions.call("ccb_confirm_marker")
 
     async def _change(self, function: str, /, **arguments: object) -> Any:
         try:

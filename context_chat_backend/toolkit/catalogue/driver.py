@@ -8,20 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-import anyio
-
 from ...contract import (
     Capabilities,
     DriverConfig,
     Finding,
     Hit,
     Level,
-    Misconfigured,
     Outcome,
     Query,
     Source,
 )
-from ..background import run_in_background
+from ..background import periodically, run_in_background
 from ..concurrency import gather
 from ..indexing.extract import SUPPORTED_MIME_TYPES
 from ..indexing.indexer import Indexer, Page
@@ -31,6 +28,7 @@ from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
 from ..settings import driver_settings
 from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
+from .guard import StoreGuard
 from .outbox import OutboxRelay
 from .settings import CatalogueSettings
 from .store import Candidates, ChunkRecord, DocumentKey, Extent, Match, VectorStore
@@ -64,7 +62,7 @@ class CatalogueDriver(DocumentsDriver):
         self._settings = settings
         self._folder = folder
         self._identity: str
-        self._lost: Misconfigured | None = None
+        self._guard: StoreGuard
 
     @classmethod
     def from_config(cls, name: str, store: VectorStore, config: DriverConfig) -> Self:
@@ -74,6 +72,7 @@ class CatalogueDriver(DocumentsDriver):
 
     @property
     def identity(self) -> str:
+        self._guard.require()  # what was remembered of a store that was emptied must not be believed
         return f"{self._name}:{self._identity}"
 
     @property
@@ -98,46 +97,24 @@ class CatalogueDriver(DocumentsDriver):
         self._identity = status["store_id"]
         await stack.enter_async_context(self._store)
         await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", dimension)
-        await self._require_chunks(await catalogue.outbox())
+        self._guard = StoreGuard(self._store, catalogue, dimension)
+        await self._guard.check()
         await catalogue.bind(address, dimension=dimension, model=model)  # not before: the address may be mistyped
+        await self._guard.mark()
         if not self.capabilities.shared:  # so what is staged was left by a gateway that is gone; its chunks hide others
             await catalogue.collect_garbage(older_than="0 seconds")
-        self._lost = None
-        await run_in_background(stack, partial(self._watch, catalogue))
+        await run_in_background(stack, partial(periodically, "watching the store", self._guard.look, WATCH_SECONDS))
         relay = OutboxRelay(catalogue, self._store, database, changes)
         stack.push_async_callback(relay.deliver_last)
         await run_in_background(stack, relay.run)
         return catalogue
 
-    async def _require_chunks(self, outbox: Outbox) -> None:
-        """A store that was emptied behind our back would look well and find nothing, and nobody would fill it again."""
-        if outbox.chunks and await self._store.chunk_count() == 0:
-            raise Misconfigured(
-                f"{self._store.address} holds none of the {outbox.chunks:,} chunks that the catalogue lists. If it was "
-                "emptied, remove the catalogue, too, so that Nextcloud's next scan fills both again"
-            )
-
-    async def _watch(self, catalogue: Catalogue) -> None:
-        """Notice that the store was emptied meanwhile. Its count may lag behind, so two looks have to agree."""
-        suspected = False
-        while True:
-            await anyio.sleep(WATCH_SECONDS)
-            try:
-                await self._require_chunks(await catalogue.outbox())
-            except Misconfigured as error:
-                self._lost = error if suspected else None
-                suspected = True
-            except Exception as error:  # noqa: BLE001 - whoever asks meets the same; it must not end the gateway
-                log.warning("the store could not be looked at: %s", error)
-            else:
-                self._lost, suspected = None, False
-
-    def _require_store(self) -> None:
-        if self._lost is not None:
-            raise Misconfigured(str(self._lost))
+    async def upsert(self, source: Source) -> Outcome:
+        self._guard.require()
+        return await super().upsert(source)
 
     async def ping(self) -> None:
-        self._require_store()
+        self._guard.require()
         await self._documents.status()
         await self._store.ping()
 
@@ -154,7 +131,7 @@ class CatalogueDriver(DocumentsDriver):
             return await self._documents.publish(staged, source, count, ticket=ticket)
 
     async def search(self, query: Query) -> Sequence[Hit]:
-        self._require_store()
+        self._guard.require()
         candidates = await self._documents.candidates(query)
         if not candidates.groups and not candidates.documents:
             return []
@@ -180,9 +157,10 @@ class CatalogueDriver(DocumentsDriver):
         return [*_outbox_findings(outbox), *await self._drift(outbox), *await self._store.check()]
 
     async def _drift(self, outbox: Outbox) -> Sequence[Finding]:
-        stored = await self._store.chunk_count()
-        if stored is None or outbox.removals or stored == outbox.chunks:
+        count = await self._store.chunk_count()
+        if count is None or outbox.removals or count == outbox.chunks + 1:
             return ()
+        stored = max(0, count - 1)  # without the marker
         text = f"the store has {stored:,} chunks, the catalogue lists {outbox.chunks:,}"
         if stored > outbox.chunks:
             return (Finding(level=Level.OK, subject="chunks", text=f"{text}; the others are found by nobody"),)

@@ -143,6 +143,13 @@ class VectorStore(ABC):
         """The candidates that fit the words of a question, best first. Leave it as it is without such a search."""
         return ()
 
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        """Whether searches find this chunk: asked every minute about the marker of the gateway, a document of one
+        chunk. Override it where a look-up by id costs less than a search."""
+        candidates = Candidates(groups=(), documents=(chunk.document,))
+        found = await self.nearest(chunk.embedding, candidates, self.matches_per_search)
+        return any((match.document, match.ordinal) == (chunk.document, chunk.ordinal) for match in found)
+
     async def ping(self) -> None:
         """Return if the store answers; cheap enough for every few seconds."""
         return

@@ -95,7 +95,7 @@ class Database:
 
     @asynccontextmanager
     async def alone(self, task: str) -> AsyncIterator[bool]:
-        """Whether no other gateway is inside of this block for the same task; if so, none gets in meanwhile."""
+        """Whether no other gateway is inside this block for the same task; if so, none gets in meanwhile."""
         with database_errors():
             # bound to a transaction, not to the session, which poolers share
             async with self._pool.connection() as connection, connection.transaction():
@@ -128,7 +128,7 @@ class Database:
                 row = await cursor.fetchone()
             except psycopg.OperationalError:
                 if connection.broken:
-                    await self._pool.drain()  # the others are most likely broken too
+                    await self._pool.drain()  # the others are probably broken too
                 raise
         return None if row is None or row[0] == "" else row[0]
 

@@ -39,7 +39,7 @@ _FOUND = TypeAdapter(list[_Found])
 
 
 class DocumentStore(Documents):
-    """A typed client of the functions in `sql/chunks`, too."""
+    """A typed client of the functions in `sql/chunks` as well."""
 
     def __init__(self, functions: Functions, *, dimension: int) -> None:
         super().__init__(functions)

@@ -38,7 +38,7 @@ STOP_SECONDS = 60
 LOOK_SECONDS, LONGEST_PAUSE = 5.0, 60.0
 """How often a running gateway looks whether the server is alive, and the longest that it waits after failures."""
 LITTLE_SPACE = 64 * 2**20
-"""Bytes. A server that does not start with less than this free most likely needs more."""
+"""Bytes. A server that does not start with less than this free probably needs more."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ _PASSING = frozenset(
 
 
 class EmbeddedPostgres:
-    """The server runs while at least one process is inside of this context for the same folder.
+    """The server runs while at least one process is inside this context for the same folder.
 
     It listens on a Unix socket in the folder only, and the folder is closed to other users. A server that was left
     behind by a killed gateway is taken over; one that was killed itself recovers at the next start.

@@ -581,6 +581,8 @@ def test_the_url_is_that_of_the_project(url: str, expected: str) -> None:
         "https://",
         "https://abc:99999",
         "https://me:hidden@abc.co",
+        "https://me:hid@den@abc.co",
+        "https://me:12/hidden@abc.co",
         "https://abc.co/?hidden",
         "ftp://a",
     ],

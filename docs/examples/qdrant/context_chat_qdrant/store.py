@@ -151,7 +151,7 @@ def qdrant_errors() -> Iterator[None]:
     except ResponseHandlingException as error:
         raise Unavailable(f"Qdrant does not answer: {type(error.source).__name__}") from None
     except (QdrantException, JSONDecodeError, UnicodeDecodeError):  # e.g. the page of a proxy
-        raise Unavailable("Qdrant gave a senseless answer") from None
+        raise Unavailable("Qdrant gave an answer that makes no sense") from None
 
 
 def _by_status(status: int) -> DriverError:

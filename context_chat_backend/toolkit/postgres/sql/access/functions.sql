@@ -557,12 +557,12 @@ create or replace function ccb.require_model(p_dimension int, p_model text, p_ke
 returns void
 language plpgsql as $fn$
 declare
-  cure text := 'Go back to the former embedding model, or use an empty database and index everything again.';
+  remedy text := 'Go back to the former embedding model, or use an empty database and index everything again.';
 begin
   perform ccb.require_setting('embedding_dim', p_dimension::text,
-    'the store was created for embeddings of %s dimensions, the embedding model makes %s', cure, p_keep);
+    'the store was created for embeddings of %s dimensions, the embedding model makes %s', remedy, p_keep);
   perform ccb.require_setting('embedding_model', p_model,
-    'the store holds embeddings of the model "%s", not of "%s"', cure, p_keep);
+    'the store holds embeddings of the model "%s", not of "%s"', remedy, p_keep);
 end
 $fn$;
 
