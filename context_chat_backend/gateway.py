@@ -1,23 +1,23 @@
 """Puts the parts together: settings in, a running gateway out."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import httpx
 
-from .contract import Driver, Misconfigured
-from .core.ordering import HeldActions
+from .contract import Driver, DriverConfig, Misconfigured
+from .core.marks import Marks
+from .core.ordering import Order
 from .core.service import ContextChat
 from .core.state import State
 from .core.switching import note_backend
 from .layers import LayerSettings, Probe, compose
-from .layers.opening import Startup
 from .layers.probes import QueueDepthProbe, QueueSettings
 from .lifecycle import Lifecycle
 from .metrics import Metrics
-from .nextcloud.client import OcsClient
+from .nextcloud.client import NextcloudClient
 from .nextcloud.text_model import NextcloudText
 from .registry import driver_factory
 from .retrieval.answerer import Answerer
@@ -30,9 +30,9 @@ from .toolkit.settings import read_settings
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What the HTTP front end needs."""
+    """What front ends need."""
 
-    settings: Settings
+    plan: "Plan"
     chat: ContextChat
     lifecycle: Lifecycle
     metrics: Metrics
@@ -49,24 +49,25 @@ class Plan:
     driver: Driver
 
 
-def plan_gateway(settings: Settings, driver: Driver | None = None) -> Plan:
+def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Driver | None = None) -> Plan:
     """Read what `Settings` does not hold. `driver` defaults to the one of `RAG_BACKEND`. Raises `Misconfigured`."""
-    answers = read_settings(AnswerSettings)
+    answers = read_settings(AnswerSettings, variables)
     if answers.generator == "nextcloud" and settings.nextcloud_url is None:
         raise Misconfigured("CC_GENERATOR=nextcloud needs NEXTCLOUD_URL")
     return Plan(
         settings=settings,
-        layers=read_settings(LayerSettings, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
-        queues=read_settings(QueueSettings),
+        layers=read_settings(LayerSettings, variables, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
+        queues=read_settings(QueueSettings, variables),
         answers=answers,
-        driver=make_driver(settings) if driver is None else driver,
+        driver=make_driver(settings, variables) if driver is None else driver,
     )
 
 
-def make_driver(settings: Settings) -> Driver:
+def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
     """The driver of `RAG_BACKEND`, not opened. Raises `Misconfigured`."""
     name = settings.rag_backend
-    return driver_factory(name)(settings.app_persistent_storage / "backends" / name)
+    folder = settings.app_persistent_storage / "backends" / name
+    return driver_factory(name)(DriverConfig(folder=folder, variables=variables))
 
 
 @asynccontextmanager
@@ -75,28 +76,26 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
     settings, layers = plan.settings, plan.layers
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(State(settings.app_persistent_storage / "state.db"))
-        ocs = await stack.enter_async_context(OcsClient(settings)) if settings.nextcloud_url else None
-        generator = await _open_generator(stack, plan.answers, ocs)
+        nextcloud = await stack.enter_async_context(NextcloudClient(settings)) if settings.nextcloud_url else None
+        generator = await _open_generator(stack, plan.answers, nextcloud)
         layered = compose(
             plan.driver,
             backend=settings.rag_backend,
             settings=layers,
             state=state,
             metrics=metrics,
+            opened=partial(note_backend, state),
             probes=await _open_probes(stack, plan.queues),
         )
         chat = ContextChat(
-            await stack.enter_async_context(Startup(layered, partial(note_backend, state))),
-            held=HeldActions(state, settings.action_hold_secs),
+            await stack.enter_async_context(layered),
+            order=Order(Marks(state, settings.action_hold_secs), patience=settings.action_wait_secs),
             answerer=Answerer(generator),
             metrics=metrics,
-            parallel_loads=layers.max_inflight_upserts,
-            load_deadline=settings.load_deadline_secs,
-            action_wait=settings.action_wait_secs,
         )
-        await stack.enter_async_context(chat)
-        lifecycle = await stack.enter_async_context(Lifecycle(state, chat, ocs))
-        yield Gateway(settings=settings, chat=chat, lifecycle=lifecycle, metrics=metrics)
+        await chat.open()
+        lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud))
+        yield Gateway(plan=plan, chat=chat, lifecycle=lifecycle, metrics=metrics)
 
 
 async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequence[Probe]:
@@ -105,12 +104,14 @@ async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequen
     return (await stack.enter_async_context(QueueDepthProbe(settings)),)
 
 
-async def _open_generator(stack: AsyncExitStack, settings: AnswerSettings, ocs: OcsClient | None) -> Generator:
-    match settings.generator, settings.llm_base_url, ocs:
+async def _open_generator(
+    stack: AsyncExitStack, settings: AnswerSettings, nextcloud: NextcloudClient | None
+) -> Generator:
+    match settings.generator, settings.llm_base_url, nextcloud:
         case (("auto" | "openai"), str(base_url), _):
             return Prompted(OpenAIChat(await stack.enter_async_context(_llm_client(base_url, settings)), settings))
-        case (("auto" | "nextcloud"), _, OcsClient()):
-            return Prompted(NextcloudText(ocs, settings))
+        case (("auto" | "nextcloud"), _, NextcloudClient()):
+            return Prompted(NextcloudText(nextcloud, settings))
         case _:
             return Extractive()
 

@@ -7,10 +7,12 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
-from .contract import DriverError, Misconfigured, TransientError
+from .contract import DriverError, Misconfigured
 from .core.service import ContextChat
 from .core.state import State
-from .nextcloud.client import OcsClient
+from .nextcloud.client import NextcloudClient
+from .nextcloud.errors import NextcloudError, TryLater
+from .toolkit.background import periodically
 
 PATIENCE = 30 * 60
 """Seconds for the backend to open before Nextcloud is told why it does not; AppAPI gives up after 40 minutes."""
@@ -25,26 +27,27 @@ log = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """An async context manager. Without a Nextcloud (`ocs` is None) the app is enabled until told otherwise."""
+    """An async context manager. Without a Nextcloud the app is enabled until told otherwise."""
 
-    def __init__(self, state: State, chat: ContextChat, ocs: OcsClient | None) -> None:
+    def __init__(self, state: State, chat: ContextChat, nextcloud: NextcloudClient | None) -> None:
         self._state = state
         self._chat = chat
-        self._ocs = ocs
+        self._nextcloud = nextcloud
         self._enabled = False
         self._times_told = 0
-        self._one_init = anyio.Lock()
+        self._initialisation = _Initialisation(state, chat)
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
         remembered = await self._state.flag(ENABLED)
-        self._enabled = remembered == "1" if remembered is not None else self._ocs is None
+        self._enabled = remembered == "1" if remembered is not None else self._nextcloud is None
+        if await self._state.flag(INIT_PENDING) == "1":
+            self._initialisation.start()  # AppAPI does not ask again when the app is restarted
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        if self._ocs is not None:
-            self._tasks.start_soon(self._follow_nextcloud, self._ocs)
-            if await self._state.flag(INIT_PENDING) == "1":
-                self.start_init()  # AppAPI does not ask again when the app is restarted
+        if self._nextcloud is not None:
+            self._tasks.start_soon(self._follow, self._nextcloud)
+            self._tasks.start_soon(self._initialisation.run, self._nextcloud)
         return self
 
     async def __aexit__(
@@ -59,30 +62,76 @@ class Lifecycle:
         return self._enabled
 
     async def set_enabled(self, enabled: bool) -> None:
-        """Remembered across restarts."""
+        """Remembered across restarts. Raises a `DriverError` where it cannot be, and nothing has changed then."""
         self._times_told += 1
         if enabled != self._enabled:
-            log.info("the app is now %s", "enabled" if enabled else "disabled")
-            self._enabled = enabled
             await self._state.set_flag(ENABLED, str(int(enabled)))
+            self._enabled = enabled
+            log.info("the app is now %s", "enabled" if enabled else "disabled")
 
     def start_init(self) -> None:
         """Report to Nextcloud when the backend is open; returns at once."""
-        if self._ocs is not None:
-            self._tasks.start_soon(self._init, self._ocs)
+        self._initialisation.start()
 
-    async def _init(self, ocs: OcsClient) -> None:
-        async with self._one_init:
+    async def _follow(self, nextcloud: NextcloudClient) -> None:
+        async def look() -> None:
+            await self._ask_for_state(nextcloud)
+
+        await periodically("the look at the app's state in Nextcloud", look, POLL_INTERVAL, first=0)
+
+    async def _ask_for_state(self, nextcloud: NextcloudClient) -> None:
+        """AppAPI takes any answer to PUT /enabled for success, also one that is not ours."""
+        times_told = self._times_told
+        try:
+            state = await nextcloud.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
+        except NextcloudError as error:
+            # whatever is wrong, it says nothing about the state: keep the last one
+            log.warning("Nextcloud did not tell whether the app is enabled: %s", error)
+            return
+        # a PUT /enabled that came meanwhile is newer than this answer
+        if state in (0, 1) and times_told == self._times_told:
+            await self.set_enabled(bool(state))
+
+
+class _Initialisation:
+    """Tells Nextcloud when the backend is open, each time that it asked for that."""
+
+    def __init__(self, state: State, chat: ContextChat) -> None:
+        self._state = state
+        self._chat = chat
+        self._asked = anyio.Event()
+
+    def start(self) -> None:
+        self._asked.set()
+
+    async def run(self, nextcloud: NextcloudClient) -> None:
+        """Ends by cancellation."""
+
+        async def report_if_asked() -> None:
+            if self._asked.is_set():
+                self._asked = anyio.Event()
+                await self._report_when_open(nextcloud)
+
+        async def until_asked() -> None:
+            await self._asked.wait()
+
+        await periodically(
+            "the report of the initialisation", report_if_asked, REPORT_INTERVAL, first=0, wake=until_asked
+        )
+
+    async def _report_when_open(self, nextcloud: NextcloudClient) -> None:
+        try:
             await self._state.set_flag(INIT_PENDING, "1")
-            try:
-                await self._wait_for_backend(ocs)
-                await self._report(ocs, progress=100)
-            except DriverError as refusal:
-                log.error("Nextcloud does not take the progress of the initialisation: %s", refusal)  # noqa: TRY400
-            else:
-                await self._state.set_flag(INIT_PENDING, "0")
+            await self._wait_for_backend(nextcloud)
+            await _report(nextcloud, progress=100)
+            await self._state.set_flag(INIT_PENDING, "0")
+        except NextcloudError as refusal:
+            log.error("Nextcloud does not take the progress of the initialisation: %s", refusal)  # noqa: TRY400
+        except DriverError:  # the disk: Nextcloud waits for the report all the same
+            self.start()
+            raise
 
-    async def _wait_for_backend(self, ocs: OcsClient) -> None:
+    async def _wait_for_backend(self, nextcloud: NextcloudClient) -> None:
         """Return once it is open. What an admin has to mend, or what takes too long, is shown in Nextcloud."""
         reported = ""
         patience_ends = anyio.current_time() + PATIENCE
@@ -90,39 +139,25 @@ class Lifecycle:
             stuck = isinstance(problem, Misconfigured) or anyio.current_time() >= patience_ends
             if stuck and str(problem) != reported:
                 reported = str(problem)
-                await self._report(ocs, progress=0, error=reported)
+                await _report(nextcloud, progress=0, error=reported)
             await anyio.sleep(LOOK_INTERVAL)
         if reported:
-            await self._report(ocs, progress=0)  # AppAPI forgets an error at 0 % only
+            await _report(nextcloud, progress=0)  # AppAPI forgets an error at 0 % only
 
-    async def _report(self, ocs: OcsClient, *, progress: int, error: str = "") -> None:
-        """Repeated while Nextcloud is down; raises a `DriverError` when it refuses."""
-        while True:
-            try:
-                await ocs.call(
-                    "PUT",
-                    "/ocs/v1.php/apps/app_api/ex-app/status",
-                    json={"progress": progress, "error": error},
-                    # at 100 % AppAPI enables the app inside of this request: it calls /heartbeat and /enabled first
-                    timeout=120,
-                )
-            except TransientError as failure:
-                log.warning("Nextcloud did not take the progress of the initialisation: %s", failure)
-                await anyio.sleep(REPORT_INTERVAL)
-            else:
-                return
 
-    async def _follow_nextcloud(self, ocs: OcsClient) -> None:
-        """Ask for the state: AppAPI takes any answer to PUT /enabled for success, also one that is not ours."""
-        while True:
-            times_told = self._times_told
-            try:
-                state = await ocs.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
-            except DriverError as error:
-                # whatever is wrong, it says nothing about the state: keep the last one
-                log.warning("Nextcloud did not tell whether the app is enabled: %s", error)
-            else:
-                # a PUT /enabled that came meanwhile is newer than this answer
-                if state in (0, 1) and times_told == self._times_told:
-                    await self.set_enabled(bool(state))
-            await anyio.sleep(POLL_INTERVAL)
+async def _report(nextcloud: NextcloudClient, *, progress: int, error: str = "") -> None:
+    """Repeated while Nextcloud is down; raises a `NextcloudError` when it refuses."""
+    while True:
+        try:
+            await nextcloud.call(
+                "PUT",
+                "/ocs/v1.php/apps/app_api/ex-app/status",
+                json={"progress": progress, "error": error},
+                # at 100 % AppAPI enables the app inside of this request: it calls /heartbeat and /enabled first
+                timeout=120,
+            )
+        except TryLater as failure:
+            log.warning("Nextcloud did not take the progress of the initialisation: %s", failure)
+            await anyio.sleep(REPORT_INTERVAL)
+        else:
+            return

@@ -1,6 +1,12 @@
 """Prometheus metrics. Labels are names from the code, never ids or text of users."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from .toolkit.background import failures
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -32,6 +38,7 @@ class Metrics:
         self.actions = Counter(
             "ccb_actions", "Access changes and deletions received", ("action", "outcome"), registry=self.registry
         )
+        self.registry.register(_BackgroundFailures())
         self.requests = Histogram(
             "ccb_http_request_seconds",
             "Duration of HTTP requests",
@@ -39,3 +46,15 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+
+
+class _BackgroundFailures(Collector):
+    """Loops are counted where they run, for all applications of the process."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "ccb_background_failures", "Failures of the loops that run beside requests", labels=["loop"]
+        )
+        for name, count in failures.items():
+            family.add_metric([name], count)
+        yield family

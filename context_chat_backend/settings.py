@@ -3,19 +3,21 @@
 Backends, layers, embeddings and answers have their own settings classes beside their code.
 """
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from . import __version__
+from .toolkit.http import http_url
+from .toolkit.settings import VariableSettings
 
 
 def _base_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("has to begin with http:// or https://")
-    return value.rstrip("/").removesuffix("/index.php")
+    return http_url(value).removesuffix("/index.php")
 
 
 def _not_guessed_at_once(value: SecretStr) -> SecretStr:
@@ -30,10 +32,16 @@ SHORTEST_SECRET = 4
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
-class Settings(BaseSettings):
-    """AppAPI sets `APP_…`, `AA_…`, `HP_…` and `NEXTCLOUD_URL`; an empty variable counts as not set."""
+def environment() -> Mapping[str, str]:
+    """The variables of this process, and the lines of `.env` in its working folder that it does not set itself.
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+    Nothing else looks there."""
+    lines = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**lines, **os.environ}
+
+
+class Settings(VariableSettings):
+    """AppAPI sets `APP_…`, `AA_…`, `HP_…` and `NEXTCLOUD_URL`; an empty variable counts as not set."""
 
     app_id: str = Field("context_chat_backend", description="id of the ExApp in Nextcloud")
     app_secret: Annotated[SecretStr, AfterValidator(_not_guessed_at_once)] = Field(

@@ -9,6 +9,11 @@ from pathlib import Path
 from .contract import Misconfigured
 
 
+def state_file(folder: Path) -> Path:
+    """Where the gateway of this folder keeps what it remembers."""
+    return folder / "state.db"
+
+
 @contextmanager
 def claimed_storage(folder: Path) -> Iterator[None]:
     """Keep other gateways away from the folder: a second one would empty the first one's spool.

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from context_chat_backend.contract import Driver
+from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
 from context_chat_backend.http.server import GatewayServer
 from context_chat_backend.settings import Settings
@@ -121,11 +123,14 @@ class Nextcloud:
 
 
 @contextmanager
-def running_gateway(settings: Settings, driver: Driver | None = None) -> Iterator[Nextcloud]:
+def running_gateway(
+    settings: Settings, driver: Driver | None = None, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Nextcloud]:
     """Serve in a thread until the block ends; ready when entered."""
+    app = create_app(plan_gateway(settings, variables, driver))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = GatewayServer(create_app(settings, driver))
+        server = GatewayServer(app)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         nextcloud = Nextcloud(f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -1,14 +1,12 @@
 """Writes the documents that repeat the code: settings, endpoints, capabilities. `--check` fails if one is stale."""
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from pydantic import AliasChoices, AliasPath, SecretStr
 from pydantic.fields import FieldInfo
@@ -16,6 +14,8 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from context_chat_backend.conformance.capabilities import CAPABILITY_HEADER, capability_row
+from context_chat_backend.contract import DriverConfig
+from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
 from context_chat_backend.layers import LayerSettings
 from context_chat_backend.layers.probes import QueueSettings
@@ -154,7 +154,7 @@ def endpoints() -> str:
         settings = Settings(
             app_secret=SecretStr("unused"), app_persistent_storage=Path(folder), rag_backend="reference"
         )
-        paths = create_app(settings).openapi()["paths"]
+        paths = create_app(plan_gateway(settings, {})).openapi()["paths"]
     parts = ["# Endpoints\n\n", GENERATED, "| route | does |\n|---|---|\n"]
     for path, methods in paths.items():
         for method, operation in methods.items():
@@ -171,8 +171,8 @@ def capabilities() -> str:
         "Every driver carries out every request of Nextcloud; they differ in these points only.\n\n",
         CAPABILITY_HEADER,
     ]
-    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, required_variables(), clear=True):
-        parts += [capability_row(name, driver_factory(name)(Path(folder)).capabilities) for name in SHIPPED]
+    config = DriverConfig(folder=Path("unused"), variables=required_variables())
+    parts += [capability_row(name, driver_factory(name)(config).capabilities) for name in SHIPPED]
     return "".join(parts)
 
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from context_chat_backend.contract import Capabilities, Finding, Level
+from context_chat_backend.contract import Capabilities, DriverConfig, Finding, Level
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
-from context_chat_backend.toolkit.indexing.pipeline import Indexer
+from context_chat_backend.toolkit.indexing.indexer import Indexer
 from context_chat_backend.toolkit.postgres.database import open_database
 from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions
 from context_chat_backend.toolkit.postgres.migrations import Edition
-from context_chat_backend.toolkit.settings import read_settings
+from context_chat_backend.toolkit.settings import driver_settings
 
 from .settings import BuiltinSettings
 
@@ -27,7 +27,7 @@ class BuiltinDriver(DocumentStoreDriver):
         self.capabilities = Capabilities(
             max_source_bytes=MAX_SOURCE_BYTES,
             mime_types=SUPPORTED_MIME_TYPES,
-            exclusive=settings.db_url is None,  # other gateways may use an external database, too
+            shared=settings.db_url is not None,  # other gateways may use an external database, too
         )
         self._settings = settings
         self._folder = folder
@@ -52,6 +52,6 @@ class BuiltinDriver(DocumentStoreDriver):
         return [Finding(level=Level.OK, subject="database", text=f"{place}, {listed}")]
 
 
-def create(folder: Path) -> BuiltinDriver:
-    """`RAG_BACKEND=builtin`: settings from the environment, the embedded database in `folder`."""
-    return BuiltinDriver(read_settings(BuiltinSettings), Indexer.from_environment(), folder)
+def create(config: DriverConfig) -> BuiltinDriver:
+    """`RAG_BACKEND=builtin`, the embedded database in the folder of the config."""
+    return BuiltinDriver(driver_settings(BuiltinSettings, config), Indexer.from_config(config), config.folder)

@@ -1,18 +1,13 @@
 """Settings of the builtin backend, from the environment."""
 
 from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from context_chat_backend.toolkit.postgres.settings import DatabaseUrl
+from context_chat_backend.toolkit.settings import VariableSettings
 
 
-class BuiltinSettings(BaseSettings):
+class BuiltinSettings(VariableSettings):
     """Where the builtin backend keeps its documents. Without a URL it runs a PostgreSQL of its own."""
-
-    # A validation error would else print the URL with its password.
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, hide_input_in_errors=True, populate_by_name=True, extra="ignore"
-    )
 
     db_url: DatabaseUrl | None = Field(
         default=None,

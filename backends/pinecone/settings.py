@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from context_chat_backend.toolkit.http import http_url
+from context_chat_backend.toolkit.settings import VariableSettings
 
 MAX_INDEX_NAME = 45
 """https://docs.pinecone.io/reference/api/database-limits/operation-limits"""
@@ -57,18 +60,20 @@ def _is_near(name: str) -> bool:
         return name == "localhost"
 
 
+def _proxy(value: SecretStr) -> SecretStr:
+    return SecretStr(http_url(value.get_secret_value()))
+
+
 def _region(value: str) -> str:
     if not _REGION.fullmatch(value):
         raise ValueError("has to be the name of a region, e.g. us-east-1")
     return value
 
 
-class PineconeSettings(BaseSettings):
+class PineconeSettings(VariableSettings):
     """Which index, with which key, and how long to wait for it."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="PINECONE_", env_ignore_empty=True, hide_input_in_errors=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="PINECONE_")
 
     api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(
         description="key of a Pinecone project; it has to admit reading and writing data, and making the index unless "
@@ -97,7 +102,7 @@ class PineconeSettings(BaseSettings):
         description="updates and deletions per second; Pinecone admits 5 updates by filter per namespace. Share it "
         "out if several gateways use one namespace",
     )
-    proxy_url: SecretStr | None = Field(
+    proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         None, description="HTTP proxy on the way to Pinecone; the SDK does not look at `HTTPS_PROXY`"
     )
     controller_host: Annotated[str, AfterValidator(_host)] = Field(

@@ -14,11 +14,11 @@ from .wire import Login, Results
 
 FRESH_SECONDS = 60.0
 """A refusal of a token that is younger than this is not about the token: R2R also answers 401 when its model provider
-refuses R2R's key, and sending a document twice for that is dear."""
+refuses R2R's key, and sending a document twice for that is expensive."""
 
 
 class BearerOfLogin(httpx.Auth):
-    """Logs in with user and password when there is no token and when R2R does not take it any more.
+    """Logs in with user and password when there is no token, or when R2R no longer accepts it.
 
     Ten milliseconds of R2R's time per request, against 850 with an API key.
     """
@@ -38,7 +38,7 @@ class BearerOfLogin(httpx.Auth):
             if response.status_code != httpx.codes.UNAUTHORIZED or fresh:
                 return
         async with self._one_login:
-            if self._token == used:  # else somebody else got a new one meanwhile
+            if self._token == used:  # otherwise another task has got a new one meanwhile
                 response = yield httpx.Request("POST", self._url, data=self._credentials)
                 await response.aread()
                 self._remember(response)
@@ -56,7 +56,7 @@ class BearerOfLogin(httpx.Auth):
         try:
             answer = Results[Login].model_validate_json(response.content)
         except ValidationError:
-            raise Unavailable("R2R answered the login with something else than a token") from None
+            raise Unavailable("R2R answered the login with something other than a token") from None
         self._token = answer.results.access_token.token
         self._since = anyio.current_time()
 

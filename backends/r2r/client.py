@@ -12,12 +12,13 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from context_chat_backend.contract import Misconfigured, Rejected, Unavailable
+from context_chat_backend.contract import Misconfigured, Unavailable
 from context_chat_backend.toolkit.http import json_model, translate_errors
 
 from .auth import make_auth
+from .errors import Exists, Failed, Missing, Refused, error_type, refuse_foreign_404
 from .settings import R2RSettings
 from .wire import (
     Account,
@@ -25,7 +26,6 @@ from .wire import (
     Collection,
     Configuration,
     Document,
-    Failure,
     Generated,
     Page,
     Results,
@@ -37,27 +37,19 @@ from .wire import (
 M = TypeVar("M", bound=BaseModel)
 
 PAGE = 1000
-"""Most entries of one answer."""
+"""The most entries that one answer holds."""
+IDS_PER_CALL = 150
+"""Proxies usually stop at addresses of 8 kB."""
 KEEP_ALIVE = 4.0
 """Seconds. R2R closes idle connections after 5, and a request on one that is being closed is lost."""
 CONNECT_SECONDS = 10.0
-
-
-class Refused(Rejected):
-    """R2R does not take this form of a document; another one may do."""
-
-
-class Exists(Unavailable):
-    """There is a document of this id, or it is being made."""
-
-
-class Missing(Unavailable):
-    """R2R itself does not know what a request names. No `NotFound`: that would say that a source is unknown."""
+ASK_AGAIN = 60.0
+"""Seconds until it is worth asking again for a document that R2R is working on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDocument:
-    """What goes up."""
+    """A document to upload."""
 
     id: UUID
     file_name: str
@@ -65,7 +57,7 @@ class NewDocument:
     content: Path | bytes
     metadata: Mapping[str, Any]
     collection_id: UUID
-    """R2R applies only the first one of this field, and later than those of the metadata."""
+    """R2R applies only the first id of this field, and later than those in the metadata."""
 
 
 class R2RClient:
@@ -79,7 +71,7 @@ class R2RClient:
             auth=make_auth(settings, f"{base_url}users/login"),
             timeout=httpx.Timeout(settings.http_timeout, connect=CONNECT_SECONDS),
             limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE),
-            event_hooks={"response": [_refuse_foreign_404]},
+            event_hooks={"response": [refuse_foreign_404]},
             transport=transport,
         )
         self.clock_ahead = 0.0
@@ -107,7 +99,8 @@ class R2RClient:
     async def upload(self, document: NewDocument) -> Upload:
         """Make a document. Without a queue it is final when this returns.
 
-        Raises `Refused` where R2R does not read this form of the document, and `Exists`.
+        Raises `Refused` where R2R does not read this form of the document, `Failed` where it may have been unable to,
+        and `Exists`.
         """
         settings = self._settings
         fields = {
@@ -132,9 +125,13 @@ class R2RClient:
                 f"R2R answered {response.status_code}: too large for its type, or a type that it does not read"
             )
         if response.status_code == httpx.codes.CONFLICT:
-            raise Exists("R2R has this document already, or is at work on it")
-        if _error_type(response) == "R2RDocumentProcessingError":
+            raise Exists("R2R has this document already, or is working on it", retry_after=ASK_AGAIN)
+        kind = error_type(response)
+        if kind == "R2RDocumentProcessingError":
             raise Refused("R2R cannot read the document")
+        if kind and response.status_code in {httpx.codes.BAD_REQUEST, httpx.codes.INTERNAL_SERVER_ERROR}:
+            # one answer for JSON that its parser refuses, and for models that are away
+            raise Failed(f"R2R answered {response.status_code} to an upload ({kind})")
         await self._raise_for_status(response)
 
     async def delete_document(self, id_: UUID) -> None:
@@ -142,7 +139,7 @@ class R2RClient:
         response = await self._send("DELETE", f"documents/{id_}", accept={404, 500})
         if response.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
             return
-        if _error_type(response) != "KeyError":
+        if error_type(response) != "KeyError":
             await self._raise_for_status(response)
         # R2R 3.6.6 cannot delete a document of exactly 1000 chunks; with one less it answers 404 and does it
         await self._delete_one_chunk(id_)
@@ -216,16 +213,16 @@ class R2RClient:
         return [] if response.is_error else json_model(response, Page[Document]).results
 
     async def add_member(self, collection_id: UUID, document_id: UUID) -> None:
-        """Put a document into a collection; it may be in there. Raises `Missing` if one of them does not exist."""
+        """Put a document into a collection; it may be in it already. Raises `Missing` if one of them does not exist."""
         path = f"collections/{collection_id}/documents/{document_id}"
         await self._send("POST", path, accept={409})
 
     async def remove_member(self, collection_id: UUID, document_id: UUID) -> None:
-        """Take a document out of a collection; it may not be in there."""
+        """Take a document out of a collection; it need not be in it."""
         await self._send("DELETE", f"collections/{collection_id}/documents/{document_id}", accept={404})
 
     async def reset_graph(self, collection_id: UUID) -> None:
-        """Empty the graph of a collection; a collection that does not exist is fine, to which R2R answers 403."""
+        """Empty the graph of a collection; one that does not exist, to which R2R answers 403, is fine."""
         await self._send("POST", f"graphs/{collection_id}/reset", accept={403, 404})
 
     # ------------------------------------------------------------------ retrieval
@@ -327,30 +324,3 @@ class _NamedIndex(BaseModel):
 
 class _Indices(BaseModel):
     indices: list[_NamedIndex]
-
-
-async def _refuse_foreign_404(response: httpx.Response) -> None:
-    """Let only those 404 pass that are R2R's own: they tell of what the request names.
-
-    Proxies answer 404 while R2R starts, and so does whatever else a wrong R2R_BASE_URL leads to. That says nothing of
-    what is stored, and must not pass for a deletion that is done or for an empty collection. `Misconfigured` loses
-    nothing: Nextcloud sends again what failed so, and the gateway is not ready until R2R answers. `Unavailable` would
-    keep no more, but have each request repeated, and nobody told of a wrong address.
-    """
-    if response.status_code != httpx.codes.NOT_FOUND:
-        return
-    await response.aread()
-    if not _error_type(response):
-        raise Misconfigured(
-            f"something else than R2R answered 404 to {response.request.method} {response.request.url.path}: "
-            "R2R_BASE_URL does not lead to R2R, or a proxy does not find it (yet)"
-        )
-
-
-def _error_type(response: httpx.Response) -> str:
-    """The kind of R2R's own errors; empty where there is none."""
-    try:
-        body = Failure.model_validate_json(response.content)
-    except ValidationError:
-        return ""
-    return body.error_type or (body.detail.error_type if isinstance(body.detail, Failure) else "")

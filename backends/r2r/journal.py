@@ -1,7 +1,7 @@
-"""Uploads that R2R may still be at work on, or that nobody has looked at since.
+"""Uploads that R2R may still be working on, or that nobody has looked at since.
 
-R2R goes on with a document whose sender is gone, and shows it in no collection before it is done. Operations that
-reach many sources find such documents here.
+R2R goes on with a document whose sender is gone, and shows it in no collection before it is done. Operations on
+many sources find such documents here. Only a `SourceRecord` changes what is written.
 """
 
 import time
@@ -29,7 +29,7 @@ MIGRATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """An upload."""
 
     document_id: UUID
@@ -44,7 +44,7 @@ class Entry:
     upload: str
     """The last one, see `wire.Metadata.cc_upload`."""
     given_up: bool
-    """Deleted while R2R may have been at work on it, in which case it comes back."""
+    """Deleted while R2R may have been working on it, in which case it comes back."""
 
 
 class Journal:
@@ -84,11 +84,11 @@ class Journal:
         self.given_up.pop(document_id, None)
 
     async def left(self, document_id: UUID) -> None:
-        """The sender of an upload waits no longer: R2R may begin with it only now."""
+        """The sender of an upload no longer waits; R2R may start on it only now."""
         await self._file.execute("update uploads set since = ? where document_id = ?", self._clock(), str(document_id))
 
     async def doubt(self, document_id: UUID, source_id: SourceId, provider: ProviderId, *, upload: str) -> None:
-        """A document is about to be deleted, which R2R may do by half."""
+        """A document is about to be deleted, which R2R may do only halfway."""
         await self._file.execute(
             "insert into uploads values (?1, ?2, ?3, 0, ?4, 0, ?5, 0) on conflict (document_id) do nothing",
             str(document_id),
@@ -99,7 +99,7 @@ class Journal:
         )
 
     async def give_up(self, document_id: UUID, source_id: SourceId, *, upload: str, now: float) -> None:
-        """A document is deleted although R2R may be at work on it."""
+        """A document is deleted although R2R may be working on it."""
         await self._file.execute(
             "insert into uploads values (?1, ?2, '', 0, ?3, ?3, ?4, 1) on conflict (document_id)"
             " do update set since = excluded.since, upload = excluded.upload, given_up = 1",
@@ -120,20 +120,20 @@ class Journal:
         upload = self.given_up.get(document_id)
         return upload is not None and (metadata is None or metadata.cc_upload == upload)
 
-    async def entry(self, document_id: UUID) -> Entry | None:
-        """What is known of a document; None for one that was seen to be good, or is not known."""
+    async def entry(self, document_id: UUID) -> JournalEntry | None:
+        """What is known of a document; None for one that was found to be good, or is unknown."""
         rows = await self._file.fetch("select * from uploads where document_id = ?", str(document_id))
         return _entry(rows[0]) if rows else None
 
-    async def entries(self, provider: ProviderId | None = None) -> list[Entry]:
+    async def entries(self, provider: ProviderId | None = None) -> list[JournalEntry]:
         """All of them, or those of a provider."""
         rows = await self._file.fetch("select * from uploads where ? is null or provider = ?", provider, provider)
         return [_entry(row) for row in rows]
 
 
-def _entry(row: Row) -> Entry:
+def _entry(row: Row) -> JournalEntry:
     document_id, source_id, provider, tries, first, since, upload, given_up = row
-    return Entry(
+    return JournalEntry(
         document_id=UUID(str(document_id)),
         source_id=SourceId(str(source_id)),
         provider=ProviderId(str(provider)),

@@ -14,7 +14,9 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from context_chat_backend.toolkit.settings import VariableSettings
 
 
 def _base_url(value: str) -> str:
@@ -37,12 +39,10 @@ def _extensions(value: object) -> object:
     return frozenset("." + part.strip().lower().removeprefix(".") for part in value.split(",") if part.strip(" ."))
 
 
-class R2RSettings(BaseSettings):
+class R2RSettings(VariableSettings):
     """Which R2R, as whom, and how documents go there and are searched."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="R2R_", env_ignore_empty=True, hide_input_in_errors=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="R2R_")
 
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         description="address of R2R, e.g. `http://r2r:7272`", examples=["http://r2r:7272"]
@@ -63,8 +63,8 @@ class R2RSettings(BaseSettings):
     )
     upload: Literal["original", "text"] = Field(
         "original",
-        description="`original`: R2R gets the files and reads them by its own parsers; `text`: it gets the text "
-        "that the gateway extracts",
+        description="`original`: R2R gets the files and reads them with its own parsers, and gets text where they "
+        "fail; `text`: it always gets the text that the gateway extracts",
     )
     ingestion_mode: Literal["fast", "hi-res", "ocr", "custom"] = Field(
         "fast", description="R2R's way to ingest; all but `fast` call a language model for each document"
@@ -77,7 +77,7 @@ class R2RSettings(BaseSettings):
         frozenset(), description="extensions of files that are never sent to R2R, e.g. `.xls,.xlsx,.png`"
     )
     run_with_orchestration: bool = Field(
-        True, description="let R2R queue documents where it has Hatchet, and try again once where it has not"
+        True, description="let R2R queue documents if it has Hatchet, and retry once if it has not"
     )
     use_generated_answer: bool = Field(
         True, description="R2R writes the answers of /query; off: the gateway does, from what R2R finds"

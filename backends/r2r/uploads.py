@@ -1,41 +1,40 @@
 """Bringing one version of a source into R2R, and making sure that searches find it."""
 
 import logging
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import anyio
 from anyio import to_thread
 
 from context_chat_backend.contract import Rejected, Source, Unavailable
-from context_chat_backend.toolkit.collections import CollectionMap
 from context_chat_backend.toolkit.concurrency import Batcher
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor
 
-from .client import Exists, NewDocument, R2RClient, Refused
-from .formats import EXTENSIONS, PLAIN, READ_BY_A_MODEL, TEXT
-from .journal import Journal
-from .library import ASK_AGAIN, IDS_PER_CALL, LINGER, Library
-from .names import Names
+from .access import Readers
+from .client import ASK_AGAIN, IDS_PER_CALL, NewDocument, R2RClient
+from .errors import Failed, FailedAt, Refused
+from .formats import EXTENSIONS, READ_BY_A_MODEL, READ_WITHOUT_A_MODEL, extensions_of, goes_as_it_is, readable_as
+from .library import LINGER
+from .record import SourceRecord
 from .retrieval import documents_only
 from .settings import R2RSettings
-from .wire import Document
+from .wire import Document, storable
 
 PATIENCE = 0.5
 """Seconds that a look at a new document waits for those whose upload is under way, so that one call serves all."""
-LEAST_TRIES, LEAST_SECONDS = 5, 86_400.0
-"""After so many failures over so long a time the document is to blame, not R2R or its models."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 METADATA_READERS = 20_000
 """R2R takes a megabyte of metadata; readers beyond these are added afterwards."""
 MOST_HITS = 1000
+
+Look = Callable[[UUID], Awaitable[Document | None]]
 
 log = logging.getLogger(__name__)
 
@@ -52,30 +51,15 @@ class Form:
 
 
 class Uploads:
-    """An async context manager; enter it inside of the entered library."""
+    """An async context manager; enter it inside of the entered client."""
 
-    def __init__(
-        self,
-        client: R2RClient,
-        names: Names,
-        collections: CollectionMap,
-        journal: Journal,
-        *,
-        library: Library,
-        extractor: Extractor,
-        settings: R2RSettings,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, client: R2RClient, readers: Readers, extractor: Extractor, settings: R2RSettings) -> None:
         self._client = client
-        self._names = names
-        self._collections = collections
-        self._journal = journal
-        self._library = library
+        self._readers = readers
         self._extractor = extractor
         self._settings = settings
-        self._clock = clock
         self._looks = Batcher(self._look, size=IDS_PER_CALL, linger=LINGER, patience=PATIENCE)
-        self._searches = Batcher(self._find, size=IDS_PER_CALL, linger=LINGER)
+        self._searches = Batcher(self._search, size=IDS_PER_CALL, linger=LINGER)
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -88,49 +72,57 @@ class Uploads:
     ) -> None:
         await self._resources.aclose()
 
-    async def upload(self, source: Source, document_id: UUID) -> None:
+    async def upload(self, source: Source, record: SourceRecord, document_id: UUID) -> None:
         """Make a document of a source under a free id; searches find it when this returns.
 
         Raises `Rejected` when R2R takes it in no form, or when there is no text. A document that is of no use is
-        removed; one that R2R may be at work on is left in the journal.
+        removed; one that R2R may be working on stays in the record.
         """
         try:
-            await self._upload_in_some_form(source, document_id)
+            await self._upload_in_some_form(source, record, document_id)
         except Rejected:
-            if document_id not in self._journal.given_up:
-                await self._journal.end(document_id)
+            await record.discard(document_id)
             raise
 
-    async def _upload_in_some_form(self, source: Source, document_id: UUID) -> None:
-        refused = Rejected("there is no form to send it in")
-        async for form in self._forms(source):
-            try:
-                return await self._upload(source, document_id, form)
-            except Refused as error:
-                log.info("%s is not taken as %s: %s", source.id, form.name, error)
-                refused = error
+    async def _upload_in_some_form(self, source: Source, record: SourceRecord, document_id: UUID) -> None:
+        if not extensions_of(source.title, source.mime_type).isdisjoint(self._settings.exclude_exts):
+            raise Rejected("its extension is in R2R_EXCLUDE_EXTS")
+        path = await source.content.path()
+        original = await _original(source, path) if self._settings.upload == "original" else None
+        if original is None:
+            return await self._upload_text(source, record, document_id, path)
+        try:
+            await self._upload(source, record, document_id, original)
+        except Refused as error:
+            log.info("%s is not taken as %s: %s", source.id, original.name, error)
+            await self._upload_text(source, record, document_id, path, refused=error)
+
+    async def _upload_text(
+        self, source: Source, record: SourceRecord, document_id: UUID, path: Path, *, refused: Refused | None = None
+    ) -> None:
+        """What the gateway reads, where R2R was not to read the original, or has refused it."""
+        try:
+            form = await self._text(source, path)
+            if refused is not None:
                 await self._client.delete_document(document_id)
-        raise refused
+            await self._upload(source, record, document_id, form)
+        except Rejected as error:
+            if isinstance(error, FailedAt) or isinstance(refused, FailedAt):
+                await record.blame(document_id, str(error))
+            if isinstance(error, Refused) or refused is not None:
+                await self._client.delete_document(document_id)
+            raise Rejected(str(error) if refused is None else f"{refused}; as text: {error}") from error
 
-    async def confirm(self, document: Document) -> None:
-        """Make sure that searches find a document: R2R calls it a success even when it could not store its chunks.
-
-        Raises `Refused` when there is nothing to find in it.
-        """
-        if not await self._searches.get(document.id) and not await self._client.has_chunks(document.id):
-            raise Refused("R2R stored nothing that could be found")
+    async def finds(self, document: Document) -> bool:
+        """Whether searches find a document: R2R calls it a success even when it could not store its chunks."""
+        return bool(await self._searches.get(document.id)) or await self._client.has_chunks(document.id)
 
     # ------------------------------------------------------------------ forms
 
-    async def _forms(self, source: Source) -> AsyncIterator[Form]:
-        path = await source.content.path()
-        if self._settings.upload == "original" and (form := await _original(source, path)):
-            yield form
-        yield await self._text(source, path)
-
     async def _text(self, source: Source, path: Path) -> Form:
-        data = (await self._extractor.text(path, source.mime_type)).encode("utf-8", "replace")
+        text = await self._extractor.text(path, readable_as(source.mime_type))
         limit = self._settings.max_text_bytes
+        data = text[: limit + 1].encode("utf-8", "replace")
         if len(data) > limit:
             # as with the extractor's own limit: rejecting would hide all of the document, cutting hides its end
             log.warning("only the first %d bytes of the text of %s are indexed (R2R_MAX_TEXT_BYTES)", limit, source.id)
@@ -139,41 +131,58 @@ class Uploads:
 
     # ------------------------------------------------------------------ one try
 
-    async def _upload(self, source: Source, document_id: UUID, form: Form) -> None:
+    async def _upload(self, source: Source, record: SourceRecord, document_id: UUID, form: Form) -> None:
         with self._looks.expecting() as look:
-            document = await self._described(source, document_id, form)
-            await self._journal.begin(
-                document_id, source.id, source.provider, upload=document.metadata["cc_upload"], now=self._clock()
-            )
+            document = await self._new_document(source, document_id, form)
             try:
-                await self._client.upload(document)
-            except Exists as error:  # the answer to an earlier try was lost, or another gateway is at it
-                raise Unavailable(str(error), retry_after=ASK_AGAIN) from error
+                await self._send(record, document, form, look)
             except Refused:
-                await self._blame_model(source, document_id)
-                raise
-            except BaseException:  # also when it is cancelled
-                with anyio.CancelScope(shield=True):
-                    await self._journal.left(document_id)
+                if self._is_read_by_a_model(source):
+                    await record.blame(document_id, "R2R could not read it, perhaps because of its model")
                 raise
             made = await look(document_id)
-        await self._check(source, await self._final(document_id, made), form)
-        await self._journal.end(document_id)
+        made = await self._final(document_id, made)
+        await self._check(source, record, made, form)
+        await record.vouch_for(made)
 
-    async def _described(self, source: Source, document_id: UUID, form: Form) -> NewDocument:
-        provider, *users = (self._names.provider(source.provider), *sorted(map(self._names.user, source.user_ids)))
-        ids = await self._collections.ensure([provider, *users])
+    async def _send(self, record: SourceRecord, document: NewDocument, form: Form, look: Look) -> None:
+        """Raises `Refused` where R2R says so, or where the document itself tells that R2R could not read it."""
+        try:
+            async with record.sending(document):
+                await self._client.upload(document)
+        except Failed as error:
+            made = await look(document.id)
+            if made is None or not made.failed_to_be_read:
+                raise
+            # nothing in plain text is hard to read
+            kind = FailedAt if form.has_text else Refused
+            raise kind("R2R cannot read the document") from error
+
+    async def _new_document(self, source: Source, document_id: UUID, form: Form) -> NewDocument:
+        provider, readers = await self._readers.collections_of(source)
         return NewDocument(
             id=document_id,
             file_name=form.name,
             mime_type=form.mime_type,
             content=form.content,
+            # see `wire.Metadata`
             metadata={
-                **await describe(source),
-                "collection_ids": [ids[user] for user in users[:METADATA_READERS]],
+                "source_id": source.id,
+                "provider": source.provider,
+                "sha256": await source.content.sha256(),
+                "modified": source.modified,
+                "cc_title": storable(source.title),
+                "cc_type": source.mime_type,
+                "cc_upload": uuid.uuid4().hex,
+                "collection_ids": [str(id_) for id_ in readers[:METADATA_READERS]],
             },
-            collection_id=UUID(ids[provider]),
+            collection_id=provider,
         )
+
+    def _is_read_by_a_model(self, source: Source) -> bool:
+        """Perhaps; then a failure may be the model's."""
+        asks_models = self._settings.ingestion_mode != "fast" and source.mime_type not in READ_WITHOUT_A_MODEL
+        return asks_models or source.mime_type in READ_BY_A_MODEL
 
     async def _final(self, document_id: UUID, made: Document | None) -> Document:
         """The document once R2R has finished it, which is at once unless it has a queue."""
@@ -189,81 +198,36 @@ class Uploads:
             raise Unavailable(f"R2R is at work on it ({made.ingestion_status})", retry_after=ASK_AGAIN)
         return made
 
-    async def _check(self, source: Source, made: Document, form: Form) -> None:
+    async def _check(self, source: Source, record: SourceRecord, made: Document, form: Form) -> None:
+        if made.failed_to_be_read and not self._is_read_by_a_model(source):
+            raise FailedAt("R2R cannot read the document")
         if not made.is_searchable:
-            await self._blame(made.id, "R2R could not ingest it")
+            await record.blame(made.id, "R2R could not ingest it")
             raise Refused("R2R could not ingest it")
         if made.total_tokens == 0 and not form.has_text:
             raise Refused("R2R finds no text in it")
-        await self._library.set_readers(made, source.provider, source.user_ids)
-        try:
-            await self.confirm(made)
-        except Refused:
-            if form.has_text:
-                await self._client.delete_document(made.id)
-                raise Unavailable("R2R stored nothing of the document; is its embedding model the right one?") from None
-            raise
-
-    async def _blame_model(self, source: Source, document_id: UUID) -> None:
-        if source.mime_type in READ_BY_A_MODEL or self._settings.ingestion_mode != "fast":
-            await self._blame(document_id, "R2R could not read it, perhaps for its model")
-
-    async def _blame(self, document_id: UUID, reason: str) -> None:
-        """Raise `Unavailable` as long as a failure may be R2R's own, or that of its models."""
-        entry = await self._journal.entry(document_id)
-        if entry is None or entry.tries < LEAST_TRIES or self._clock() - entry.first < LEAST_SECONDS:
-            raise Unavailable(reason, retry_after=ASK_AGAIN)
-        await self._client.embed("document")  # raises if its embedding model is away right now
+        await self._readers.set(made, source.provider, source.user_ids)
+        if await self.finds(made):
+            return
+        if form.has_text:
+            await self._client.delete_document(made.id)
+            raise Unavailable("R2R stored nothing of the document; is its embedding model the right one?")
+        raise Refused("R2R stored nothing that could be found")
 
     # ------------------------------------------------------------------ looks for several at once
 
     async def _look(self, ids: Sequence[UUID]) -> Mapping[UUID, Document]:
         return {document.id: document for document in await self._client.documents(ids)}
 
-    async def _find(self, ids: Sequence[UUID]) -> Mapping[UUID, bool]:
+    async def _search(self, ids: Sequence[UUID]) -> Mapping[UUID, bool]:
         """Documents of which a search finds something. Those with many chunks may hide others."""
         limit = min(MOST_HITS, 10 * len(ids))
         chunks = await self._client.search("document", documents_only(ids, limit))
         return {chunk.document_id: True for chunk in chunks}
 
 
-async def describe(source: Source) -> dict[str, Any]:
-    """What R2R keeps beside a document, see `wire.Metadata`."""
-    return {
-        "source_id": source.id,
-        "provider": source.provider,
-        "sha256": await source.content.sha256(),
-        "modified": source.modified,
-        "cc_title": storable(source.title),
-        "cc_type": source.mime_type,
-        "cc_upload": uuid.uuid4().hex,
-    }
-
-
-def storable(text: str) -> str:
-    """A text as it comes back from R2R."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
 async def _original(source: Source, path: Path) -> Form | None:
     extension = EXTENSIONS.get(source.mime_type)
-    if extension is None:
+    if extension is None or not await to_thread.run_sync(goes_as_it_is, source.mime_type, path):
         return None
-    if source.mime_type in TEXT and await to_thread.run_sync(_has_nul, path):
-        return None
-    if source.mime_type in PLAIN and not await to_thread.run_sync(_is_utf8, path):
-        return None  # R2R fails at other encodings
     return Form(f"content.{extension}", source.mime_type, path, has_text=False)
-
-
-def _has_nul(path: Path) -> bool:
-    data = path.read_bytes()
-    return b"\0" in data or b"\\u0000" in data
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        path.read_text("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

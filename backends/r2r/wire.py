@@ -11,7 +11,7 @@ from context_chat_backend.contract import ProviderId, SourceId
 T = TypeVar("T")
 
 FINAL = frozenset({"success", "failed"})
-"""All other values of `ingestion_status` mean that R2R is still at work, or that it was killed at work."""
+"""All other values of `ingestion_status` mean that R2R is still working on it, or was killed while it did."""
 
 
 class Results(BaseModel, Generic[T]):
@@ -54,10 +54,15 @@ class Metadata(BaseModel):
     """Of the content."""
     modified: int
     cc_title: str
-    """Not `title`: R2R would take the type of the document from that."""
+    """Not `title`, from which R2R would take the type of the document."""
     cc_type: str
     cc_upload: str
     """Tells one upload from a later one under the same id."""
+
+
+def storable(text: str) -> str:
+    """A text as it comes back from R2R."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def as_metadata(values: object) -> Metadata | None:
@@ -75,22 +80,27 @@ class Document(BaseModel):
     ingestion_status: str
     updated_at: datetime
     total_tokens: int | None = None
-    """0 where R2R found no text."""
+    """0 where R2R found no text, or has not got as far as counting."""
 
     @property
-    def described(self) -> Metadata | None:
+    def own_metadata(self) -> Metadata | None:
         """None for a document that the driver did not make."""
         return as_metadata(self.metadata)
 
     @property
     def is_final(self) -> bool:
-        """R2R will not change it any more by itself."""
+        """R2R will not change it any more on its own."""
         return self.ingestion_status in FINAL
 
     @property
     def is_searchable(self) -> bool:
         """Ingested, as far as R2R says."""
         return self.ingestion_status == "success"
+
+    @property
+    def failed_to_be_read(self) -> bool:
+        """R2R's parser failed at it: the next step would have been to count its text."""
+        return self.ingestion_status == "failed" and not self.total_tokens
 
 
 class Upload(BaseModel):
@@ -109,9 +119,15 @@ class Chunk(BaseModel):
     metadata: dict[str, Any]
 
     @property
-    def described(self) -> Metadata | None:
+    def own_metadata(self) -> Metadata | None:
         """None for a chunk of a document that the driver did not make."""
         return as_metadata(self.metadata)
+
+    @property
+    def order(self) -> int:
+        """Its place in the document, from 0; 0 where R2R does not tell."""
+        order = self.metadata.get("chunk_order")
+        return order if isinstance(order, int) else 0
 
 
 class SearchResults(BaseModel):
@@ -123,13 +139,6 @@ class Generated(BaseModel):
 
     generated_answer: str
     search_results: SearchResults
-
-
-class Failure(BaseModel):
-    """The body of R2R's own errors, which stands either alone or in `detail`."""
-
-    error_type: str = ""
-    detail: "Failure | Any" = None
 
 
 class AppSettings(BaseModel):
@@ -160,6 +169,6 @@ class Configuration(BaseModel):
 
 
 class ServerSettings(BaseModel):
-    """Of /system/settings, which also holds a password in clear: nothing else of it is kept."""
+    """Of /system/settings, which also holds a password in the clear: nothing but this is kept of it."""
 
     config: Configuration

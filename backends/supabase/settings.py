@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasChoices, Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, TypeAdapter
 from pydantic import ValidationError as InvalidUrl
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from context_chat_backend.toolkit.settings import VariableSettings
 
 _URL = TypeAdapter(HttpUrl)
 _PUBLIC_ROLES = frozenset({"anon", "authenticated"})
@@ -46,16 +48,10 @@ def _secret_key(value: SecretStr) -> SecretStr:
     return SecretStr(key)
 
 
-class SupabaseSettings(BaseSettings):
+class SupabaseSettings(VariableSettings):
     """Which Supabase project, and how it is called."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="SUPABASE_",
-        env_ignore_empty=True,
-        hide_input_in_errors=True,
-        populate_by_name=True,
-        extra="ignore",
-    )
+    model_config = SettingsConfigDict(env_prefix="SUPABASE_")
 
     url: Annotated[str, AfterValidator(_project_url)] = Field(
         description="address of the project, e.g. `https://abc.supabase.co`", examples=["https://abc.supabase.co"]

@@ -1,16 +1,14 @@
 """The second driver of the kit, whose backend can be made to fail: between the two stands a proxy."""
 
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import httpx
 from anyio import to_thread
 
-from ..contract import Driver, DriverFactory, Misconfigured
+from ..contract import Driver, DriverConfig, DriverFactory, Misconfigured
 from .proxy import FaultProxy
 
 
@@ -19,12 +17,14 @@ class FaultPlan:
     """How to make a driver whose backend can be made to fail."""
 
     factory: DriverFactory
+    variables: Mapping[str, str]
+    """What the driver reads its settings from."""
     variable: str
-    """The environment variable that holds the base URL of the backend."""
+    """The one of them that holds the base URL of the backend."""
 
     def backend(self) -> httpx.URL:
         """The base URL of the backend. Raises `Misconfigured` when the variable does not hold one."""
-        value = os.environ.get(self.variable, "")
+        value = self.variables.get(self.variable, "")
         if not value:
             raise Misconfigured(
                 f"faults need {self.variable}, which is not set: name the variable from which this driver reads the "
@@ -57,9 +57,9 @@ class Faults:
 
 
 async def _make_driver(plan: FaultPlan, proxy: FaultProxy, folder: Path) -> Driver:
-    with patch.dict(os.environ, {plan.variable: proxy.url}):
-        # in a thread, so that a constructor which asks its backend does not wait for this one
-        return await to_thread.run_sync(plan.factory, folder)
+    config = DriverConfig(folder=folder, variables={**plan.variables, plan.variable: proxy.url})
+    # in a thread, so that a constructor which asks its backend does not wait for this one
+    return await to_thread.run_sync(plan.factory, config)
 
 
 @asynccontextmanager

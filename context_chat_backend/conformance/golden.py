@@ -5,7 +5,6 @@ ones of the same length, since the store may be in productive use.
 """
 
 import json
-import os
 import random
 import re
 import string
@@ -16,7 +15,6 @@ from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from unittest.mock import patch
 
 import anyio
 import httpx
@@ -24,6 +22,7 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from ..contract import Driver, SourceId, UserId
+from ..gateway import plan_gateway
 from ..http.app import create_app
 from ..layers.layer import Layer
 from ..settings import Settings
@@ -137,13 +136,8 @@ class Nextcloud:
 @asynccontextmanager
 async def nextcloud(driver: Driver, folder: Path) -> AsyncIterator[Nextcloud]:
     """A gateway around an open driver, with nothing else set, that keeps its things in the folder."""
-    with patch.dict(os.environ, {"CC_GENERATOR": "extractive"}, clear=True):
-        settings = Settings(
-            app_secret=SecretStr(SECRET),
-            app_persistent_storage=folder,
-            rag_backend="conformance",  # gives the variables of the layers a prefix that nobody uses
-        )
-        app = create_app(settings, AlreadyOpen(driver))
+    settings = Settings(app_secret=SecretStr(SECRET), app_persistent_storage=folder, rag_backend="conformance")
+    app = create_app(plan_gateway(settings, {"CC_GENERATOR": "extractive"}, AlreadyOpen(driver)))
     lifespan = app.router.lifespan_context(app)
     state = await lifespan.__aenter__()
     try:

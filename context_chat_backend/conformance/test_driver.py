@@ -5,16 +5,14 @@ keeps its things in `APP_PERSISTENT_STORAGE`, by default in a temporary folder. 
 with the base URL of its backend, as `ccbe conform --faults` does.
 """
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from dotenv import load_dotenv
 
 from ..gateway import make_driver
 from ..registry import driver_factory
-from ..settings import Settings
+from ..settings import Settings, environment
 from ..toolkit.settings import read_settings
 from .cases import CASES, Case
 from .faults import FaultPlan
@@ -32,18 +30,19 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     """The driver and, where faults are asked for, a second one; open for all cases."""
-    load_dotenv(".env")  # as `ccbe` does
-    name = os.environ.get("RAG_BACKEND") or "reference"
-    storage = os.environ.get("APP_PERSISTENT_STORAGE") or tmp_path_factory.mktemp("storage")
+    variables = environment()  # as `ccbe` does
+    name = variables.get("RAG_BACKEND") or "reference"
+    storage = variables.get("APP_PERSISTENT_STORAGE") or tmp_path_factory.mktemp("storage")
     settings = read_settings(
         Settings,
+        variables,
         rag_backend=name,
         app_secret="unused",  # noqa: S106 - no HTTP
         app_persistent_storage=Path(storage),
     )
-    variable = os.environ.get("CCBE_CONFORM_FAULTS")
-    plan = FaultPlan(driver_factory(name), variable) if variable else None
-    async with open_stage(make_driver(settings), plan) as opened:
+    variable = variables.get("CCBE_CONFORM_FAULTS")
+    plan = FaultPlan(driver_factory(name), variables, variable) if variable else None
+    async with open_stage(make_driver(settings, variables), plan) as opened:
         yield opened
 
 

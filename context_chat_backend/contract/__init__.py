@@ -1,11 +1,12 @@
 """Everything that the author of a driver imports. Stable: changes are announced in CHANGELOG.md."""
 
-from .driver import BaseDriver, Driver, DriverFactory
+from .driver import BaseDriver, Driver, DriverConfig, DriverFactory
 from .errors import (
     Busy,
     DriverError,
     Misconfigured,
     NotFound,
+    Overtaken,
     PermanentError,
     Rejected,
     TransientError,
@@ -29,9 +30,9 @@ from .model import (
     SourceId,
     SourceScope,
     Stored,
-    StoredVersion,
     UserId,
 )
+from .tools import Inventory, StoredVersion
 
 __all__ = [
     "AccessOp",
@@ -41,14 +42,17 @@ __all__ = [
     "Capabilities",
     "Content",
     "Driver",
+    "DriverConfig",
     "DriverError",
     "DriverFactory",
     "Finding",
     "Hit",
+    "Inventory",
     "Level",
     "Misconfigured",
     "NotFound",
     "Outcome",
+    "Overtaken",
     "PermanentError",
     "ProviderId",
     "ProviderScope",

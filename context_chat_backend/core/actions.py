@@ -69,6 +69,27 @@ class Reach:
     users: frozenset[UserId] = frozenset()
     """Users that the operation names."""
 
+    @property
+    def providers_of_sources(self) -> frozenset[ProviderId]:
+        """Of the sources that are named one by one."""
+        return frozenset(map(provider_of, self.sources))
+
+    def overlaps(self, other: "Reach") -> bool:
+        """Whether both may touch the same source."""
+        return bool(
+            self.everywhere
+            or other.everywhere
+            or not self.sources.isdisjoint(other.sources)
+            or not self.providers.isdisjoint(other.providers)
+            or (self.providers and not self.providers.isdisjoint(other.providers_of_sources))
+            or (other.providers and not other.providers.isdisjoint(self.providers_of_sources))
+        )
+
+
+def provider_of(source_id: SourceId) -> ProviderId:
+    """The provider in front of the item id; used to find conflicts only, never to address a source."""
+    return ProviderId(source_id.partition(": ")[0])
+
 
 def reach_of(action: Action) -> Reach:
     """The sources, providers and users that an action may touch."""
@@ -85,7 +106,7 @@ def reach_of(action: Action) -> Reach:
             return Reach(providers=frozenset({provider}), users=user_ids)
 
 
-def digest_of(action: Action) -> str:
+def key_of(action: Action) -> str:
     """Equal for equal actions, whatever the order of their ids."""
     parts = [type(action).__name__]
     for name in action.__slots__:

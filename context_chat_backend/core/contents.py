@@ -1,8 +1,11 @@
 """A content that is none: for versions of a source that cannot be indexed whatever a driver does."""
 
+import hashlib
 from pathlib import Path
 
 from ..contract import Rejected
+
+NO_BYTES = hashlib.sha256(b"").hexdigest()
 
 
 class NoContent:
@@ -14,7 +17,7 @@ class NoContent:
         self._reason = reason
 
     async def sha256(self) -> str:
-        return ""
+        return NO_BYTES
 
     async def path(self) -> Path:
         raise Rejected(self._reason)

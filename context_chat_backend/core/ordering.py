@@ -1,181 +1,103 @@
-"""Keeps operations that touch the same sources in order: locks while they run, marks after they failed."""
+"""The order of operations: who waits for whom, who is held back, and what late arrivals missed.
 
-import time
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+Three things keep it. *Turns*: operations that may touch the same source run one after the other, in the order in which
+they asked. *Marks*: an action that failed and will come again holds back what must not overtake it. *Arrivals*: a
+source that was on its way in while an action was carried out is stored as that action would have left it.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import TypeVar
 
 import anyio
 
-from ..contract import SourceId, Unavailable
-from .actions import Action, Reach, digest_of, reach_of
-from .state import State
+from ..contract import Source, Unavailable
+from .actions import Action, Reach, as_after
+from .arrivals import Arrivals
+from .marks import Mark, Marks
+from .turns import Turns, begin_soon
+
+T = TypeVar("T")
+
+MOST_INTERRUPTIONS = 5
+"""After so many an upload is to be sent again."""
 
 
-class SourceLocks:
-    """Operations on one source id take turns; provider- and user-wide ones run alone.
+class Place:
+    """The place of one action in the order. The action keeps it until it is settled: also when the block has ended."""
 
-    A waiting wide operation holds back new narrow ones, so that a stream of uploads cannot starve a revocation.
-    """
+    def __init__(self, marks: Marks, mark: Mark) -> None:
+        self._marks = marks
+        self._mark = mark
 
-    def __init__(self) -> None:
-        self._locks: dict[SourceId, tuple[anyio.Lock, int]] = {}
-        self._narrow = 0
-        self._wide = anyio.Lock()
-        self._idle = anyio.Condition()
+    async def settle(self) -> None:
+        """The action will not come again, so nothing has to wait for its repetition."""
+        await self._marks.release(self._mark)
+
+
+class Order:
+    """The one owner of the order. Call `open` before anything else."""
+
+    def __init__(self, marks: Marks, *, patience: float) -> None:
+        """`patience` is how many seconds an action waits for its turn."""
+        self._marks = marks
+        self._patience = patience
+        self._turns = Turns()
+        self._arrivals = Arrivals()
+
+    async def open(self) -> None:
+        """Take over the marks of before a restart."""
+        await self._marks.load()
+
+    # ------------------------------------------------------------------ uploads
+
+    def arrival(self, number: int | None = None) -> AbstractContextManager[int]:
+        """Enter it before sources begin to arrive and leave it after the last `load`, which gets its value."""
+        return self._arrivals.open(number)
+
+    async def load(self, source: Source, arrival: int, work: Callable[[Source | None], Awaitable[T]]) -> T:
+        """What `work` returns, run in the source's turn with the source as all that was done since its arrival leaves
+        it: None if it was deleted. The work is cancelled when an action needs the source, and then run again after
+        that.
+
+        Raises `HeldBack` where an earlier action has to be repeated first, and `Unavailable` after too many
+        interruptions.
+        """
+        reach = Reach(sources=frozenset({source.id}), users=source.user_ids)
+        # not those that come after this: they take their turn after it
+        before = self._marks.next_sequence
+        for _ in range(MOST_INTERRUPTIONS):
+            with self._turns.queued(reach) as turn:
+                await turn.begun.wait()
+                self._marks.check(reach, before=before)
+                current = as_after(source, self._arrivals.since(arrival))
+                with anyio.CancelScope() as turn.upload:
+                    return await work(current)
+        raise Unavailable("changes of access interrupted it again and again")
+
+    # ------------------------------------------------------------------ actions
+
+    async def keep(self, action: Action) -> None:
+        """Mark an action that is turned away and will come again."""
+        await self._marks.write(self._marks.begin(action))
 
     @asynccontextmanager
-    async def sources(self, source_ids: Iterable[SourceId]) -> AsyncIterator[None]:
-        """Hold these ids. They are taken in sorted order, so that two holders cannot wait for each other."""
-        async with self._wide:  # passes at once unless a wide operation waits or runs
-            self._narrow += 1
-        try:
-            async with AsyncExitStack() as stack:
-                for source_id in sorted(set(source_ids)):
-                    await stack.enter_async_context(self._one(source_id))
-                yield
-        finally:
-            with anyio.CancelScope(shield=True):
-                async with self._idle:
-                    self._narrow -= 1
-                    self._idle.notify_all()
+    async def place(self, action: Action) -> AsyncIterator[Place]:
+        """Mark an action before it is begun, and run the block in its turn: a crash in the middle must not let a later
+        action overtake its repetition. The block settles it where there will be none.
 
-    @asynccontextmanager
-    async def everything(self) -> AsyncIterator[None]:
-        """Hold every id, known or not."""
-        async with self._wide:
-            async with self._idle:
-                while self._narrow:
-                    await self._idle.wait()
-            yield
-
-    @asynccontextmanager
-    async def _one(self, source_id: SourceId) -> AsyncIterator[None]:
-        lock, holders = self._locks.get(source_id, (anyio.Lock(), 0))
-        self._locks[source_id] = (lock, holders + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, holders = self._locks.pop(source_id)
-            if holders > 1:
-                self._locks[source_id] = (lock, holders - 1)
-
-
-class ActionLog:
-    """Actions that were carried out while sources were on their way in.
-
-    An upload may take minutes to arrive and longer until the last of its sources has its turn. An action that comes
-    meanwhile finds those sources not stored yet, so it has to be taken into account when they are.
-    """
-
-    def __init__(self) -> None:
-        self._done = 0
-        self._actions: deque[tuple[int, Action]] = deque()
-        self._open: Counter[int] = Counter()
-
-    @contextmanager
-    def arrival(self, number: int | None = None) -> Iterator[int]:
-        """Keep all actions from now on, or from the moment of an earlier arrival that is still open."""
-        number = self._done if number is None else number
-        self._open[number] += 1
-        try:
-            yield number
-        finally:
-            self._open[number] -= 1
-            self._open += Counter()  # drops zeros
-            while self._actions and self._actions[0][0] <= min(self._open, default=self._done):
-                self._actions.popleft()
+        Raises `HeldBack`, and `Unavailable` when its turn does not come within the patience.
+        """
+        mark = self._marks.begin(action)
+        with self._marks.held(mark), self._turns.queued(mark.reach) as turn:
+            await self._marks.write(mark)
+            with anyio.move_on_after(self._patience):
+                await begin_soon(turn)
+            if not turn.begun.is_set():
+                raise Unavailable("other work on the same sources takes too long", retry_after=self._patience)
+            self._marks.check(mark.reach, before=mark.sequence)
+            yield Place(self._marks, mark)
 
     def record(self, action: Action) -> None:
         """An action was carried out."""
-        self._done += 1
-        if self._open:
-            self._actions.append((self._done, action))
-
-    def since(self, arrival: int) -> list[Action]:
-        """Those that were carried out after an arrival, in order."""
-        return [action for number, action in self._actions if number > arrival]
-
-
-class HeldBack(Unavailable):
-    """Not even tried, to keep the order."""
-
-
-class HeldActions:
-    """Marks of actions that were begun and are not known to be done, kept across restarts.
-
-    Nextcloud repeats a failed action later but goes on with the next ones, so an `allow` that failed could be
-    repeated after a `deny` that did not. Whatever meets the reach of a marked action is held back until that action
-    has been repeated or its mark has expired. Marked actions hold back only those that were marked after them.
-    """
-
-    def __init__(self, state: State, hold_seconds: float, clock: Callable[[], float] = time.time) -> None:
-        self._state = state
-        self._hold_seconds = hold_seconds
-        self._clock = clock
-
-    async def check(self, reach: Reach, action: Action | None = None) -> None:
-        """Raise `HeldBack` when an earlier action that meets this reach is marked."""
-        now, own = self._clock(), digest_of(action) if action is not None else ""
-        others = (
-            "expires_at > ? and digest <> ?"
-            " and since < coalesce((select min(since) from held_actions where digest = ?), 9e99)"
-        )
-        earlier = (now, own, own)
-        if not await self._state.fetch(f"select 1 from held_actions where {others} limit 1", *earlier):  # noqa: S608
-            return  # as nearly always
-        for condition, values in _meeting(reach):
-            rows = await self._state.fetch(
-                f"select 1 from held_actions where {others} and {condition} limit 1",  # noqa: S608 - constants only
-                *earlier,
-                *values,
-            )
-            if rows:
-                raise HeldBack("an earlier action on the same source has to be repeated first")
-
-    async def hold(self, action: Action) -> None:
-        """Mark an action. A mark is not prolonged: an action that fails for ever must not block a revocation."""
-        digest, now = digest_of(action), self._clock()
-        await self._state.execute("delete from held_actions where expires_at <= ?", now)
-        rows = [(digest, kind, key, now, now + self._hold_seconds) for kind, key in _keys(reach_of(action))]
-        await self._state.execute_many(
-            "insert into held_actions (digest, kind, key, since, expires_at) values (?, ?, ?, ?, ?)"
-            " on conflict do nothing",
-            rows,
-        )
-
-    async def release(self, action: Action) -> None:
-        """Remove the mark of an action that was carried out or refused for ever, and all expired ones."""
-        await self._state.execute(
-            "delete from held_actions where digest = ? or expires_at <= ?", digest_of(action), self._clock()
-        )
-
-
-def _keys(reach: Reach) -> Iterable[tuple[str, str]]:
-    yield from (("source", id_) for id_ in reach.sources)
-    yield from (("provider", id_) for id_ in reach.providers)
-    yield from (("everywhere", id_) for id_ in reach.everywhere)
-    yield from (("user", id_) for id_ in reach.users)
-
-
-def _meeting(reach: Reach) -> Iterable[tuple[str, tuple[object, ...]]]:
-    """SQL conditions for the marks that meet a reach."""
-    by_key = "kind = ? and key = ?"
-    for source_id in reach.sources:
-        yield by_key, ("source", source_id)
-    for provider in {provider_of(source_id) for source_id in reach.sources}:
-        yield by_key, ("provider", provider)
-    for provider in reach.providers:
-        yield by_key, ("provider", provider)
-        prefix = provider + ": "
-        yield "kind = ? and substr(key, 1, ?) = ?", ("source", len(prefix), prefix)
-    for user_id in reach.users:
-        yield by_key, ("everywhere", user_id)
-    for user_id in reach.everywhere:
-        yield by_key, ("user", user_id)
-
-
-def provider_of(source_id: SourceId) -> str:
-    """The provider in front of the item id; used to find conflicts only, never to address a source."""
-    return source_id.partition(": ")[0]
+        self._arrivals.record(action)

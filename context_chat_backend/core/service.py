@@ -1,53 +1,41 @@
 """`ContextChat`: what the gateway does, whichever front end asks. The only place with decisions."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from enum import Enum
-from types import TracebackType
-from typing import Self
-
-import anyio
-from anyio.abc import TaskGroup
 
 from ..contract import (
     Answer,
     Driver,
     DriverError,
-    Hit,
     Misconfigured,
     NotFound,
     ProviderId,
     Query,
     Rejected,
     Source,
-    SourceId,
     TransientError,
     Unavailable,
     UserId,
 )
 from ..metrics import Metrics
 from ..retrieval.answerer import Answerer
+from ..retrieval.sources import FoundSource, find_sources
 from .actions import (
     Action,
     DeleteProvider,
     DeleteSources,
     DeleteUser,
-    Reach,
     SetAccess,
     UpdateAccess,
     UpdateProviderAccess,
-    as_after,
-    reach_of,
 )
 from .contents import NoContent
-from .ordering import ActionLog, HeldActions, SourceLocks
+from .ordering import Order, Place
 
 FILES = ProviderId("files__default")
-MOST_HITS = 1_000
-"""Chunks fetched at the most to find enough distinct sources."""
 
 log = logging.getLogger(__name__)
 
@@ -66,97 +54,18 @@ class Verdict(Enum):
     """Never to be sent again as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReport:
-    """Distinct source ids in the order of the request; each in exactly one of the lists."""
-
-    loaded: tuple[SourceId, ...]
-    retry: tuple[SourceId, ...]
-    rejected: tuple[SourceId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FoundSource:
-    """A source found by a search."""
-
-    source_id: SourceId
-    title: str
-
-
-@dataclass
-class _Batch:
-    """The sources of one request, grouped by id, with what is known of them so far."""
-
-    arrival: int
-    waiting: dict[SourceId, list[Source]]
-    order: tuple[SourceId, ...]
-    verdicts: dict[SourceId, Verdict] = field(default_factory=dict)
-    finished: anyio.Event = field(default_factory=anyio.Event)
-
-    @classmethod
-    def of(cls, sources: Sequence[Source], arrival: int) -> "_Batch":
-        groups: dict[SourceId, list[Source]] = defaultdict(list)
-        for source in sources:
-            groups[source.id].append(source)
-        return cls(arrival=arrival, waiting=groups, order=tuple(groups))
-
-    def next_group(self) -> list[Source] | None:
-        return self.waiting.pop(next(iter(self.waiting))) if self.waiting else None
-
-    def record(self, source_id: SourceId, verdict: Verdict) -> None:
-        self.verdicts[source_id] = verdict
-        if len(self.verdicts) == len(self.order):
-            self.finished.set()
-
-    def give_back(self) -> None:
-        """Drop what was not begun; what is under way goes on."""
-        while (group := self.next_group()) is not None:
-            _release(group)
-
-    def report(self) -> LoadReport:
-        def ids(wanted: Verdict) -> tuple[SourceId, ...]:
-            return tuple(id_ for id_ in self.order if self.verdicts.get(id_, Verdict.RETRY) is wanted)
-
-        return LoadReport(loaded=ids(Verdict.LOADED), retry=ids(Verdict.RETRY), rejected=ids(Verdict.REJECTED))
-
-
 class ContextChat:
-    """An async context manager; enter it inside of the entered driver and state."""
+    """Call `open` before anything else, and use it inside of the entered driver and state."""
 
-    def __init__(
-        self,
-        driver: Driver,
-        *,
-        held: HeldActions,
-        answerer: Answerer,
-        metrics: Metrics,
-        parallel_loads: int,
-        load_deadline: float,
-        action_wait: float,
-    ) -> None:
+    def __init__(self, driver: Driver, *, order: Order, answerer: Answerer, metrics: Metrics) -> None:
         self._driver = driver
-        self._held = held
+        self._order = order
         self._answerer = answerer
         self._metrics = metrics
-        self._parallel_loads = parallel_loads
-        self._load_deadline = load_deadline
-        self._action_wait = action_wait
-        self._locks = SourceLocks()
-        self._log = ActionLog()
-        self._loading: set[SourceId] = set()
-        self._action_turn = anyio.Lock()  # Nextcloud sends one at a time; others take turns in the order of their marks
-        self._background: TaskGroup
 
-    async def __aenter__(self) -> Self:
-        self._background = anyio.create_task_group()
-        await self._background.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._background.cancel_scope.cancel()
-        await self._background.__aexit__(None, None, None)
+    async def open(self) -> None:
+        """Go on with the order of before a restart."""
+        await self._order.open()
 
     # ------------------------------------------------------------------ indexing
 
@@ -165,60 +74,27 @@ class ContextChat:
         """Larger sources are rejected whatever they hold, so a front end need not keep their bytes."""
         return self._driver.capabilities.max_source_bytes
 
-    def arrival(self) -> AbstractContextManager[int]:
-        """Enter it before sources begin to arrive and leave it after `load_sources`, which gets its value: actions
-        that are carried out in between then apply to those sources, too."""
-        return self._log.arrival()
+    def arrival(self, number: int | None = None) -> AbstractContextManager[int]:
+        """Enter it before sources begin to arrive and leave it after the last `load`, which gets its value: actions
+        that are carried out in between then apply to those sources, too. With a number it keeps an earlier arrival
+        open."""
+        return self._order.arrival(number)
 
-    async def load_sources(self, sources: Sequence[Source], arrival: int) -> LoadReport:
-        """Index sources and answer within the deadline. Takes over their contents and releases them.
+    async def load(self, source: Source, arrival: int) -> Verdict:
+        """Index a source; its contents stay with the caller. Raises nothing.
 
-        What the deadline cuts off is reported for retry. A source that is under way then goes on in the background,
-        so that one which takes longer than the deadline is found done when it comes again. A source without readers
-        is not indexed, and what was stored of it is removed.
+        A source without readers is not indexed, and what was stored of it is removed.
         """
-        batch = _Batch.of(sources, arrival)
-        if not batch.order:
-            return batch.report()
-        try:
-            for _ in range(min(self._parallel_loads, len(batch.order))):
-                self._background.start_soon(self._work_off, batch)
-            with anyio.move_on_after(self._load_deadline):
-                await batch.finished.wait()
-        finally:
-            batch.give_back()
-        report = batch.report()
-        log.info("loaded %d, to retry %d, rejected %d", len(report.loaded), len(report.retry), len(report.rejected))
-        return report
-
-    async def _work_off(self, batch: _Batch) -> None:
-        with self._log.arrival(batch.arrival):
-            while (group := batch.next_group()) is not None:
-                try:
-                    verdict = await self._load_group(group, batch.arrival)
-                finally:
-                    _release(group)
-                self._metrics.sources.labels(verdict.value).inc()
-                batch.record(group[0].id, verdict)
-
-    async def _load_group(self, group: Sequence[Source], arrival: int) -> Verdict:
-        """Index what one request says of one source id, in its order; one part that failed for a passing reason
-        brings the id back."""
-        source_id = group[0].id
-        if source_id in self._loading:  # by another request: do not pile up behind it
-            return Verdict.RETRY
-        self._loading.add(source_id)
-        try:
-            verdicts = [await self._load(source, arrival) for source in group]
-        finally:
-            self._loading.remove(source_id)
-        return Verdict.RETRY if Verdict.RETRY in verdicts else verdicts[-1]
+        verdict = await self._load(source, arrival)
+        self._metrics.sources.labels(verdict.value).inc()
+        return verdict
 
     async def _load(self, source: Source, arrival: int) -> Verdict:
+        async def index_current(current: Source | None) -> None:
+            await self._index(_still_wanted(source, current))
+
         try:
-            async with self._locks.sources([source.id]):
-                await self._held.check(_reach_of_load(source))
-                await self._index(self._as_now(source, arrival))
+            await self._order.load(source, arrival, index_current)
         except Rejected as error:
             log.info("%s (%s) is not indexed: %s", source.id, source.mime_type, error)
             return Verdict.REJECTED
@@ -229,14 +105,6 @@ class ContextChat:
             log.exception("indexing %s failed", source.id)
             return Verdict.RETRY
         return Verdict.LOADED
-
-    def _as_now(self, source: Source, arrival: int) -> Source:
-        current = as_after(source, self._log.since(arrival))
-        if current is None:
-            raise Rejected("deleted while it was on its way in")
-        if source.user_ids and not current.user_ids:
-            raise Unavailable("its readers changed while it was on its way in")
-        return current
 
     async def _index(self, source: Source) -> None:
         if not source.user_ids:
@@ -256,49 +124,37 @@ class ContextChat:
 
     # ------------------------------------------------------------------ access changes and deletions
 
-    async def apply(self, action: Action, caller_waits: Callable[[], Awaitable[bool]] | None = None) -> None:
-        """Carry out an access change or a deletion; an unknown source, provider or user is success.
+    @asynccontextmanager
+    async def apply(self, action: Action) -> AsyncIterator[Place]:
+        """Carry out an access change or a deletion, then run the block; an unknown source, provider or user is success.
 
-        Raises a `DriverError` when it was not carried out. Then, and also when it was but `caller_waits` says that
-        nobody will hear of it, the action will come again: until then later ones on the same sources are refused
-        (see `HeldActions`).
+        The block settles the action once whoever sent it knows that it is done. Until then it will come again, and
+        later ones on the same sources are refused; see `Marks`. Raises a `DriverError` when it was not carried out.
         """
-        # marked before it is begun: a crash in the middle must not let a later action overtake its repetition
-        await self._held.hold(action)
+        outcome = "failed"
         try:
-            await self._apply_in_order(action, caller_waits)
-        except (TransientError, Misconfigured):
-            self._count(action, "failed")
-            raise
-        except Exception:  # refused, or a bug that may well fail for ever: nothing waits for it
-            await self._held.release(action)
-            self._count(action, "refused")
-            raise
-        self._count(action, "applied")
+            async with self._order.place(action) as place:
+                try:
+                    await self._carry_out(action)
+                except (TransientError, Misconfigured):
+                    raise
+                except Exception:  # refused, or a bug that may well fail forever: nothing waits for it
+                    outcome = "refused"
+                    await place.settle()
+                    raise
+                outcome = "applied"
+                yield place
+        finally:
+            self._metrics.actions.labels(type(action).__name__, outcome).inc()
 
-    async def hold(self, action: Action) -> None:
-        """Mark an action that is turned away and will come again."""
-        await self._held.hold(action)
-
-    async def _apply_in_order(self, action: Action, caller_waits: Callable[[], Awaitable[bool]] | None) -> None:
-        reach = reach_of(action)
-        wide = not reach.sources
-        with anyio.move_on_after(self._action_wait) as waiting:
-            async with self._action_turn, self._locks.everything() if wide else self._locks.sources(reach.sources):
-                waiting.deadline = float("inf")
-                await self._held.check(reach, action)
-                await self._carry_out(action)
-                self._log.record(action)
-                if caller_waits is None or await caller_waits():
-                    await self._held.release(action)
-        if waiting.cancelled_caught:
-            raise Unavailable("the sources are being indexed", retry_after=self._action_wait)
+    async def keep_order(self, action: Action) -> None:
+        """Keep the place of an action that is turned away and will come again."""
+        await self._order.keep(action)
 
     async def _carry_out(self, action: Action) -> None:
-        try:
+        with suppress(NotFound):  # nothing to change, and nothing that could be found
             await self._dispatch(action)
-        except NotFound:
-            return  # nothing to change, and nothing that could be found
+        self._order.record(action)
 
     async def _dispatch(self, action: Action) -> None:
         driver = self._driver
@@ -315,9 +171,6 @@ class ContextChat:
                 await driver.update_provider_access(op, provider, user_ids)
             case SetAccess(user_ids, source_id):
                 await driver.set_access(source_id, user_ids)
-
-    def _count(self, action: Action, outcome: str) -> None:
-        self._metrics.actions.labels(type(action).__name__, outcome).inc()
 
     # ------------------------------------------------------------------ questions
 
@@ -339,14 +192,7 @@ class ContextChat:
 
     async def search(self, query: Query) -> Sequence[FoundSource]:
         """Distinct sources, best first, at most `query.limit`."""
-        wanted = query.limit
-        limit = wanted
-        while True:
-            limit = min(limit * 3, MOST_HITS)
-            hits = await self._driver.search(_with_limit(query, limit))
-            found = _distinct(hits)
-            if len(found) >= wanted or len(hits) < limit or limit >= MOST_HITS:
-                return found[:wanted]
+        return await find_sources(self._driver, query)
 
     async def count(self) -> Mapping[ProviderId, int]:
         """Stored sources per provider. Always has the files' provider: context_chat >= 4.5 throws without it."""
@@ -361,19 +207,10 @@ class ContextChat:
         return None
 
 
-def _reach_of_load(source: Source) -> Reach:
-    return Reach(sources=frozenset({source.id}), users=source.user_ids)
-
-
-def _release(group: Sequence[Source]) -> None:
-    for source in group:
-        source.content.release()
-
-
-def _with_limit(query: Query, limit: int) -> Query:
-    return Query(user_id=query.user_id, text=query.text, limit=limit, scope=query.scope)
-
-
-def _distinct(hits: Sequence[Hit]) -> list[FoundSource]:
-    titles = {hit.source_id: hit.title for hit in reversed(hits)}
-    return [FoundSource(source_id, titles[source_id]) for source_id in dict.fromkeys(hit.source_id for hit in hits)]
+def _still_wanted(source: Source, current: Source | None) -> Source:
+    """The source as it is to be stored, after what was done while it was on its way in."""
+    if current is None:
+        raise Rejected("deleted while it was on its way in")
+    if source.user_ids and not current.user_ids:
+        raise Unavailable("its readers changed while it was on its way in")
+    return current

@@ -17,6 +17,20 @@ MIGRATIONS = (
       primary key (kind, key, digest)) without rowid;
     create index held_actions_digest on held_actions (digest);
     """,
+    # a row per action instead of one per source and reader, ordered by a sequence instead of the clock
+    """
+    create table marks (
+      key text primary key, sequence integer not null, expires_at real not null, reach text not null) without rowid;
+    insert into marks
+      select digest, dense_rank() over (order by min(since), digest), max(expires_at),
+        json_object(
+          'sources', json(json_group_array(key) filter (where kind = 'source')),
+          'providers', json(json_group_array(key) filter (where kind = 'provider')),
+          'everywhere', json(json_group_array(key) filter (where kind = 'everywhere')),
+          'users', json(json_group_array(key) filter (where kind = 'user')))
+      from held_actions group by digest;
+    drop table held_actions;
+    """,
 )
 """Step n brings a file of version n to version n + 1. Only ever append."""
 

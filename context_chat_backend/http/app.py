@@ -8,16 +8,15 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from .. import __version__
-from ..contract import Driver
-from ..gateway import Gateway, open_gateway, plan_gateway
+from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
-from ..settings import Settings
 from . import system as lifecycle_routes
 from .dependencies import spool_folder
 from .errors import install_error_handlers
 from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
+from .push.batch import Batches
 from .push.spool import clean_spool
 from .readiness import Readiness
 
@@ -29,16 +28,13 @@ class LifespanState(TypedDict):
     """What `request.state` has."""
 
     gateway: Gateway
+    batches: Batches
     readiness: Readiness
 
 
-def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
-    """The gateway as an ASGI application. `driver` defaults to the one that the settings name.
-
-    Raises `Misconfigured` when there is none of that name or its settings are wrong.
-    """
-    plan = plan_gateway(settings, driver)
-    metrics = Metrics()
+def create_app(plan: Plan) -> FastAPI:
+    """The gateway as an ASGI application."""
+    settings, metrics = plan.settings, Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
@@ -46,7 +42,9 @@ def create_app(settings: Settings, driver: Driver | None = None) -> FastAPI:
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         clean_spool(spool)
         async with open_gateway(plan, metrics) as gateway:
-            yield {"gateway": gateway, "readiness": Readiness(gateway.chat.problem)}
+            chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
+            async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
+                yield {"gateway": gateway, "batches": batches, "readiness": Readiness(chat.problem)}
 
     app = FastAPI(
         title="Context Chat gateway",

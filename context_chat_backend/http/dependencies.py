@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from ..gateway import Gateway
 from ..settings import Settings
 from .errors import Disabled
+from .push.batch import Batches
 from .readiness import Readiness
 
 
@@ -21,6 +22,13 @@ def _gateway(request: Request) -> Gateway:
 
 
 CurrentGateway = Annotated[Gateway, Depends(_gateway)]
+
+
+def _batches(request: Request) -> Batches:
+    return cast("Batches", request.state.batches)
+
+
+CurrentBatches = Annotated[Batches, Depends(_batches)]
 
 
 def _readiness(request: Request) -> Readiness:

@@ -4,15 +4,20 @@ import logging
 import resource
 import signal
 import socket
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import cast
 
+import anyio
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
 from ..contract import Misconfigured
+from ..core.state import State
+from ..gateway import plan_gateway
 from ..logs import set_up_logging
 from ..settings import Settings
 from ..storage import claimed_storage
@@ -31,7 +36,7 @@ FAILED = 1
 log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, variables: Mapping[str, str]) -> int:
     """Run the gateway; returns the exit code, which is not 0 when it has to be started again.
 
     Raises `Misconfigured` when it cannot start.
@@ -39,9 +44,17 @@ def serve(settings: Settings) -> int:
     # the port and the folder first: a gateway that cannot have them must not touch what another one uses
     with open_listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
         set_up_logging(settings)
-        server = GatewayServer(create_app(settings))
+        plan = plan_gateway(settings, variables)
+        anyio.run(_require_state, settings.app_persistent_storage / "state.db")
+        server = GatewayServer(create_app(plan))
         server.run([listener])
         return ENDED if server.started and not server.failed else FAILED
+
+
+async def _require_state(file: Path) -> None:
+    """What is wrong with it is said in a line: inside of the server it would be a traceback."""
+    async with State(file):
+        pass
 
 
 def open_listener(settings: Settings) -> socket.socket:

@@ -28,7 +28,7 @@ FAILURES = problems(401, 500)
 @router.get("/", responses=FAILURES)
 async def about(gateway: CurrentGateway) -> dict[str, str]:
     """What is running here."""
-    settings = gateway.settings
+    settings = gateway.plan.settings
     return {"message": settings.app_display_name, "version": settings.app_version, "backend": settings.rag_backend}
 
 
@@ -91,7 +91,7 @@ async def ready(gateway: CurrentGateway, readiness: CurrentReadiness) -> JSONRes
         return JSONResponse({"status": "ok"})
     # the route is open to everybody: the kind of problem only, the log has its text
     kind = "misconfigured" if isinstance(problem, Misconfigured) else "unavailable"
-    return JSONResponse({"status": kind, "backend": gateway.settings.rag_backend}, status_code=503)
+    return JSONResponse({"status": kind, "backend": gateway.plan.settings.rag_backend}, status_code=503)
 
 
 @router.get(
@@ -101,7 +101,7 @@ async def ready(gateway: CurrentGateway, readiness: CurrentReadiness) -> JSONRes
 )
 async def metrics(request: Request, gateway: CurrentGateway) -> Response:
     """Prometheus metrics, behind METRICS_TOKEN if that is set."""
-    token = gateway.settings.metrics_token
+    token = gateway.plan.settings.metrics_token
     if token is not None:
         expected = f"Bearer {token.get_secret_value()}"
         authorization = request.headers.get("authorization", "")
@@ -115,7 +115,7 @@ async def metrics(request: Request, gateway: CurrentGateway) -> Response:
 )
 async def download_logs(gateway: CurrentGateway) -> StreamingResponse:
     """The log files as one zip."""
-    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.settings))
+    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.plan.settings))
     return StreamingResponse(
         _blocks(archive),
         media_type="application/zip",

@@ -1,49 +1,14 @@
 """Limits the sources that are being indexed, and asks callers to come back instead of queueing without end."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Protocol
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
 from ..contract import Busy, Driver, Outcome, Source
 from .layer import Layer
+from .probes import LatencyProbe, Probe
 from .settings import LayerSettings
-
-
-class Probe(Protocol):
-    """Tells whether the backend should get more work."""
-
-    async def reason_to_wait(self) -> str | None:
-        """A short text for the log, or None when there is nothing against it."""
-
-
-class LatencyProbe:
-    """Exponentially weighted moving average of the time a ping takes, measured at most every few seconds."""
-
-    WEIGHT = 0.3
-    INTERVAL = 5.0
-
-    def __init__(self, driver: Driver, max_rtt_ms: float) -> None:
-        self._driver = driver
-        self._max_rtt_ms = max_rtt_ms
-        self._average_ms: float | None = None
-        self._measured_at = float("-inf")
-
-    async def reason_to_wait(self) -> str | None:
-        if anyio.current_time() - self._measured_at >= self.INTERVAL:
-            await self._measure()
-        if self._average_ms is None or self._average_ms <= self._max_rtt_ms:
-            return None
-        return f"the backend answers in {self._average_ms:.0f} ms, the limit is {self._max_rtt_ms:.0f} ms"
-
-    async def _measure(self) -> None:
-        start = anyio.current_time()
-        self._measured_at = start
-        await self._driver.ping()
-        milliseconds = (anyio.current_time() - start) * 1000
-        previous = milliseconds if self._average_ms is None else self._average_ms
-        self._average_ms = self.WEIGHT * milliseconds + (1 - self.WEIGHT) * previous
 
 
 class Backpressure(Layer):
@@ -68,11 +33,18 @@ class Backpressure(Layer):
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        with anyio.move_on_after(self._max_wait) as wait:
-            await self._places.acquire()
-        if wait.cancelled_caught:
+        if not await self._acquired():
             raise Busy(f"no free place within {self._max_wait:g} s", retry_after=self._retry_after)
         try:
             yield
         finally:
             self._places.release()
+
+    async def _acquired(self) -> bool:
+        with suppress(anyio.WouldBlock):
+            self._places.acquire_nowait()  # also when nobody is to wait: a place that is free costs no time
+            return True
+        with anyio.move_on_after(self._max_wait):
+            await self._places.acquire()
+            return True
+        return False

@@ -1,7 +1,6 @@
 """Remembers what was indexed, so that a re-scan of unchanged sources costs little or nothing."""
 
 import logging
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Set
@@ -9,12 +8,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from ..contract import AccessOp, Driver, NotFound, Outcome, ProviderId, Source, SourceId, UserId
+from ..contract import AccessOp, Driver, DriverError, NotFound, Outcome, ProviderId, Source, SourceId, UserId
 from ..core.state import State
 from ..metrics import Metrics
 from .layer import Layer
 from .settings import LayerSettings
-from .upsert_cache import Entry, UpsertCache, digest_of, meta_digest
+from .upsert_cache import CacheEntry, UpsertCache, digest_of, meta_digest
 
 REPORT_SECONDS = 30.0
 
@@ -46,10 +45,11 @@ class SkipReport:
 class HashCache(Layer):
     """One row per backend identity and source id; nothing is ever skipped because *another* source has equal bytes.
 
-    Current is a source whose version is not newer than the known one, or newer with equal content and metadata.
-    Within the first window a current source with known readers is not sent at all; within the second it costs only
-    the access call. Every access change or deletion forgets what it may touch *before* the backend is called, so that
-    no outcome of that call can leave a wrong entry behind.
+    A source whose version is newer than the known one always reaches the backend, which has to know how new the stored
+    one is, or a late older version could replace it. Of others nothing is indexed: within the first window one with
+    known readers is not sent at all; within the second it costs only the access call. Every access change or deletion
+    forgets what it may touch *before* the backend is called, so that no outcome of that call can leave a wrong entry
+    behind.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class HashCache(Layer):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        if self.capabilities.exclusive:
-            log.info("Upsert skip windows: all %d s, meta %d s", self._all_window, self._meta_window)
-        else:
+        if self.capabilities.shared:
             log.info("Upsert skip windows: off, others may write to this backend, too")
+        else:
+            log.info("Upsert skip windows: all %d s, meta %d s", self._all_window, self._meta_window)
         return self
 
     async def __aexit__(
@@ -86,16 +86,16 @@ class HashCache(Layer):
         await super().__aexit__(exc_type, exc, tb)
 
     async def upsert(self, source: Source) -> Outcome:
-        if not (self._all_window or self._meta_window) or not self.capabilities.exclusive:
+        if not (self._all_window or self._meta_window) or self.capabilities.shared:
             return await self.inner.upsert(source)
         entry = await self._entries.recall(self.identity, source.id)
-        if entry is not None and await _is_current(source, entry) and await self._skip(source, entry):
+        if entry is not None and source.modified <= entry.modified and await self._skip(source, entry):
             return Outcome.UNCHANGED
         if entry is not None:
             await self._forget([source.id])
         return await self._pass_on(source)
 
-    async def _skip(self, source: Source, entry: Entry) -> bool:
+    async def _skip(self, source: Source, entry: CacheEntry) -> bool:
         age = self._clock() - entry.seen_at
         if age <= self._all_window and entry.covers(source):
             return self._skipped("all")
@@ -103,21 +103,15 @@ class HashCache(Layer):
             return self._skipped("meta")
         return False
 
-    async def _bring_readers_up_to_date(self, source: Source, entry: Entry) -> bool:
+    async def _bring_readers_up_to_date(self, source: Source, entry: CacheEntry) -> bool:
         """False when the backend does not know the source any more."""
-        newer = source.modified > entry.modified
         await self._forget_readers([source.id])
         try:
-            if newer:
-                await self.inner.set_access(source.id, source.user_ids)
-            else:
-                await self.inner.update_access(AccessOp.ALLOW, source.id, source.user_ids)
+            await self.inner.update_access(AccessOp.ALLOW, source.id, source.user_ids)
         except NotFound:
             await self._forget([source.id])
             return False
-        await self._remember(
-            source, replace(entry, modified=max(source.modified, entry.modified), exact=newer, seen_at=self._clock())
-        )
+        await self._remember(source, replace(entry, exact=False, seen_at=self._clock()))
         return True
 
     async def _pass_on(self, source: Source) -> Outcome:
@@ -126,7 +120,7 @@ class HashCache(Layer):
             return outcome
         # UNCHANGED says that the stored version is not older, but not what its bytes are
         indexed = outcome is not Outcome.UNCHANGED
-        entry = Entry(
+        entry = CacheEntry(
             content=await source.content.sha256() if indexed else None,
             meta=meta_digest(source) if indexed else None,
             readers=None,
@@ -170,13 +164,13 @@ class HashCache(Layer):
 
     # ------------------------------------------------------- rows
 
-    async def _remember(self, source: Source, entry: Entry) -> None:
+    async def _remember(self, source: Source, entry: CacheEntry) -> None:
         """Store the entry with the readers of `source`."""
         known = replace(entry, readers=digest_of(source.user_ids))
         try:
             await self._entries.remember(self.identity, [(source.id, known)])
-        except sqlite3.OperationalError:  # e.g. a full disk: a lost entry costs one more upload, not this one
-            log.warning("the upsert cache cannot be written", exc_info=True)
+        except DriverError as error:  # e.g. a full disk: a lost entry costs one more upload, not this one
+            log.warning("the upsert cache cannot be written: %s", error)
 
     async def _forget(self, source_ids: Iterable[SourceId]) -> None:
         await self._entries.forget(self.identity, source_ids)
@@ -187,9 +181,3 @@ class HashCache(Layer):
     async def _forget_all_readers(self) -> None:
         # rare operations; afterwards each source costs one access call, which also finds those that were deleted
         await self._entries.forget_all_readers(self.identity)
-
-
-async def _is_current(source: Source, entry: Entry) -> bool:
-    if source.modified <= entry.modified:
-        return True
-    return entry.meta == meta_digest(source) and entry.content == await source.content.sha256()

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from ..contract import Driver, DriverError
 from ..metrics import Metrics
-from .operation import OperationLayer
+from .layer import Layer
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-class Observe(OperationLayer):
+class Observe(Layer):
     """Outermost. Neither labels nor log lines hold ids, titles or text."""
 
     def __init__(self, inner: Driver, backend: str, metrics: Metrics) -> None:

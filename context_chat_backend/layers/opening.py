@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from copy import copy
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
-from ..contract import Capabilities, Driver, DriverError, Misconfigured, Unavailable
+from ..contract import Driver, DriverError, Misconfigured, Unavailable
 from .layer import Layer
+
+T = TypeVar("T")
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -17,30 +20,25 @@ LONGEST_PAUSE = 60.0
 log = logging.getLogger(__name__)
 
 
-class Startup(Layer):
+class Opening(Layer):
     """Opens the driver in the background and keeps trying; until then every operation raises why it is not open.
 
     AppAPI waits for the heartbeat of a starting app, not for its backend, and a backend may be down for longer.
     """
 
-    def __init__(self, driver: Driver, opened: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, inner: Driver, opened: Callable[[str], Awaitable[None]]) -> None:
         """`opened` is called with the driver's identity before anything else, each time that it was opened. Where it
         raises a `DriverError`, the driver is closed, and opened again later."""
-        self._driver = driver
+        super().__init__(inner)
         self._opened = opened
         self._problem: DriverError | None = Unavailable("the backend is starting", retry_after=5)
         self._stopping = anyio.Event()
         self._tasks: TaskGroup
 
-    @property
-    def inner(self) -> Driver:  # type: ignore[override] # read-only here: forwarding is what must fail while closed
+    async def around(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002
         if self._problem is not None:
-            raise self._problem
-        return self._driver
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._driver.capabilities
+            raise copy(self._problem)  # one that is raised again and again would collect the tracebacks of all callers
+        return await call()
 
     async def __aenter__(self) -> Self:
         self._tasks = anyio.create_task_group()
@@ -62,13 +60,13 @@ class Startup(Layer):
         while not self._stopping.is_set():
             try:
                 await self._open_until_stopped()
-            except DriverError as error:
+            except Exception as error:  # noqa: BLE001 - a bug of a driver must not end the gateway, which says so
                 self._note(error)
                 await anyio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _open_until_stopped(self) -> None:
-        async with self._driver:
+        async with self.inner:
             refusal = await self._refusal()
             if refusal is None:
                 self._problem = None
@@ -79,12 +77,19 @@ class Startup(Layer):
 
     async def _refusal(self) -> DriverError | None:
         try:
-            await self._opened(self._driver.identity)
+            await self._opened(self.inner.identity)
         except DriverError as error:
             return error
         return None
 
-    def _note(self, error: DriverError) -> None:
-        level = logging.ERROR if isinstance(error, Misconfigured) else logging.WARNING
-        log.log(level, "the backend cannot be opened: %s", error)
-        self._problem = error
+    def _note(self, error: Exception) -> None:
+        match error:
+            case Misconfigured():
+                log.error("the backend cannot be opened: %s", error)
+                self._problem = error
+            case DriverError():
+                log.warning("the backend cannot be opened: %s", error)
+                self._problem = error
+            case _:
+                log.error("the backend cannot be opened", exc_info=error)
+                self._problem = Unavailable(f"the driver failed: {type(error).__name__}")

@@ -1,37 +1,68 @@
-"""Holds uploads back while the queues behind the backend are full, as RabbitMQ's management API tells.
-
-R2R's full stack ingests through Hatchet, which keeps its tasks in RabbitMQ.
-"""
+"""What may hold uploads back: a backend that answers slowly, full queues behind it."""
 
 import logging
 from collections.abc import Callable, Sequence
 from itertools import count
 from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self
 
 import anyio
 import httpx
 from pydantic import AfterValidator, BaseModel, Field, HttpUrl, NonNegativeInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from ..contract import DriverError, Misconfigured, Unavailable
+from ..contract import Driver, DriverError, Misconfigured, Unavailable
 from ..toolkit.http import json_model, translate_errors
+from ..toolkit.settings import VariableSettings
 
 log = logging.getLogger(__name__)
 
 
+class Probe(Protocol):
+    """Tells whether the backend should get more work."""
+
+    async def reason_to_wait(self) -> str | None:
+        """A short text for the log, or None when there is nothing against it."""
+
+
+class LatencyProbe:
+    """Exponentially weighted moving average of the time a ping takes, measured at most every few seconds."""
+
+    WEIGHT = 0.3
+    INTERVAL = 5.0
+
+    def __init__(self, driver: Driver, max_rtt_ms: float) -> None:
+        self._driver = driver
+        self._max_rtt_ms = max_rtt_ms
+        self._average_ms: float | None = None
+        self._measured_at = float("-inf")
+
+    async def reason_to_wait(self) -> str | None:
+        if anyio.current_time() - self._measured_at >= self.INTERVAL:
+            await self._measure()
+        if self._average_ms is None or self._average_ms <= self._max_rtt_ms:
+            return None
+        return f"the backend answers in {self._average_ms:.0f} ms, the limit is {self._max_rtt_ms:.0f} ms"
+
+    async def _measure(self) -> None:
+        start = anyio.current_time()
+        self._measured_at = start
+        await self._driver.ping()
+        milliseconds = (anyio.current_time() - start) * 1000
+        previous = milliseconds if self._average_ms is None else self._average_ms
+        self._average_ms = self.WEIGHT * milliseconds + (1 - self.WEIGHT) * previous
+
+
 def _without_credentials(url: HttpUrl) -> HttpUrl:
     if url.username or url.password:
-        raise ValueError("credentials belong into QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD")
+        raise ValueError("credentials belong in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD")
     return url
 
 
-class QueueSettings(BaseSettings):
+class QueueSettings(VariableSettings):
     """Read from variables that begin with `QUEUE_`. Without `health_url` there is no probe."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="QUEUE_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="QUEUE_")
 
     health_url: Annotated[HttpUrl, AfterValidator(_without_credentials)] | None = Field(
         None, description="RabbitMQ's management API without `/api`, e.g. `http://rabbitmq:15672`; unset: off"
@@ -74,7 +105,10 @@ class _Page(BaseModel):
 
 
 class QueueDepthProbe:
-    """A `Probe`, usable while entered. Entering asks nothing, so a broker that is down does not stop the start.
+    """Tells whether the queues behind the backend are full, as RabbitMQ's management API says: R2R's full stack ingests
+    through Hatchet, which keeps its tasks in RabbitMQ.
+
+    A `Probe`, usable while entered. Entering asks nothing, so a broker that is down does not stop the start.
 
     It is advice: what cannot be asked holds nothing back, and is logged once until it works again.
     """

@@ -7,8 +7,8 @@ from typing import TypeVar
 import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from ..contract import Driver, TransientError, Unavailable
-from .operation import OperationLayer
+from ..contract import Driver, Overtaken, TransientError, Unavailable
+from .layer import Layer
 from .settings import LayerSettings
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ LONGEST_WAIT = 30.0
 log = logging.getLogger(__name__)
 
 
-class Retry(OperationLayer):
+class Retry(Layer):
     """Inside of the gate, so that an upload that is being repeated keeps its place."""
 
     def __init__(self, inner: Driver, settings: LayerSettings) -> None:
@@ -63,7 +63,9 @@ class Retry(OperationLayer):
 
 
 def _worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, TransientError) and (error.retry_after or 0.0) <= LONGEST_WAIT
+    if not isinstance(error, TransientError) or isinstance(error, Overtaken):
+        return False
+    return (error.retry_after or 0.0) <= LONGEST_WAIT
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

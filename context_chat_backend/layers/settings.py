@@ -1,15 +1,14 @@
 """What an operator can tune around a backend. Each backend reads it with its own prefix, e.g. `BUILTIN_ATTEMPTS`."""
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ..toolkit.settings import VariableSettings
 
 DAY = 86_400
 
 
-class LayerSettings(BaseSettings):
-    """Construct with `_env_prefix`, the upper-case name of the backend and an underscore."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+class LayerSettings(VariableSettings):
+    """Read with the upper-case name of the backend and an underscore as prefix."""
 
     max_inflight_upserts: PositiveInt = Field(3, description="sources that are indexed at the same time")
     max_wait_seconds: NonNegativeFloat = Field(

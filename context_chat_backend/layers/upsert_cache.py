@@ -13,7 +13,7 @@ FORGET_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CacheEntry:
     """What is known of a stored source, and when that was last true."""
 
     content: str | None
@@ -28,7 +28,7 @@ class Entry:
 
     def covers(self, source: Source) -> bool:
         """The backend would neither index this version nor change its readers."""
-        return self.readers == digest_of(source.user_ids) and (self.exact or source.modified <= self.modified)
+        return source.modified <= self.modified and self.readers == digest_of(source.user_ids)
 
     def holds_for(self, stored: StoredVersion) -> bool:
         """Whether nothing in this entry contradicts what the backend says of the source."""
@@ -36,13 +36,13 @@ class Entry:
             return False
         if self.content is None:
             return self.modified <= stored.modified
-        # a newer `modified` than the stored one is fine: a touched source is not indexed again
+        # a newer `modified` than the stored one is fine: backends need not tell of a touched source
         return self.content == stored.sha256 and self.meta == meta_digest(stored)
 
 
-def entry_of(stored: StoredVersion, seen_at: float) -> Entry:
+def entry_of(stored: StoredVersion, seen_at: float) -> CacheEntry:
     """The entry that would be there if the gateway had just indexed what the backend stores."""
-    return Entry(
+    return CacheEntry(
         content=stored.sha256 or None,
         meta=meta_digest(stored),
         readers=_readers_digest(stored),
@@ -83,12 +83,12 @@ class Statistics:
 
 
 class UpsertCache:
-    """Entries by identity of the store and source id. Raises `sqlite3.Error` where the file cannot be used."""
+    """Entries by identity of the store and source id. Raises what `SqliteFile` raises."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def recall(self, identity: str, source_id: SourceId) -> Entry | None:
+    async def recall(self, identity: str, source_id: SourceId) -> CacheEntry | None:
         """The entry of one source."""
         rows = await self._state.fetch(
             "select content, meta, readers, exact, modified, seen_at from upserts where backend = ? and source_id = ?",
@@ -97,7 +97,7 @@ class UpsertCache:
         )
         return _entry(rows[0]) if rows else None
 
-    async def remember(self, identity: str, entries: Iterable[tuple[SourceId, Entry]]) -> None:
+    async def remember(self, identity: str, entries: Iterable[tuple[SourceId, CacheEntry]]) -> None:
         """Add or replace entries, in one transaction."""
         await self._state.execute_many(
             "insert or replace into upserts values (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -129,7 +129,7 @@ class UpsertCache:
                 FORGET_BATCH,
             )
 
-    async def page(self, identity: str, after: str, limit: int) -> list[tuple[SourceId, Entry]]:
+    async def page(self, identity: str, after: str, limit: int) -> list[tuple[SourceId, CacheEntry]]:
         """The next entries of a store in the order of their ids; the first page is after `""`."""
         rows = await self._state.fetch(
             "select source_id, content, meta, readers, exact, modified, seen_at from upserts "
@@ -158,5 +158,5 @@ class UpsertCache:
         return [Statistics(*row) for row in rows]  # type: ignore[arg-type] # the order of the columns is that of the fields
 
 
-def _entry(columns: Sequence[object]) -> Entry:
-    return Entry(*columns)  # type: ignore[arg-type] # column types are those of the table
+def _entry(columns: Sequence[object]) -> CacheEntry:
+    return CacheEntry(*columns)  # type: ignore[arg-type] # column types are those of the table

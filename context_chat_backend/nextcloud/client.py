@@ -8,15 +8,16 @@ from typing import Any
 
 import httpx
 
-from ..contract import Busy, DriverError, Misconfigured, NotFound, Rejected, Unavailable
+from ..contract import Misconfigured
 from ..settings import Settings
-from ..toolkit.http import json_object, translate_errors
+from ..toolkit.http import limited_request
+from .errors import TryLater, error_of_envelope, nextcloud_errors
 
 OCS_OK = frozenset({100, 200, 201})
 """`ocs.meta.statuscode`: v1 says 100, v2 repeats the HTTP status."""
 
 
-class OcsClient:
+class NextcloudClient:
     """An async context manager around one connection pool."""
 
     def __init__(self, settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -37,7 +38,7 @@ class OcsClient:
             },
         )
 
-    async def __aenter__(self) -> "OcsClient":
+    async def __aenter__(self) -> "NextcloudClient":
         await self._client.__aenter__()
         return self
 
@@ -54,12 +55,11 @@ class OcsClient:
         params: dict[str, str | int] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpx's own, per phase of the request
     ) -> Any:
-        """`ocs.data` of the answer, asked for as `user_id`, or as nobody. Raises a `DriverError`: `Misconfigured` where
-        Nextcloud does not accept this app, `Rejected` where it refuses what was sent."""
+        """`ocs.data` of the answer, asked for as `user_id`, or as nobody. Raises `NextcloudError`s."""
         credentials = f"{user_id}:{self._secret.get_secret_value()}".encode()
-        # 412 "ExApp required": wrong secret, or the app is not enabled in Nextcloud
-        with translate_errors(misconfigured={401, 412}, rejected={400}, not_found={404}):
-            response = await self._client.request(
+        with nextcloud_errors():
+            response = await limited_request(
+                self._client,
                 method,
                 path,
                 json=json,
@@ -68,33 +68,18 @@ class OcsClient:
                 timeout=timeout or httpx.USE_CLIENT_DEFAULT,
             )
             response.raise_for_status()
-        return _data(json_object(response))
+        return _data(response)
 
 
-def _data(body: dict[str, Any]) -> Any:
+def _data(response: httpx.Response) -> Any:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
     match body:
         case {"ocs": {"meta": {"statuscode": int(code)}, "data": data}}:
             if code in OCS_OK:
                 return data
-            raise _error_of(code)
+            raise error_of_envelope(code)
         case _:
-            raise Unavailable("Nextcloud's answer is not OCS")
-
-
-def _error_of(code: int) -> DriverError:
-    # v1 answers HTTP 200 and hides the status in the envelope; 997 is its word for unauthorised, 998 for not found
-    match code:
-        case 400:
-            return Rejected("Nextcloud refuses the request")
-        case 401 | 403 | 997:
-            return Misconfigured("Nextcloud does not accept this app: check APP_ID and APP_SECRET")
-        case 404 | 998:
-            return NotFound("Nextcloud does not know this route or object")
-        case 412:
-            return Misconfigured(
-                "Nextcloud has no provider for this kind of task: install an app that provides it, or set CC_GENERATOR"
-            )
-        case 429:
-            return Busy("Nextcloud limits the rate of requests")
-        case _:
-            return Unavailable(f"Nextcloud answered OCS status {code}")
+            raise TryLater("Nextcloud's answer is not OCS")

@@ -4,9 +4,10 @@ import logging
 
 import anyio
 
-from ..contract import DriverError, TransientError, Unavailable, UserId
+from ..contract import DriverError, Misconfigured, Rejected, Unavailable, UserId
 from ..retrieval.settings import AnswerSettings
-from .client import OcsClient
+from .client import NextcloudClient
+from .errors import NextcloudError, NoProvider, NotAccepted, Refused, TryLater
 
 MOST_EXCERPT_TOKENS = 100_000
 """Nextcloud refuses task inputs of more than 512,000 bytes; this leaves room for any question that people ask."""
@@ -19,12 +20,18 @@ class NextcloudText:
 
     FIRST_POLL, LAST_POLL = 0.5, 5.0
 
-    def __init__(self, ocs: OcsClient, settings: AnswerSettings) -> None:
+    def __init__(self, nextcloud: NextcloudClient, settings: AnswerSettings) -> None:
         self.context_tokens = min(settings.context_tokens, MOST_EXCERPT_TOKENS)
-        self._ocs = ocs
+        self._nextcloud = nextcloud
         self._timeout = settings.timeout
 
     async def complete(self, user_id: UserId, prompt: str) -> str:
+        try:
+            return await self._complete(user_id, prompt)
+        except NextcloudError as error:
+            raise _driver_error(error) from error
+
+    async def _complete(self, user_id: UserId, prompt: str) -> str:
         task_id = await self._schedule(user_id, prompt)
         try:
             with anyio.fail_after(self._timeout):
@@ -37,11 +44,11 @@ class NextcloudText:
             raise
 
     async def _schedule(self, user_id: UserId, prompt: str) -> int:
-        data = await self._ocs.call(
+        data = await self._nextcloud.call(
             "POST",
             "/ocs/v1.php/taskprocessing/schedule",
             user_id=user_id,
-            json={"type": "core:text2text", "appId": self._ocs.app_id, "input": {"input": prompt}},
+            json={"type": "core:text2text", "appId": self._nextcloud.app_id, "input": {"input": prompt}},
         )
         match data:
             case {"task": {"id": int(task_id)}}:
@@ -55,8 +62,8 @@ class NextcloudText:
             await anyio.sleep(pause)
             pause = min(pause * 1.5, self.LAST_POLL)
             try:
-                data = await self._ocs.call("GET", f"/ocs/v1.php/taskprocessing/task/{task_id}", user_id=user_id)
-            except TransientError as error:  # the task goes on meanwhile
+                data = await self._nextcloud.call("GET", f"/ocs/v1.php/taskprocessing/task/{task_id}", user_id=user_id)
+            except TryLater as error:  # the task goes on meanwhile
                 log.info("Nextcloud did not tell how a text task is doing: %s", error)
                 continue
             match data:
@@ -73,6 +80,20 @@ class NextcloudText:
         """So that no model works for nobody. A failure costs just that."""
         with anyio.move_on_after(5, shield=True):
             try:
-                await self._ocs.call("POST", f"/ocs/v1.php/taskprocessing/tasks/{task_id}/cancel", user_id=user_id)
-            except DriverError as error:
+                await self._nextcloud.call(
+                    "POST", f"/ocs/v1.php/taskprocessing/tasks/{task_id}/cancel", user_id=user_id
+                )
+            except NextcloudError as error:
                 log.info("Nextcloud did not cancel a text task: %s", error)
+
+
+def _driver_error(error: NextcloudError) -> DriverError:
+    match error:
+        case TryLater(retry_after=seconds):
+            return Unavailable(str(error), retry_after=seconds)
+        case NotAccepted() | NoProvider():
+            return Misconfigured(str(error))
+        case Refused():
+            return Rejected(str(error))
+        case _:  # the task that was just scheduled is gone
+            return Unavailable(str(error))

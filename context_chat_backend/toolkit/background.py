@@ -11,8 +11,8 @@ import anyio
 from ..contract import DriverError
 from .concurrency import first_of
 
-REPEAT_SECONDS = 60.0
-"""The same failure is logged no more often than this."""
+_MOST_DOUBLINGS = 30
+"""More would not fit into a float after a night of failures."""
 
 Step = Callable[[], Awaitable[object]]
 
@@ -23,44 +23,51 @@ log = logging.getLogger(__name__)
 
 
 async def periodically(
-    name: str, step: Step, every: float, *, first: float | None = None, wake: Step | None = None, longest: float = 0.0
+    name: str,
+    step: Step,
+    every: float,
+    *,
+    first: float | None = None,
+    wake: Step | None = None,
+    pause: float | None = None,
+    longest: float = 0.0,
 ) -> None:
     """Run `step` every so many seconds, and as soon as `wake` returns; ends by cancellation only.
 
-    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `every`
+    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `pause`
     seconds, doubled with each failure in a row up to `longest` seconds, where that is longer. `wake` cannot shorten the
-    pause after a failure. `first` is the time until the first run, `every` by default.
+    pause after a failure. `pause` and `first`, the time until the first run, are `every` by default.
     """
+    after_failure = every if pause is None else pause
     failed = _Failures(name)
     await anyio.sleep(every if first is None else first)
     while True:
         try:
             await step()
-        except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
-            failed.note(error)
-            await anyio.sleep(max(every, min(every * 2 ** (failed.in_a_row - 1), longest)))
-        else:
             failed.over()
             with anyio.move_on_after(every):
                 await (wake() if wake is not None else anyio.sleep_forever())
+        except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
+            failed.note(error)
+            await anyio.sleep(pause_after(failed.in_a_row, after_failure, longest))
+
+
+def pause_after(failures: int, first: float, longest: float) -> float:
+    """Seconds to wait after so many failures in a row, at least one."""
+    doubled: float = first * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+    return max(first, min(doubled, longest))
 
 
 class _Failures:
-    """Those of one loop: the first of its kind is logged, then one a minute."""
+    """Those of one loop."""
 
     def __init__(self, name: str) -> None:
         self.in_a_row = 0
         self._name = name
-        self._logged = ""
-        self._logged_at = float("-inf")
 
     def note(self, error: Exception) -> None:
         self.in_a_row += 1
         failures[self._name] += 1
-        text = f"{type(error).__name__}: {error}"
-        if text == self._logged and anyio.current_time() - self._logged_at < REPEAT_SECONDS:
-            return
-        self._logged, self._logged_at = text, anyio.current_time()
         if isinstance(error, DriverError):
             log.warning("%s failed and is tried again: %s", self._name, error)
         else:
@@ -69,7 +76,7 @@ class _Failures:
     def over(self) -> None:
         if self.in_a_row:
             log.info("%s works again", self._name)
-        self.in_a_row, self._logged = 0, ""
+        self.in_a_row = 0
 
 
 async def run_in_background(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

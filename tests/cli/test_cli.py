@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Set
@@ -12,8 +13,9 @@ from typing import TypeVar
 import anyio
 import pytest
 
-from context_chat_backend.cli import main
+from context_chat_backend.cli import COMMANDS, main
 from context_chat_backend.cli.cache_tools import BATCH
+from context_chat_backend.cli.command import CANNOT_START, FAILURE, INTERRUPTED, SUCCESS
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import ProviderId, SourceId, StoredVersion
 from context_chat_backend.core.state import State
@@ -23,6 +25,7 @@ from context_chat_backend.storage import claimed_storage
 T = TypeVar("T")
 
 REPO = Path(__file__).parents[2]
+GATEWAY = {"APP_SECRET": "hidden-secret", "RAG_BACKEND": "reference"}
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -81,9 +84,58 @@ def test_dotenv_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     assert "RAG_BACKEND=fromenv" in run("serve", cwd=tmp_path, RAG_BACKEND="fromenv").stderr
 
 
-# ------------------------------------------------------------------ the upsert cache
+def test_help_tells_the_commands_and_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert all(f"\n    {command.name}" in told for command in COMMANDS)
+    assert all(f"{status} " in told for status in (SUCCESS, FAILURE, CANNOT_START, INTERRUPTED))
 
-GATEWAY = {"APP_SECRET": "hidden-secret", "RAG_BACKEND": "reference"}
+
+# ------------------------------------------------------------------ what is remembered
+
+
+def write_a_newer_state(file: Path) -> None:
+    db = sqlite3.connect(file)
+    db.execute("pragma user_version = 1000")
+    db.close()
+
+
+def write_a_damaged_state(file: Path) -> None:
+    file.write_bytes(b"no database at all" * 100)
+
+
+UNUSABLE = [(write_a_newer_state, "newer version"), (write_a_damaged_state, "state.db")]
+
+
+@pytest.mark.parametrize(("write", "said"), UNUSABLE)
+@pytest.mark.parametrize(
+    "command", [["serve"], ["cache", "clear", "--yes"], ["cache", "stats"], ["accept-backend", "--yes"]]
+)
+def test_a_state_that_cannot_be_used_ends_a_command_in_one_line(
+    tmp_path: Path, command: list[str], write: Callable[[Path], None], said: str
+) -> None:
+    (tmp_path / "persistent_storage").mkdir()
+    write(tmp_path / "persistent_storage" / "state.db")
+    done = run(*command, cwd=tmp_path, APP_PORT="0", **GATEWAY)
+    assert done.returncode == CANNOT_START, done.stderr
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("write", "said"), UNUSABLE)
+def test_check_finds_a_state_that_cannot_be_used(tmp_path: Path, write: Callable[[Path], None], said: str) -> None:
+    (tmp_path / "persistent_storage").mkdir()
+    write(tmp_path / "persistent_storage" / "state.db")
+    done = run("check", "--json", cwd=tmp_path, **GATEWAY)
+    assert done.returncode == FAILURE, done.stderr
+    (finding,) = [each for each in json.loads(done.stdout) if each["subject"] == "state.db"]
+    assert finding["level"] == "error"
+    assert said in finding["text"]
+    assert "the check failed" not in finding["text"]
+
+
+# ------------------------------------------------------------------ the upsert cache
 
 
 class Stored(ReferenceDriver):
@@ -127,7 +179,7 @@ def gateway_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 
 
 def use_driver(gateway_env: pytest.MonkeyPatch, driver: Stored) -> None:
-    gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda _: driver)
+    gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda *_: driver)
 
 
 def test_ctrl_c_keeps_what_is_seeded_and_the_next_run_goes_on(
@@ -292,7 +344,7 @@ def test_check_fails_if_there_is_an_error(tmp_path: Path) -> None:
     done = run("check", "--json", cwd=tmp_path, APP_SECRET="hidden-secret", RAG_BACKEND="refrence")
     assert done.returncode == 1
     findings = json.loads(done.stdout)
-    assert {"level", "subject", "text", "cure"} == set(findings[0])
+    assert {"level", "subject", "text", "remedy"} == set(findings[0])
     assert [finding["subject"] for finding in findings if finding["level"] == "error"] == ["settings"]
     assert "hidden-" not in done.stdout + done.stderr
 

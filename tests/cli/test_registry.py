@@ -8,6 +8,7 @@ import pytest
 from context_chat_backend import registry
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Misconfigured
+from tests.config import config
 
 PLUGIN = EntryPoint("mystore", "context_chat_backend.conformance.reference:create", registry.ENTRY_POINTS)
 BROKEN = EntryPoint("broken", "no_such_module:create", registry.ENTRY_POINTS)
@@ -20,7 +21,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["reference", "mystore"])
 def test_a_name_selects_its_driver(name: str, tmp_path: Path) -> None:
-    assert isinstance(registry.driver_factory(name)(tmp_path), ReferenceDriver)
+    assert isinstance(registry.driver_factory(name)(config(tmp_path)), ReferenceDriver)
 
 
 @pytest.mark.parametrize(

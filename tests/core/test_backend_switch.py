@@ -14,7 +14,7 @@ from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Misconfigured
 from context_chat_backend.core.state import State
 from context_chat_backend.core.switching import accept_next, note_backend, require_admitted
-from context_chat_backend.layers.opening import Startup
+from context_chat_backend.layers.opening import Opening
 
 pytestmark = pytest.mark.anyio
 
@@ -132,7 +132,7 @@ async def test_a_refused_backend_is_closed_and_serves_once_it_is_accepted(
         opened.set()
 
     with anyio.fail_after(10):
-        async with Startup(backend, note) as driver:
+        async with Opening(backend, note) as driver:
             await backend.closed_twice.wait()
             with pytest.raises(Misconfigured, match="accept-backend"):
                 await driver.count()
@@ -150,6 +150,6 @@ async def test_a_gateway_can_stop_while_its_backend_is_refused(state: State, mon
     backend = Busybody()
     await use(state, backend.identity, "another")
     with anyio.fail_after(10):
-        async with Startup(backend, partial(note_backend, state)):
+        async with Opening(backend, partial(note_backend, state)):
             await backend.closed_twice.wait()
     assert backend.open == 0

@@ -33,9 +33,11 @@ from context_chat_backend.core.actions import (
     UpdateAccess,
     UpdateProviderAccess,
 )
-from context_chat_backend.core.ordering import HeldActions, HeldBack
-from context_chat_backend.core.service import ContextChat, LoadReport, NothingFound
+from context_chat_backend.core.marks import HeldBack, Marks
+from context_chat_backend.core.ordering import Order
+from context_chat_backend.core.service import ContextChat, NothingFound, Verdict
 from context_chat_backend.core.state import State
+from context_chat_backend.http.push.batch import Batches, LoadReport
 from context_chat_backend.metrics import Metrics
 from context_chat_backend.retrieval.answerer import Answerer
 from context_chat_backend.retrieval.generators import Extractive
@@ -76,63 +78,67 @@ def kit(driver: Scripted, tmp_path: Path) -> Kit:
 
 @pytest.fixture
 async def chat(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
-    async with (
-        State(tmp_path / "state.db") as state,
-        ContextChat(
-            driver,
-            held=HeldActions(state, 3600),
-            answerer=Answerer(Extractive()),
-            metrics=Metrics(),
-            parallel_loads=3,
-            load_deadline=0.3,
-            action_wait=0.2,
-        ) as chat,
-    ):
+    async with State(tmp_path / "state.db") as state:
+        order = Order(Marks(state, 3600), patience=0.2)
+        chat = ContextChat(driver, order=order, answerer=Answerer(Extractive()), metrics=Metrics())
+        await chat.open()
         yield chat
 
 
-async def load(chat: ContextChat, sources: Sequence[Source]) -> LoadReport:
-    with chat.arrival() as arrival:
-        return await chat.load_sources(sources, arrival)
+@pytest.fixture
+async def batches(chat: ContextChat) -> AsyncIterator[Batches]:
+    async with Batches(chat, parallel=3, deadline=0.3) as batches:
+        yield batches
+
+
+async def load(batches: Batches, sources: Sequence[Source]) -> LoadReport:
+    with batches._chat.arrival() as arrival:
+        return await batches.load(sources, arrival)
+
+
+async def apply(chat: ContextChat, action: Action) -> None:
+    """As somebody who gets the answer."""
+    async with chat.apply(action) as place:
+        await place.settle()
 
 
 @pytest.mark.parametrize("failure", [Busy("full"), Unavailable("reset"), Misconfigured("key"), ValueError("bug")])
 async def test_one_failing_source_is_to_retry_and_costs_no_other(
-    chat: ContextChat, driver: Scripted, kit: Kit, failure: Exception
+    batches: Batches, driver: Scripted, kit: Kit, failure: Exception
 ) -> None:
     async def fail_second(source: Source) -> None:
         if source.id == kit.id(2):
             raise failure
 
     driver.before_upsert = fail_second
-    report = await load(chat, [kit.source(item) for item in (1, 2, 3)])
+    report = await load(batches, [kit.source(item) for item in (1, 2, 3)])
     assert (report.loaded, report.retry, report.rejected) == ((kit.id(1), kit.id(3)), (kit.id(2),), ())
 
 
-async def test_a_rejected_source_is_in_neither_list(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+async def test_a_rejected_source_is_in_neither_list(batches: Batches, driver: Scripted, kit: Kit) -> None:
     async def reject(_: Source) -> None:
         raise Rejected("encrypted")
 
     driver.before_upsert = reject
-    report = await load(chat, [kit.source(1)])
+    report = await load(batches, [kit.source(1)])
     assert (report.loaded, report.retry, report.rejected) == ((), (), (kit.id(1),))
 
 
 async def test_a_version_of_an_undeclared_type_or_size_removes_older_ones_only(
-    driver: Scripted, chat: ContextChat, kit: Kit, monkeypatch: pytest.MonkeyPatch
+    driver: Scripted, batches: Batches, kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Capabilities(max_source_bytes=10, mime_types=frozenset({"text/markdown"}))
-    await load(chat, [kit.source(1)])
+    await load(batches, [kit.source(1)])
     monkeypatch.setattr(Scripted, "capabilities", small)
-    report = await load(chat, [kit.source(1, modified=1_600_000_000)])
+    report = await load(batches, [kit.source(1, modified=1_600_000_000)])
     assert report.loaded == (kit.id(1),)  # not newer: the stored version stays
     assert await kit.found("alice") == {kit.id(1)}
-    report = await load(chat, [kit.source(1, modified=1_800_000_000)])
+    report = await load(batches, [kit.source(1, modified=1_800_000_000)])
     assert report.rejected == (kit.id(1),)
     assert await kit.found("alice") == frozenset()
 
 
-async def test_a_slow_source_is_answered_in_time_and_goes_on(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+async def test_a_slow_source_is_answered_in_time_and_goes_on(batches: Batches, driver: Scripted, kit: Kit) -> None:
     go_on = anyio.Event()
 
     async def wait(_: Source) -> None:
@@ -140,20 +146,20 @@ async def test_a_slow_source_is_answered_in_time_and_goes_on(chat: ContextChat, 
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    report = await load(chat, sources)
+    report = await load(batches, sources)
     assert report.retry == tuple(source.id for source in sources)
     assert len(driver.upserts) == 3  # as many as may run at once
-    report = await load(chat, sources[:1])
+    report = await load(batches, sources[:1])
     assert report.retry == (sources[0].id,)  # at once: it is under way already
     go_on.set()
     driver.before_upsert = None
     await anyio.wait_all_tasks_blocked()
-    report = await load(chat, sources)
+    report = await load(batches, sources)
     assert report.loaded == tuple(source.id for source in sources)
 
 
 async def test_contents_are_released_when_nobody_needs_them(
-    chat: ContextChat, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
+    batches: Batches, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released: list[Path] = []
     monkeypatch.setattr(FileContent, "release", lambda self: released.append(self.file))
@@ -164,21 +170,23 @@ async def test_contents_are_released_when_nobody_needs_them(
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    await load(chat, sources)
+    await load(batches, sources)
     assert len(released) == 2  # given back; the others are under way
     go_on.set()
     await anyio.wait_all_tasks_blocked()
     assert len(released) == 5
 
 
-async def test_one_id_twice_is_done_in_order(chat: ContextChat, kit: Kit) -> None:
+async def test_one_id_twice_is_done_in_order(batches: Batches, kit: Kit) -> None:
     same = [kit.source(1, users=("alice",)), kit.source(1, users=("bob",))]
-    report = await load(chat, same)
+    report = await load(batches, same)
     assert report.loaded == (kit.id(1),)
     assert await kit.found("alice") == await kit.found("bob") == {kit.id(1)}
 
 
-async def test_an_action_during_indexing_is_applied_after_it(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+async def test_an_action_during_indexing_is_applied_after_it(
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit
+) -> None:
     started = anyio.Event()
 
     async def slow(_: Source) -> None:
@@ -187,14 +195,14 @@ async def test_an_action_during_indexing_is_applied_after_it(chat: ContextChat, 
 
     driver.before_upsert = slow
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(load, chat, [kit.source(1, users=("alice", "bob"))])
+        tasks.start_soon(load, batches, [kit.source(1, users=("alice", "bob"))])
         await started.wait()
-        await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
+        await apply(chat, UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
     assert await kit.found("bob") == frozenset()
     assert await kit.found("alice") == {kit.id(1)}
 
 
-async def test_an_action_does_not_wait_for_ever(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
+async def test_an_action_does_not_wait_forever(chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit) -> None:
     go_on, started = anyio.Event(), anyio.Event()
 
     async def wait(_: Source) -> None:
@@ -204,47 +212,54 @@ async def test_an_action_does_not_wait_for_ever(chat: ContextChat, driver: Scrip
     driver.before_upsert = wait
     deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(load, chat, [kit.source(1, users=("alice", "bob"))])
+        tasks.start_soon(load, batches, [kit.source(1, users=("alice", "bob"))])
         await started.wait()
-        with pytest.raises(Unavailable, match="being indexed"):
-            await chat.apply(deny)
+        with pytest.raises(Unavailable, match="takes too long"):
+            await apply(chat, deny)
         go_on.set()
-    await chat.apply(deny)
+    await apply(chat, deny)
     assert await kit.found("bob") == frozenset()
 
 
-async def test_nothing_overtakes_a_failed_action(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
-    await load(chat, [kit.source(1)])
+async def test_nothing_overtakes_a_failed_action(
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit
+) -> None:
+    await load(batches, [kit.source(1)])
     allow = UpdateAccess(AccessOp.ALLOW, kit.users("bob"), kit.id(1))
     deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
     driver.access_failure = Unavailable("reset")
     with pytest.raises(Unavailable):
-        await chat.apply(allow)
+        await apply(chat, allow)
     driver.access_failure = None
     for overtaking in (deny, DeleteSources(frozenset({kit.id(1)}))):
         with pytest.raises(HeldBack):
-            await chat.apply(overtaking)
-    report = await load(chat, [kit.source(1), kit.source(2)])
+            await apply(chat, overtaking)
+    report = await load(batches, [kit.source(1), kit.source(2)])
     assert (report.retry, report.loaded) == ((kit.id(1),), (kit.id(2),))
-    await chat.apply(allow)
-    await chat.apply(deny)
+    await apply(chat, allow)
+    await apply(chat, deny)
     assert await kit.found("bob") == frozenset()
 
 
-async def test_nobody_waits_for_an_action_that_met_a_bug(chat: ContextChat, driver: Scripted, kit: Kit) -> None:
-    await load(chat, [kit.source(1, users=("alice", "bob"))])
+async def test_nobody_waits_for_an_action_that_met_a_bug(
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit
+) -> None:
+    await load(batches, [kit.source(1, users=("alice", "bob"))])
     driver.access_failure = ValueError("bug")
     with pytest.raises(ValueError, match="bug"):
-        await chat.apply(UpdateAccess(AccessOp.ALLOW, kit.users("carol"), kit.id(1)))
+        await apply(chat, UpdateAccess(AccessOp.ALLOW, kit.users("carol"), kit.id(1)))
     driver.access_failure = None
-    await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
+    await apply(chat, UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
     assert await kit.found("bob") == frozenset()
 
 
 async def test_a_search_goes_on_until_there_are_enough_distinct_sources(
     chat: ContextChat, driver: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hits = [Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", text="", score=-n) for n in range(500)]
+    hits = [
+        Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", ordinal=0, heading="", text="", score=-n)
+        for n in range(500)
+    ]
 
     async def search(_: object, query: Query) -> list[Hit]:
         return hits[: query.limit]
@@ -271,9 +286,9 @@ async def test_a_backend_that_answers_is_asked_to(
         await chat.query(Query(user_id=UserId("bob"), text="x", limit=4))
 
 
-async def test_the_count_always_names_the_files(chat: ContextChat, kit: Kit) -> None:
+async def test_the_count_always_names_the_files(chat: ContextChat, batches: Batches, kit: Kit) -> None:
     assert await chat.count() == {"files__default": 0}
-    await load(chat, [kit.source(1)])
+    await load(batches, [kit.source(1)])
     assert await chat.count() == {"files__default": 0, kit.provider(): 1}
 
 
@@ -291,22 +306,22 @@ WAITING = [
 
 @pytest.mark.parametrize(("action", "readers"), WAITING)
 async def test_an_action_reaches_sources_that_are_still_on_their_way_in(
-    chat: ContextChat, driver: Scripted, kit: Kit, action: Callable[[Kit], Action], readers: set[str]
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit, action: Callable[[Kit], Action], readers: set[str]
 ) -> None:
     async def slow(_: Source) -> None:
         await anyio.sleep(0.02)
 
     driver.before_upsert = slow
     with chat.arrival() as arrival:  # the body is being received
-        await chat.apply(action(kit))
+        await apply(chat, action(kit))
         sources = [kit.source(item, users=("alice", "bob")) for item in range(6)]
-        await chat.load_sources(sources, arrival)
+        await batches.load(sources, arrival)
     for user in ("alice", "bob", "carol"):
         assert (kit.id(5) in await kit.found(user)) is (user in readers)
 
 
 async def test_an_action_reaches_sources_that_wait_for_their_turn(
-    chat: ContextChat, driver: Scripted, kit: Kit
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit
 ) -> None:
     started, go_on = anyio.Event(), anyio.Event()
 
@@ -316,10 +331,10 @@ async def test_an_action_reaches_sources_that_wait_for_their_turn(
 
     driver.before_upsert = wait
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(load, chat, [kit.source(item, users=("alice", "bob")) for item in range(6)])
+        tasks.start_soon(load, batches, [kit.source(item, users=("alice", "bob")) for item in range(6)])
         await started.wait()
-        await chat.apply(UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(5)))
-        await chat.apply(DeleteSources(frozenset({kit.id(4)})))
+        await apply(chat, UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(5)))
+        await apply(chat, DeleteSources(frozenset({kit.id(4)})))
         go_on.set()
     assert await kit.found("bob") == {kit.id(item) for item in range(4)}
     assert await kit.found("alice") == {kit.id(item) for item in (0, 1, 2, 3, 5)}
@@ -327,16 +342,148 @@ async def test_an_action_reaches_sources_that_wait_for_their_turn(
 
 async def test_actions_are_forgotten_with_the_last_arrival(chat: ContextChat, kit: Kit) -> None:
     deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
-    await chat.apply(deny)
+    await apply(chat, deny)
+    arrivals = chat._order._arrivals
     with chat.arrival(), chat.arrival():
-        await chat.apply(deny)
-        assert len(chat._log._actions) == 1
-    assert not chat._log._actions
-    assert not chat._log._open
+        await apply(chat, deny)
+        assert len(arrivals._actions) == 1
+    assert not arrivals._actions
+    assert not arrivals._open
 
 
-async def test_a_source_that_lost_all_readers_is_removed(chat: ContextChat, kit: Kit) -> None:
-    await load(chat, [kit.source(1)])
-    report = await load(chat, [replace(kit.source(1), user_ids=frozenset())])
+async def test_a_source_that_lost_all_readers_is_removed(batches: Batches, kit: Kit) -> None:
+    await load(batches, [kit.source(1)])
+    report = await load(batches, [replace(kit.source(1), user_ids=frozenset())])
     assert report.rejected == (kit.id(1),)
     assert await kit.found("alice") == frozenset()
+
+
+# ------------------------------------------------------------------ revocations and long uploads
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("context_chat_backend.core.turns.GRACE", 0.0)
+
+
+LONG = [
+    (lambda kit: UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)), {"alice"}),
+    (lambda kit: UpdateProviderAccess(AccessOp.DENY, kit.users("bob"), kit.provider()), {"alice"}),
+    (lambda kit: DeleteUser(kit.user("bob")), {"alice"}),
+    (lambda kit: DeleteSources(frozenset({kit.id(1)})), set()),
+]
+
+
+@pytest.mark.parametrize(("action", "readers"), LONG)
+async def test_a_revocation_does_not_wait_for_a_long_upload_which_is_then_done_without_whom_it_took_away(
+    no_grace: None,
+    chat: ContextChat,
+    batches: Batches,
+    driver: Scripted,
+    kit: Kit,
+    action: Callable[[Kit], Action],
+    readers: set[str],
+) -> None:
+    tries, applied = 0, anyio.Event()
+
+    async def long(_: Source) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            started.set()
+            await anyio.sleep_forever()
+
+    started, driver.before_upsert = anyio.Event(), long
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load, batches, [kit.source(1, users=("alice", "bob"))])
+            await started.wait()
+            await apply(chat, action(kit))
+            applied.set()
+    for user in ("alice", "bob"):
+        assert await kit.found(user) == ({kit.id(1)} if user in readers else frozenset())
+
+
+async def test_unrelated_work_waits_for_no_upload_of_somebody_else(
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit
+) -> None:
+    started, go_on = anyio.Event(), anyio.Event()
+
+    async def wait(source: Source) -> None:
+        if source.id == kit.id(1):
+            started.set()
+            await go_on.wait()
+
+    await load(batches, [kit.source(2, users=("alice", "bob")), kit.source(3, provider="mail")])
+    driver.before_upsert = wait
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load, batches, [kit.source(1)])
+            await started.wait()
+            await apply(chat, UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(2)))
+            await apply(chat, DeleteProvider(kit.provider("mail")))
+            assert (await load(batches, [kit.source(4)])).loaded == (kit.id(4),)
+            go_on.set()
+    assert await kit.found("alice") == kit.ids(1, 2, 4)
+
+
+async def test_an_upload_that_is_interrupted_again_and_again_is_to_be_sent_again(
+    chat: ContextChat, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("context_chat_backend.core.turns.GRACE", 0.0)
+    verdicts: list[Verdict] = []
+    started = anyio.Event()
+
+    async def wait(_: Source) -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    async def load_one() -> None:
+        with chat.arrival() as arrival:
+            verdicts.append(await chat.load(kit.source(1), arrival))
+
+    driver.before_upsert = wait
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load_one)
+            while not verdicts:
+                await started.wait()
+                started = anyio.Event()
+                await apply(chat, UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
+                await anyio.wait_all_tasks_blocked()
+    assert verdicts == [Verdict.RETRY]
+
+
+async def test_a_disk_that_refuses_the_mark_of_a_failed_action_loses_no_revocation(
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise Unavailable("database or disk is full")
+
+    await load(batches, [kit.source(1)])
+    allow = UpdateAccess(AccessOp.ALLOW, kit.users("mallory"), kit.id(1))
+    deny = UpdateAccess(AccessOp.DENY, kit.users("mallory"), kit.id(1))
+    with monkeypatch.context() as while_full:
+        while_full.setattr(State, "execute_all", full)
+        driver.access_failure = Unavailable("reset")
+        with pytest.raises(Unavailable, match="reset"):
+            await apply(chat, allow)
+    driver.access_failure = None
+    with pytest.raises(HeldBack):
+        await apply(chat, deny)
+    await apply(chat, allow)
+    await apply(chat, deny)
+    assert await kit.found("mallory") == frozenset()
+
+
+async def test_an_action_whose_answer_was_lost_keeps_its_place(chat: ContextChat, batches: Batches, kit: Kit) -> None:
+    await load(batches, [kit.source(1)])
+    allow = UpdateAccess(AccessOp.ALLOW, kit.users("bob"), kit.id(1))
+    deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
+    async with chat.apply(allow):
+        pass  # nobody was there to hear of it
+    with pytest.raises(HeldBack):
+        await apply(chat, deny)
+    await apply(chat, allow)
+    await apply(chat, deny)
+    assert await kit.found("bob") == frozenset()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -625,6 +626,10 @@ async def test_success_does_not_mean_that_there_are_chunks(stage: Stage, text: s
         ("a.pdf", b"%PDF-1.4 words", 202),
         ("a.pdf", b"no pdf", 500),
         ("a.docx", b"no zip", 500),
+        ("a.docx", b"PK, but no zip", 500),
+        ("a.ppt", b"\xd0\xcf\x11\xe0 but no slides", 500),
+        ("a.json", b'{"whale": NaN}', 202),
+        ("a.json", "[" * 100_000, 500),
         ("a.txt", "größe".encode("latin-1"), 500),
         ("a.csv", b"x" * 2_000_001, 202),
         ("a.md", b"x" * 2_000_001, 413),
@@ -637,6 +642,33 @@ async def test_types_and_sizes_are_checked(stage: Stage, name: str, content: byt
     assert (await stage.post(content, name=name)).status_code == status
     if status == 500:
         assert (await stage.document())["ingestion_status"] == "failed"
+
+
+@pytest.mark.parametrize("text", ['{"whale": "blue",}', '{"a": 1}\n{"a": 2}', "// whale\n{}", "\ufeff{}", ""])
+async def test_json_that_is_not_strict_is_refused_with_the_status_of_an_outage(stage: Stage, text: str) -> None:
+    response = await stage.post(text, name="a.json")
+    assert (response.status_code, response.json()["error_type"]) == (400, "R2RException")
+    document = await stage.document()
+    assert (document["ingestion_status"], document["total_tokens"]) == ("failed", 0)
+
+
+@pytest.mark.parametrize(
+    ("relationship", "status"),
+    [
+        ("http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument", 202),
+        ("http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument", 500),
+    ],
+)
+async def test_strict_office_documents_are_refused(stage: Stage, relationship: str, status: int) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as package:
+        package.writestr("_rels/.rels", relationship)
+    assert (await stage.post(file.getvalue(), name="a.docx")).status_code == status
+
+
+async def test_a_book_is_a_success_without_text(stage: Stage) -> None:
+    await stage.index("PK", name="a.epub")
+    assert (await stage.document())["total_tokens"] == 0
 
 
 async def test_exactly_one_input_is_wanted(stage: Stage) -> None:

@@ -1,12 +1,10 @@
 """The backends that every HTTP case goes through. The one place to add another."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
-from unittest.mock import patch
 
 import psycopg
 
@@ -91,7 +89,5 @@ in it until it is left, whichever gateways come and go.
 def gateway_of(backend: str, folder: Path) -> Iterator[Nextcloud]:
     """A gateway with nothing but `RAG_BACKEND` set, and what that backend cannot do without."""
     with BACKENDS[backend]() as environment, ExitStack() as running:
-        with patch.dict(os.environ, environment):  # read while the gateway starts; other tests must not see it
-            settings = make_settings(folder, rag_backend=backend)
-            nextcloud = running.enter_context(running_gateway(settings))
-        yield nextcloud
+        settings = make_settings(folder, rag_backend=backend)
+        yield running.enter_context(running_gateway(settings, variables=environment))

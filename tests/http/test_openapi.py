@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
 from tests.gateway import make_settings
 from tests.wire import Capture, load_captures
@@ -23,7 +24,8 @@ JSON_CAPTURES = [
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    app = create_app(make_settings(tmp_path_factory.mktemp("openapi"), rag_backend="reference"))
+    settings = make_settings(tmp_path_factory.mktemp("openapi"), rag_backend="reference")
+    app = create_app(plan_gateway(settings, {}))
     return dict(json.loads(json.dumps(app.openapi())))
 
 

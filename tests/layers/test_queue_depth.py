@@ -400,19 +400,11 @@ async def test_a_broker_without_statistics_is_logged(
 # ------------------------------------------------------------------ settings
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    monkeypatch.chdir(tmp_path)
-    for name in QueueSettings.model_fields:
-        monkeypatch.delenv(f"QUEUE_{name.upper()}", raising=False)
-    return monkeypatch
-
-
-def test_nothing_is_asked_unless_a_url_is_set(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("QUEUE_MAX_MESSAGES", "0")
-    assert read_settings(QueueSettings).health_url is None
+def test_nothing_is_asked_unless_a_url_is_set() -> None:
+    settings = read_settings(QueueSettings, {"QUEUE_MAX_MESSAGES": "0"})
+    assert settings.health_url is None
     with pytest.raises(Misconfigured, match="QUEUE_HEALTH_URL is not set"):
-        QueueDepthProbe(read_settings(QueueSettings))
+        QueueDepthProbe(settings)
 
 
 @pytest.mark.parametrize(
@@ -424,16 +416,12 @@ def test_nothing_is_asked_unless_a_url_is_set(environment: pytest.MonkeyPatch) -
         ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "rabbit:15672"}, "QUEUE_HEALTH_URL: "),
         (
             {"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "http://gateway:hidden@rabbit:15672"},
-            "QUEUE_HEALTH_URL: credentials belong into QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD",
+            "QUEUE_HEALTH_URL: credentials belong in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD",
         ),
     ],
 )
-def test_a_mistake_is_reported_by_its_variable(
-    environment: pytest.MonkeyPatch, variables: dict[str, str], message: str
-) -> None:
-    for name, value in {"QUEUE_HEALTH_URL": "http://rabbit:15672", **variables}.items():
-        environment.setenv(name, value)
+def test_a_mistake_is_reported_by_its_variable(variables: dict[str, str], message: str) -> None:
     with pytest.raises(Misconfigured) as error:
-        read_settings(QueueSettings)
+        read_settings(QueueSettings, {"QUEUE_HEALTH_URL": "http://rabbit:15672", **variables})
     assert message in str(error.value)
     assert "hidden" not in str(error.value)

@@ -8,6 +8,7 @@ import pytest
 
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.registry import driver_factory
+from tests.config import config
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 
@@ -17,5 +18,5 @@ async def test_a_hosted_backend_keeps_the_contract(backend: str, variable: str, 
     if not os.environ.get(variable):
         pytest.skip(f"set {variable} and what else RAG_BACKEND={backend} needs")
     out = io.StringIO()
-    passed = await conform(driver_factory(backend)(tmp_path), out=out)
+    passed = await conform(driver_factory(backend)(config(tmp_path, os.environ)), out=out)
     assert passed, out.getvalue()

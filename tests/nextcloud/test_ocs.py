@@ -12,8 +12,10 @@ from pydantic import SecretStr
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from context_chat_backend.contract import Busy, DriverError, Misconfigured, NotFound, Rejected, Unavailable
-from context_chat_backend.nextcloud.client import OcsClient
+from context_chat_backend.contract import Misconfigured
+from context_chat_backend.nextcloud.client import NextcloudClient
+from context_chat_backend.nextcloud.errors import Missing, NextcloudError, NoProvider, NotAccepted, Refused, TryLater
+from tests.bombs import Bomb, bombed
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud
 from tests.gateway import make_settings
 
@@ -32,14 +34,14 @@ def nextcloud() -> Iterator[FakeNextcloud]:
     assert not nextcloud.violations
 
 
-def client(app: object, url: str = "https://cloud.example", secret: str = SECRET) -> OcsClient:
+def client(app: object, url: str = "https://cloud.example", secret: str = SECRET) -> NextcloudClient:
     transport = app if isinstance(app, httpx.AsyncBaseTransport) else httpx.ASGITransport(app)  # type: ignore[arg-type]
     settings = make_settings(Path("unused"), nextcloud_url=url, app_secret=SecretStr(secret))
-    return OcsClient(settings, transport=transport)
+    return NextcloudClient(settings, transport=transport)
 
 
 @pytest.fixture
-async def ocs(nextcloud: FakeNextcloud) -> AsyncIterator[OcsClient]:
+async def ocs(nextcloud: FakeNextcloud) -> AsyncIterator[NextcloudClient]:
     async with client(nextcloud) as ocs:
         yield ocs
 
@@ -48,12 +50,14 @@ def envelope(code: object, data: object = None) -> Response:
     return JSONResponse({"ocs": {"meta": {"status": "", "statuscode": code, "message": ""}, "data": data}})
 
 
-async def test_the_data_of_an_answer_is_returned(ocs: OcsClient) -> None:
+async def test_the_data_of_an_answer_is_returned(ocs: NextcloudClient) -> None:
     assert await ocs.call("GET", STATE) == 1
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-async def test_a_call_is_made_as_the_user_who_is_named(ocs: OcsClient, nextcloud: FakeNextcloud, version: str) -> None:
+async def test_a_call_is_made_as_the_user_who_is_named(
+    ocs: NextcloudClient, nextcloud: FakeNextcloud, version: str
+) -> None:
     data = await ocs.call("POST", f"/ocs/{version}.php/taskprocessing/schedule", user_id="jörg", json=TASK)
     assert data["task"]["userId"] == nextcloud.tasks[1].user_id == "jörg"
 
@@ -90,51 +94,53 @@ async def test_a_nextcloud_below_a_path_is_called_there(url: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (envelope(400), Rejected),
-        (envelope(401), Misconfigured),
-        (envelope(403), Misconfigured),
-        (envelope(404), NotFound),
-        (envelope(412), Misconfigured),
-        (envelope(429), Busy),
-        (envelope(500), Unavailable),
-        (envelope(996), Unavailable),
-        (envelope(997), Misconfigured),
-        (envelope(998), NotFound),
-        (envelope(999), Unavailable),
-        (envelope("100"), Unavailable),
-        (Response(b"", 400), Rejected),
-        (JSONResponse({"message": "AppAPI authentication failed"}, 401), Misconfigured),
-        (Response(b"", 403), Misconfigured),
-        (Response(b"", 404), NotFound),
-        (EXAPP_REQUIRED, Misconfigured),
-        (RATE_LIMITED, Busy),
-        (Response(b"", 500), Unavailable),
-        (MAINTENANCE, Unavailable),
-        (RedirectResponse("https://elsewhere.example/"), Misconfigured),
-        (HTMLResponse("<html>a login page</html>"), Unavailable),
-        (JSONResponse({"ocs": {}}), Unavailable),
-        (JSONResponse([]), Unavailable),
-        (Response(b""), Unavailable),
+        (envelope(400), Refused),
+        (envelope(401), NotAccepted),
+        (envelope(403), NotAccepted),
+        (envelope(404), Missing),
+        (envelope(412), NoProvider),
+        (envelope(429), TryLater),
+        (envelope(500), TryLater),
+        (envelope(996), TryLater),
+        (envelope(997), NotAccepted),
+        (envelope(998), Missing),
+        (envelope(999), TryLater),
+        (envelope("100"), TryLater),
+        (Response(b"", 400), Refused),
+        (JSONResponse({"message": "AppAPI authentication failed"}, 401), NotAccepted),
+        (Response(b"", 403), NotAccepted),
+        (Response(b"", 404), Missing),
+        (EXAPP_REQUIRED, NotAccepted),
+        (RATE_LIMITED, TryLater),
+        (Response(b"", 500), TryLater),
+        (MAINTENANCE, TryLater),
+        (RedirectResponse("https://elsewhere.example/"), NotAccepted),
+        (HTMLResponse("<html>a login page</html>"), TryLater),
+        (JSONResponse({"ocs": {}}), TryLater),
+        (JSONResponse([]), TryLater),
+        (Response(b""), TryLater),
     ],
 )
 async def test_an_answer_decides_the_error(
-    ocs: OcsClient, nextcloud: FakeNextcloud, answer: Response, error: type[DriverError]
+    ocs: NextcloudClient, nextcloud: FakeNextcloud, answer: Response, error: type[NextcloudError]
 ) -> None:
     nextcloud.script.append(answer)
-    with pytest.raises(DriverError) as caught:
+    with pytest.raises(NextcloudError) as caught:
         await ocs.call("GET", STATE)
     assert type(caught.value) is error
 
 
-async def test_a_missing_provider_is_named(ocs: OcsClient, nextcloud: FakeNextcloud) -> None:
+async def test_a_missing_provider_is_named(ocs: NextcloudClient, nextcloud: FakeNextcloud) -> None:
     nextcloud.has_text_provider = False
-    with pytest.raises(Misconfigured, match="no provider for this kind of task"):
+    with pytest.raises(NoProvider, match="no provider for this kind of task"):
         await ocs.call("POST", SCHEDULE, user_id="alice", json=TASK)
 
 
-async def test_the_wait_that_nextcloud_asks_for_reaches_the_caller(ocs: OcsClient, nextcloud: FakeNextcloud) -> None:
+async def test_the_wait_that_nextcloud_asks_for_reaches_the_caller(
+    ocs: NextcloudClient, nextcloud: FakeNextcloud
+) -> None:
     nextcloud.script.append(Response(b"", 503, {"Retry-After": "120"}))
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(TryLater) as caught:
         await ocs.call("GET", STATE)
     assert caught.value.retry_after == 120
 
@@ -142,22 +148,22 @@ async def test_the_wait_that_nextcloud_asks_for_reaches_the_caller(ocs: OcsClien
 async def test_a_wrong_secret_is_refused_and_blocked_when_repeated(nextcloud: FakeNextcloud) -> None:
     async with client(nextcloud, secret="wrong") as ocs:
         for _ in range(10):
-            with pytest.raises(Misconfigured):
+            with pytest.raises(NotAccepted):
                 await ocs.call("GET", STATE)
-        with pytest.raises(Busy):
+        with pytest.raises(TryLater):
             await ocs.call("GET", STATE)
 
 
-async def test_a_disabled_app_can_ask_for_its_state_only(ocs: OcsClient, nextcloud: FakeNextcloud) -> None:
+async def test_a_disabled_app_can_ask_for_its_state_only(ocs: NextcloudClient, nextcloud: FakeNextcloud) -> None:
     nextcloud.enabled = False
     assert await ocs.call("GET", STATE) == 0
-    with pytest.raises(Misconfigured):
+    with pytest.raises(NotAccepted):
         await ocs.call("POST", SCHEDULE, user_id="alice", json=TASK)
 
 
 async def test_no_url_is_the_admins_to_mend() -> None:
     with pytest.raises(Misconfigured, match="NEXTCLOUD_URL"):
-        OcsClient(make_settings(Path("unused")))
+        NextcloudClient(make_settings(Path("unused")))
 
 
 class HangUp(httpx.AsyncBaseTransport):
@@ -165,7 +171,7 @@ class HangUp(httpx.AsyncBaseTransport):
         raise httpx.RemoteProtocolError(f"peer closed, headers were {request.headers!r}", request=request)
 
 
-FAILURES: dict[str, Callable[[], OcsClient]] = {
+FAILURES: dict[str, Callable[[], NextcloudClient]] = {
     "refused": lambda: client(FakeNextcloud(secret="another")),
     "maintenance": lambda: client(FakeNextcloud(secret=SECRET, script=deque([MAINTENANCE]))),
     "redirect": lambda: client(FakeNextcloud(secret=SECRET, script=deque([RedirectResponse("/login")]))),
@@ -182,7 +188,7 @@ async def test_no_secret_is_in_a_message_or_a_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with FAILURES[failure]() as ocs:
-        with pytest.raises(DriverError) as caught:
+        with pytest.raises(NextcloudError) as caught:
             await ocs.call("GET", STATE, user_id="alice")
     told = f"{caught.value} {caught.value!r} {caplog.text} {capfd.readouterr()}"
     assert SECRET not in told
@@ -191,7 +197,15 @@ async def test_no_secret_is_in_a_message_or_a_log(
 
 async def test_a_password_in_the_url_is_not_in_a_message() -> None:
     async with client(HangUp(), "https://admin:hunter2@cloud.example") as ocs:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(TryLater) as caught:
             await ocs.call("GET", STATE)
     assert "cloud.example" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+async def test_an_immense_answer_is_unavailable_before_it_fills_the_memory() -> None:
+    bomb = Bomb()
+    async with client(bombed(bomb)) as ocs:
+        with pytest.raises(TryLater, match="answered with more than"):
+            await ocs.call("GET", STATE)
+    assert bomb.unpacked < 20 * 2**20

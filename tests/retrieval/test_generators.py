@@ -18,18 +18,18 @@ from context_chat_backend.contract import (
     Busy,
     DriverError,
     Misconfigured,
-    NotFound,
     Rejected,
     SourceId,
     Unavailable,
     UserId,
 )
-from context_chat_backend.nextcloud.client import OcsClient
+from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.retrieval.context import Excerpt
 from context_chat_backend.retrieval.generators import Prompted
 from context_chat_backend.retrieval.models import OpenAIChat
 from context_chat_backend.retrieval.settings import AnswerSettings
+from tests.bombs import Bomb, bombed
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud, serving
 from tests.doubles.openai import ChatRequest, FakeOpenAI
 from tests.gateway import make_settings, part, running_gateway
@@ -68,6 +68,13 @@ async def chat(app: ASGIApp | httpx.AsyncBaseTransport, *, key: str = KEY, **set
         base_url="http://llm/v1/", transport=transport, headers={"Authorization": f"Bearer {key}"}
     ) as client:
         return await OpenAIChat(client, options).complete(ALICE, "Hello")
+
+
+async def test_an_immense_answer_of_a_model_is_unavailable_before_it_fills_the_memory() -> None:
+    bomb = Bomb()
+    with pytest.raises(Unavailable, match="chat/completions answered with more than"):
+        await chat(bombed(bomb))
+    assert bomb.unpacked < 20 * 2**20
 
 
 async def test_the_models_text_is_the_answer(openai: FakeOpenAI) -> None:
@@ -192,7 +199,9 @@ def nextcloud() -> Iterator[FakeNextcloud]:
 
 async def text_of(stack: AsyncExitStack, app: ASGIApp, **settings: object) -> NextcloudText:
     folder = Path("unused")
-    client = OcsClient(make_settings(folder, nextcloud_url="http://cloud.example"), transport=httpx.ASGITransport(app))
+    client = NextcloudClient(
+        make_settings(folder, nextcloud_url="http://cloud.example"), transport=httpx.ASGITransport(app)
+    )
     ocs = await stack.enter_async_context(client)
     return NextcloudText(ocs, AnswerSettings.model_validate(settings))
 
@@ -242,7 +251,7 @@ async def test_a_missing_provider_is_the_admins_to_mend(text: NextcloudText, nex
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (RATE_LIMITED, Busy),
+        (RATE_LIMITED, Unavailable),
         (MAINTENANCE, Unavailable),
         (EXAPP_REQUIRED, Misconfigured),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": []}}), Unavailable),
@@ -281,7 +290,7 @@ async def test_an_answer_outlives_an_outage_of_nextcloud(stack: AsyncExitStack, 
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (JSONResponse({"ocs": {"meta": {"statuscode": 404}, "data": []}}), NotFound),
+        (JSONResponse({"ocs": {"meta": {"statuscode": 404}, "data": []}}), Unavailable),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": []}}), Unavailable),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": {"task": None}}}), Unavailable),
         (JSONResponse({"ocs": {"meta": {"statuscode": 100}, "data": {"task": {"status": "NEW"}}}}), Unavailable),
@@ -357,12 +366,10 @@ Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def ask_openai(openai: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+def ask_openai(openai: FakeOpenAI, tmp_path: Path) -> Iterator[Ask]:
     with serving(openai) as url:
-        monkeypatch.setenv("CC_LLM_BASE_URL", f"{url}/v1")
-        monkeypatch.setenv("CC_LLM_API_KEY", KEY)
-        monkeypatch.setenv("CC_LLM_MODEL", "gpt-4o-mini")
-        with running_gateway(make_settings(tmp_path), ReferenceDriver()) as gateway:
+        variables = {"CC_LLM_BASE_URL": f"{url}/v1", "CC_LLM_API_KEY": KEY, "CC_LLM_MODEL": "gpt-4o-mini"}
+        with running_gateway(make_settings(tmp_path), ReferenceDriver(), variables) as gateway:
             gateway.load(part("files__default: 1"))
             yield lambda **more: gateway.post("/query", **QUESTION, **more)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from context_chat_backend.toolkit.catalogue import Chunk, Extent, GroupKey, Match, Reach, VectorStore
+from context_chat_backend.toolkit.catalogue import Candidates, ChunkRecord, Extent, GroupKey, Match, VectorStore
 
-Record = dict[str, Chunk]
+Record = dict[str, ChunkRecord]
 
 
 @dataclass
@@ -71,7 +71,7 @@ class MemoryStore(VectorStore):
         await self._begin("prepare")
         self.namespace = namespace
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         self.calls.put += 1
         await self._begin("put")
         assert 0 < len(chunks) <= self.chunks_per_put
@@ -100,14 +100,14 @@ class MemoryStore(VectorStore):
             del self.accepted[id_]
         self.after_call("remove")
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         self.calls.searches += 1
         await self._begin("nearest")
-        assert reach.groups or reach.documents
-        groups, documents = set(reach.groups), set(reach.documents)
+        assert candidates.groups or candidates.documents
+        groups, documents = set(candidates.groups), set(candidates.documents)
         hits = [chunk for chunk in self.visible.values() if chunk.group in groups or chunk.document in documents]
         hits.sort(key=lambda chunk: -float(chunk.embedding @ embedding))
-        matches = [Match(document=c.document, ordinal=c.ordinal, text=c.text) for c in hits]
+        matches = [Match(document=c.document, ordinal=c.ordinal, heading=c.heading, text=c.text) for c in hits]
         return [*self.strangers, *matches][:limit]
 
     async def wait_until_searchable(self, document: Extent) -> None:

@@ -14,6 +14,7 @@ from context_chat_backend.contract import (
     Misconfigured,
     NotFound,
     Outcome,
+    Overtaken,
     ProviderId,
     ProviderScope,
     Rejected,
@@ -24,9 +25,9 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
-from context_chat_backend.toolkit.catalogue import CatalogueDriver, DocumentKey, Match, Reach
+from context_chat_backend.toolkit.catalogue import Candidates, CatalogueDriver, DocumentKey, Match
 from context_chat_backend.toolkit.catalogue.catalogue import NEW_DOCUMENTS
-from context_chat_backend.toolkit.postgres.documents import State
+from context_chat_backend.toolkit.postgres.documents import Decision
 
 from .catalogue_stage import ALICE, BOB, CAROL, FILES, MAIL, Stage, WordEmbedder, set_up
 from .memory_store import MemoryStore
@@ -239,7 +240,7 @@ async def test_a_search_that_is_checked_after_a_replacement_returns_the_new_vers
 async def test_a_chunk_beyond_those_of_the_document_is_no_hit(stage: Stage, driver: CatalogueDriver) -> None:
     await driver.upsert(stage.source(1))
     (key,) = stage.stored()
-    beyond = [Match(document=DocumentKey(key), ordinal=ordinal, text="stale") for ordinal in (1, 2, 10**6)]
+    beyond = [Match(document=DocumentKey(key), ordinal=ordinal, heading="", text="stale") for ordinal in (1, 2, 10**6)]
     stage.store.strangers = beyond
     assert [hit.text for hit in await stage.hits(driver, ALICE)] == ["the whale"]
 
@@ -254,7 +255,7 @@ async def test_matches_of_documents_that_the_catalogue_does_not_know_are_ignored
     stage: Stage, driver: CatalogueDriver
 ) -> None:
     await driver.upsert(stage.source(1))
-    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, text="secret") for key in STRANGE]
+    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, heading="", text="secret") for key in STRANGE]
     assert [hit.text for hit in await stage.hits(driver, ALICE)] == ["the whale"]
 
 
@@ -263,7 +264,7 @@ async def test_matches_of_documents_that_no_catalogue_can_know_are_ignored(
     stage: Stage, driver: CatalogueDriver, key: str
 ) -> None:
     await driver.upsert(stage.source(1))
-    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, text="secret")]
+    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, heading="", text="secret")]
     assert [hit.text for hit in await stage.hits(driver, ALICE)] == ["the whale"]
 
 
@@ -271,7 +272,7 @@ async def test_matches_of_documents_that_another_user_reads_are_ignored(stage: S
     await driver.upsert(stage.source(1, [ALICE], "secret"))
     await driver.upsert(stage.source(2, [BOB]))
     (key,) = stage.rows("select document_key from ccb.documents where source_id = 'files: 1'")[0]
-    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, text="secret")]
+    stage.store.strangers = [Match(document=DocumentKey(key), ordinal=0, heading="", text="secret")]
     assert [hit.text for hit in await stage.hits(driver, BOB)] == ["the whale"]
     assert await stage.hits(driver, BOB, scope=SourceScope(frozenset({ONE}))) == []
 
@@ -316,8 +317,8 @@ async def test_at_most_limit_hits_come_back_best_first(stage: Stage, driver: Cat
 
 async def test_meaning_and_words_are_fused_by_rank(stage: Stage) -> None:
     class WithWords(MemoryStore):
-        async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
-            return [match for match in await self.nearest(vector, reach, limit) if match.text in text]
+        async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+            return [match for match in await self.nearest(vector, candidates, limit) if match.text in text]
 
     vector = await WordEmbedder().embed_query("banana")
     async with stage.driver(store=WithWords()) as driver:
@@ -518,7 +519,7 @@ async def test_an_upload_is_to_be_repeated_when_readers_change_meanwhile(stage: 
             await driver.update_provider_access(AccessOp.ALLOW, FILES, {BOB})
 
     stage.store.pause = allow
-    with pytest.raises(Unavailable):
+    with pytest.raises(Overtaken):
         await driver.upsert(stage.source(1, [ALICE]))
     stage.store.pause = MemoryStore().pause
     await driver.upsert(stage.source(1, [ALICE]))
@@ -536,11 +537,11 @@ async def test_of_two_gateways_that_upload_versions_of_a_source_the_newer_one_wi
         newer = stage.source(1, ["newer"], lines("newer", 150), modified=3000)
 
         async def upsert(driver: CatalogueDriver, version: Source) -> None:
-            """Until it is through, as the layers do."""
+            """Until it is through, as Nextcloud does."""
             while True:
                 try:
                     await driver.upsert(version)
-                except Unavailable:
+                except Overtaken:
                     await anyio.sleep(0.01)
                 else:
                     return
@@ -719,7 +720,7 @@ async def test_check_tells_of_what_the_store_does_not_know_yet(stage: Stage, dri
     stage.store.accepted.clear()
     warning = (await driver.check())[-1]
     assert warning.text == "the store has 0 chunks, the catalogue lists 1"
-    assert warning.cure
+    assert warning.remedy
 
 
 # -- ids
@@ -812,7 +813,7 @@ async def test_access_to_an_unknown_source_is_reported_and_creates_nothing(
     with pytest.raises(NotFound):
         await driver.update_access(AccessOp.ALLOW, ONE, {ALICE})
     assert await driver.count() == {}
-    assert (await stage.catalogue(driver).begin(stage.source(1), "hash")).state is State.INDEX
+    assert (await stage.catalogue(driver).begin(stage.source(1), "hash")).decision is Decision.INDEX
 
 
 async def test_a_store_that_is_emptied_while_the_gateway_runs_is_told_and_not_taken_for_nothing_found(

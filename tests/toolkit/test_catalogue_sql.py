@@ -326,7 +326,7 @@ def test_removals_come_in_the_order_of_keys_within_the_budgets_until_confirmed(d
 
 
 def operate(db: Connection, rng: random.Random) -> None:
-    """One operation of a busy gateway, or of its courier."""
+    """One operation of a busy gateway, or of its relay."""
     number, names = rng.randrange(12), rng.sample([f"u{i}" for i in range(8)], rng.randrange(1, 4))
     new = source(number, names, rng.choice(["files", "mail"]), modified=rng.randrange(10_000))
     new["content_hash"] = str(rng.random())
@@ -366,6 +366,6 @@ def write(catalogue: str, seed: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_concurrent_writers_and_couriers_neither_fail_nor_break_an_invariant(db: Connection, catalogue: str) -> None:
+def test_concurrent_writers_and_relays_neither_fail_nor_break_an_invariant(db: Connection, catalogue: str) -> None:
     with ThreadPoolExecutor(6) as writers:
         assert list(writers.map(lambda seed: write(catalogue, seed), range(6))) == [[]] * 6

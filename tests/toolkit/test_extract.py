@@ -18,6 +18,7 @@ import pytest
 from context_chat_backend.contract import DriverError, Rejected, Unavailable
 from context_chat_backend.toolkit.indexing.extract import EXTRACTORS, SUPPORTED_MIME_TYPES
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
+from context_chat_backend.toolkit.settings import read_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -453,9 +454,7 @@ def test_a_process_imports_only_what_it_needs(importing: str, heavy: set[str]) -
     assert heavy.isdisjoint(modules)
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTRACT_CPU_SECONDS", "7")
-    monkeypatch.setenv("EXTRACT_WORKERS", "")
-    settings = ExtractSettings()
+def test_settings_come_from_variables() -> None:
+    settings = read_settings(ExtractSettings, {"EXTRACT_CPU_SECONDS": "7", "EXTRACT_WORKERS": ""})
     assert (settings.cpu_seconds, settings.workers) == (7, 2)
     assert all(field.description for field in ExtractSettings.model_fields.values())

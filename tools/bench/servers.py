@@ -23,13 +23,22 @@ from context_chat_backend.contract import (
     Stored,
     UserId,
 )
+from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
 from context_chat_backend.http.server import GatewayServer, open_listener
 from context_chat_backend.logs import set_up_logging
-from context_chat_backend.settings import Settings
+from context_chat_backend.settings import Settings, environment
+from context_chat_backend.toolkit.settings import read_settings
 
 HITS = [
-    Hit(source_id=SourceId(f"files__default: {number}"), title=f"files/{number}.txt", text="", score=1 / (number + 1))
+    Hit(
+        source_id=SourceId(f"files__default: {number}"),
+        title=f"files/{number}.txt",
+        ordinal=0,
+        heading="",
+        text="",
+        score=1 / (number + 1),
+    )
     for number in range(20)
 ]
 
@@ -76,11 +85,12 @@ def bare_app() -> ASGIApp:
 
 def main() -> None:
     """Serve with the settings of the environment, as `ccbe serve` does."""
-    settings = Settings()
+    variables = environment()
+    settings = read_settings(Settings, variables)
     set_up_logging(settings)
     if sys.argv[1] == "noop":
         with open_listener(settings) as listener:
-            GatewayServer(create_app(settings, NoopDriver())).run([listener])
+            GatewayServer(create_app(plan_gateway(settings, variables, NoopDriver()))).run([listener])
     else:
         uvicorn.run(
             bare_app(),

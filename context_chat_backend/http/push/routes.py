@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -18,12 +17,13 @@ from ...core.actions import (
     UpdateAccess,
     UpdateProviderAccess,
 )
-from ...core.service import ContextChat, LoadReport
+from ...core.service import ContextChat
 from ...gateway import Gateway
 from ..connections import client_waits
-from ..dependencies import CurrentGateway, EnabledGateway, spool_folder
+from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway, spool_folder
 from ..errors import RETRY_AFTER, BadRequest, Disabled, error
 from ..openapi import UPLOAD, problems
+from .batch import LoadReport
 from .ids import is_provider_id, is_source_id, survives_enrichment
 from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
 from .schemas import (
@@ -61,12 +61,14 @@ AppApiVersion = Annotated[str, Header(alias="AA-VERSION")]
 
 
 @router.put("/loadSources", response_model=LoadedSources, responses=problems(400), openapi_extra=UPLOAD)
-async def load_sources(request: Request, gateway: EnabledGateway) -> LoadedSources | JSONResponse:
+async def load_sources(
+    request: Request, gateway: EnabledGateway, batches: CurrentBatches
+) -> LoadedSources | JSONResponse:
     """Index the sources of a multipart body (see `multipart.py`)."""
     try:
         with gateway.chat.arrival() as arrival:
             upload = await _read(request, gateway)
-            report = await gateway.chat.load_sources(upload.sources, arrival)
+            report = await batches.load(upload.sources, arrival)
     except UploadNotKept as problem:
         log.error("an upload cannot be kept on the disk: %s", problem)  # noqa: TRY400 - the reason says it all
         return _repeat("uploads cannot be kept right now; the log of the backend says why")
@@ -85,7 +87,7 @@ async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
         upload = await read_upload(
             request.stream(),
             request.headers.get("content-type", ""),
-            spool_folder(gateway.settings),
+            spool_folder(gateway.plan.settings),
             max_part_bytes=gateway.chat.max_source_bytes,
         )
     except MalformedUpload as exc:
@@ -149,9 +151,11 @@ async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Actio
 
     async def apply(action: Action) -> None:
         if not gateway.lifecycle.enabled:
-            await gateway.chat.hold(action)
+            await gateway.chat.keep_order(action)
             raise Disabled
-        await gateway.chat.apply(action, partial(client_waits, request))
+        async with gateway.chat.apply(action) as place:
+            if await client_waits(request):
+                await place.settle()
 
     return apply
 

@@ -12,6 +12,7 @@ import anyio
 
 from ...contract import (
     Capabilities,
+    DriverConfig,
     Finding,
     Hit,
     Level,
@@ -23,16 +24,16 @@ from ...contract import (
 from ..background import run_in_background
 from ..concurrency import gather
 from ..indexing.extract import SUPPORTED_MIME_TYPES
-from ..indexing.pipeline import Indexer, Page
+from ..indexing.indexer import Indexer, Page
 from ..postgres.database import open_database
 from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
-from ..settings import read_settings
+from ..settings import driver_settings
 from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
-from .outbox import Courier
+from .outbox import OutboxRelay
 from .settings import CatalogueSettings
-from .store import Chunk, DocumentKey, Extent, Match, Reach, VectorStore
+from .store import Candidates, ChunkRecord, DocumentKey, Extent, Match, VectorStore
 
 RANK_OFFSET = 60
 """Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
@@ -56,7 +57,7 @@ class CatalogueDriver(DocumentsDriver):
             settle_seconds=store.settle_seconds,
             max_source_bytes=MAX_SOURCE_BYTES,
             mime_types=SUPPORTED_MIME_TYPES,
-            exclusive=settings.catalogue_url is None,  # other gateways may use an external catalogue, too
+            shared=settings.catalogue_url is not None,  # other gateways may use an external catalogue, too
         )
         self._name = name
         self._store = store
@@ -66,10 +67,10 @@ class CatalogueDriver(DocumentsDriver):
         self._lost: Misconfigured | None = None
 
     @classmethod
-    def from_environment(cls, name: str, store: VectorStore, folder: Path) -> Self:
-        """For a backend with the variables `<NAME>_…`. The embedded catalogue is in `folder`."""
-        settings = read_settings(CatalogueSettings, prefix=f"{name.upper()}_")
-        return cls(name, store, Indexer.from_environment(), settings, folder)
+    def from_config(cls, name: str, store: VectorStore, config: DriverConfig) -> Self:
+        """For a backend with the variables `<NAME>_…`. The embedded catalogue is in the folder of the config."""
+        settings = driver_settings(CatalogueSettings, config, prefix=f"{name.upper()}_")
+        return cls(name, store, Indexer.from_config(config), settings, config.folder)
 
     @property
     def identity(self) -> str:
@@ -99,13 +100,13 @@ class CatalogueDriver(DocumentsDriver):
         await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", dimension)
         await self._require_chunks(await catalogue.outbox())
         await catalogue.bind(address, dimension=dimension, model=model)  # not before: the address may be mistyped
-        if self.capabilities.exclusive:  # so what is staged was left by a gateway that is gone; its chunks hide others
+        if not self.capabilities.shared:  # so what is staged was left by a gateway that is gone; its chunks hide others
             await catalogue.collect_garbage(older_than="0 seconds")
         self._lost = None
         await run_in_background(stack, partial(self._watch, catalogue))
-        courier = Courier(catalogue, self._store, database, changes)
-        stack.push_async_callback(courier.deliver_last)
-        await run_in_background(stack, courier.run)
+        relay = OutboxRelay(catalogue, self._store, database, changes)
+        stack.push_async_callback(relay.deliver_last)
+        await run_in_background(stack, relay.run)
         return catalogue
 
     async def _require_chunks(self, outbox: Outbox) -> None:
@@ -143,33 +144,33 @@ class CatalogueDriver(DocumentsDriver):
     async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
         async with self._documents.staged(source, content_hash) as staged:
             count = 0
-            pages = self._indexer.pages(text, source.mime_type)
-            async for chunks in _chunks(pages, staged, self._store.chunks_per_put):
-                count += len(chunks)
+            pages = self._indexer.embedded(self._indexer.chunks(text, source.mime_type))
+            async for records in _records(pages, staged, self._store.chunks_per_put):
+                count += len(records)
                 await self._documents.expect_chunks(staged, count)
-                await self._store.put(chunks)
+                await self._store.put(records)
             if staged.replaces:
                 await self._store.wait_until_searchable(Extent(document=staged.document, chunks=count))
             return await self._documents.publish(staged, source, count, ticket=ticket)
 
     async def search(self, query: Query) -> Sequence[Hit]:
         self._require_store()
-        reach = await self._documents.reach(query)
-        if not reach.groups and not reach.documents:
+        candidates = await self._documents.candidates(query)
+        if not candidates.groups and not candidates.documents:
             return []
         wanted, most = 2 * query.limit + 10, self._store.matches_per_search
-        hits, complete = await self._search(query, reach, min(wanted, most))
+        hits, complete = await self._search(query, candidates, min(wanted, most))
         while len(hits) < query.limit and not complete and wanted < most:
             wanted *= MORE
-            hits, complete = await self._search(query, reach, min(wanted, most))
+            hits, complete = await self._search(query, candidates, min(wanted, most))
         return hits[: query.limit]
 
-    async def _search(self, query: Query, reach: Reach, wanted: int) -> tuple[list[Hit], bool]:
+    async def _search(self, query: Query, candidates: Candidates, wanted: int) -> tuple[list[Hit], bool]:
         """Readable hits, best first, and whether the store had no others."""
         embedding = await self._indexer.embed_query(query.text)
         found = await gather(
-            lambda: self._store.nearest(embedding, reach, wanted),
-            lambda: self._store.matching(words_of(query.text), reach, wanted),
+            lambda: self._store.nearest(embedding, candidates, wanted),
+            lambda: self._store.matching(words_of(query.text), candidates, wanted),
         )
         readable = await self._documents.readable(query, {match.document for matches in found for match in matches})
         return list(_hits(_fused(found), readable)), all(len(matches) < wanted for matches in found)
@@ -185,8 +186,8 @@ class CatalogueDriver(DocumentsDriver):
         text = f"the store has {stored:,} chunks, the catalogue lists {outbox.chunks:,}"
         if stored > outbox.chunks:
             return (Finding(level=Level.OK, subject="chunks", text=f"{text}; the others are found by nobody"),)
-        cure = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
-        return (Finding(level=Level.WARNING, subject="chunks", text=text, cure=cure),)
+        remedy = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
+        return (Finding(level=Level.WARNING, subject="chunks", text=text, remedy=remedy),)
 
 
 def _outbox_findings(outbox: Outbox) -> Sequence[Finding]:
@@ -210,19 +211,31 @@ def _hits(scored: Iterable[tuple[Match, float]], readable: Mapping[DocumentKey, 
     for match, score in scored:
         document = readable.get(match.document)
         if document is not None and match.ordinal < document.chunks:
-            yield Hit(source_id=document.source_id, title=document.title, text=match.text, score=score)
-
-
-async def _chunks(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[Chunk]]:
-    """The chunks of all pages, `size` at a time."""
-    waiting: list[Chunk] = []
-    ordinal = 0
-    async for page in pages:
-        for text, embedding in zip(page.texts, page.embeddings, strict=True):
-            waiting.append(
-                Chunk(document=staged.document, ordinal=ordinal, group=staged.group, text=text, embedding=embedding)
+            yield Hit(
+                source_id=document.source_id,
+                title=document.title,
+                ordinal=match.ordinal,
+                heading=match.heading,
+                text=match.text,
+                score=score,
             )
-            ordinal += 1
+
+
+async def _records(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[ChunkRecord]]:
+    """The chunks of all pages as they are to be stored, `size` at a time."""
+    waiting: list[ChunkRecord] = []
+    async for page in pages:
+        waiting += [
+            ChunkRecord(
+                document=staged.document,
+                ordinal=chunk.ordinal,
+                group=staged.group,
+                heading=chunk.heading,
+                text=chunk.text,
+                embedding=vector,
+            )
+            for chunk, vector in zip(page.chunks, page.vectors, strict=True)
+        ]
         while len(waiting) >= size:
             yield waiting[:size]
             del waiting[:size]

@@ -1,10 +1,8 @@
 """What the Pinecone backend promises, catalogue and all, on the double of Pinecone with its delays and its limits."""
 
 import io
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import anyio
 import psycopg
@@ -21,6 +19,7 @@ from context_chat_backend.contract import AccessOp, Busy, Outcome, Query, Transi
 from context_chat_backend.toolkit.catalogue import CatalogueDriver
 from context_chat_backend.toolkit.catalogue.settings import CatalogueSettings
 from context_chat_backend.toolkit.settings import read_settings
+from tests.config import config
 from tests.doubles.pinecone import PineconeDouble, pinecone_server
 
 from ...toolkit.catalogue_stage import LineIndexer, WordEmbedder
@@ -40,26 +39,24 @@ def pinecone() -> Iterator[PineconeDouble]:
 
 
 @pytest.fixture
-def environment(pinecone: PineconeDouble) -> Iterator[None]:
-    variables = {
+def variables(pinecone: PineconeDouble) -> dict[str, str]:
+    return {
         "PINECONE_API_KEY": pinecone.api_key,
         "PINECONE_CONTROLLER_HOST": pinecone.url,
         "PINECONE_REGION": "us-east-1",
     }
-    with patch.dict(os.environ, variables):
-        yield
 
 
-def make_driver(catalogue: str, folder: Path) -> CatalogueDriver:
+def make_driver(variables: dict[str, str], catalogue: str, folder: Path) -> CatalogueDriver:
     """One whose embeddings cost nothing."""
-    store = PineconeStore(read_settings(PineconeSettings, changes_per_second=1000))
+    store = PineconeStore(read_settings(PineconeSettings, variables, changes_per_second=1000))
     settings = CatalogueSettings(catalogue_url=SecretStr(catalogue))
     return CatalogueDriver("pinecone", store, LineIndexer(WordEmbedder()), settings, folder)
 
 
 @pytest.fixture
-async def kit(environment: None, catalogue: str, tmp_path: Path) -> AsyncIterator[Kit]:
-    async with make_driver(catalogue, tmp_path) as driver:
+async def kit(variables: dict[str, str], catalogue: str, tmp_path: Path) -> AsyncIterator[Kit]:
+    async with make_driver(variables, catalogue, tmp_path) as driver:
         yield Kit(driver, tmp_path)
 
 
@@ -83,29 +80,29 @@ async def until_delivered(catalogue: str) -> None:
             await anyio.sleep(0.1)
 
 
-async def test_it_keeps_the_contract_with_an_embedded_catalogue(environment: None, tmp_path: Path) -> None:
+async def test_it_keeps_the_contract_with_an_embedded_catalogue(variables: dict[str, str], tmp_path: Path) -> None:
     out = io.StringIO()
-    assert await conform(create(tmp_path), out=out), out.getvalue()
+    assert await conform(create(config(tmp_path, variables)), out=out), out.getvalue()
 
 
 @pytest.mark.slow
 async def test_it_keeps_the_contract_on_an_index_that_lags_behind(
-    environment: None, pinecone: PineconeDouble, catalogue: str, tmp_path: Path
+    variables: dict[str, str], pinecone: PineconeDouble, catalogue: str, tmp_path: Path
 ) -> None:
     pinecone.lag = 0.3
     out = io.StringIO()
-    assert await conform(make_driver(catalogue, tmp_path), out=out), out.getvalue()
+    assert await conform(make_driver(variables, catalogue, tmp_path), out=out), out.getvalue()
 
 
 @pytest.mark.slow
 async def test_it_keeps_the_contract_through_all_faults(
-    environment: None, pinecone: PineconeDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], pinecone: PineconeDouble, tmp_path: Path
 ) -> None:
-    async with create(tmp_path / "first"):
+    async with create(config(tmp_path / "first", variables)):
         pass  # makes the index
-    monkeypatch.setenv("PINECONE_HOST", pinecone.url)
-    out = io.StringIO()
-    assert await conform(create(tmp_path / "own"), faults=FaultPlan(create, "PINECONE_HOST"), out=out), out.getvalue()
+    variables["PINECONE_HOST"] = pinecone.url
+    faults, out = FaultPlan(create, variables, "PINECONE_HOST"), io.StringIO()
+    assert await conform(create(config(tmp_path / "own", variables)), faults=faults, out=out), out.getvalue()
     assert " 0 skipped" in out.getvalue()
 
 
@@ -150,21 +147,21 @@ async def test_a_document_shared_with_5000_users_has_one_number_in_pinecone(kit:
     assert await kit.found("user 5000") == set()
     (record,) = pinecone.stored(namespace(pinecone)).values()
     assert len(str(record["acl"])) < 10
-    assert set(record) == {"_id", "embedding", "text", "doc", "acl", "ord"}
+    assert set(record) == {"_id", "embedding", "text", "head", "doc", "acl", "ord"}
 
 
 async def test_what_pinecone_did_not_hear_of_is_made_up_for_by_the_next_gateway(
-    environment: None, pinecone: PineconeDouble, catalogue: str, tmp_path: Path
+    variables: dict[str, str], pinecone: PineconeDouble, catalogue: str, tmp_path: Path
 ) -> None:
     with pinecone.fail_all(503, path=".*/documents/(update|delete)"):
-        async with make_driver(catalogue, tmp_path) as driver:
+        async with make_driver(variables, catalogue, tmp_path) as driver:
             kit = Kit(driver, tmp_path)
             for item in (1, 2):
                 await driver.upsert(kit.source(item, users=("alice", "bob")))
             await driver.update_access(AccessOp.DENY, kit.id(1), kit.users("bob"))
             await driver.delete({kit.id(2)})
     assert len(pinecone.stored(namespace(pinecone))) == 2
-    async with make_driver(catalogue, tmp_path) as driver:
+    async with make_driver(variables, catalogue, tmp_path) as driver:
         await until_delivered(catalogue)
         (record,) = pinecone.stored(namespace(pinecone)).values()
         assert "whale" in str(record["text"])

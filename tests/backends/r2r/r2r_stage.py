@@ -12,7 +12,7 @@ import anyio.lowlevel
 import httpx
 
 from backends.r2r.driver import R2RDriver
-from backends.r2r.journal import Entry
+from backends.r2r.journal import JournalEntry
 from backends.r2r.names import Names
 from backends.r2r.namespace import load_namespace
 from backends.r2r.settings import R2RSettings
@@ -258,6 +258,6 @@ async def inventory(driver: R2RDriver, *arguments: Any, **how: Any) -> list[Stor
     return sorted(versions, key=lambda version: version.source_id)
 
 
-async def journal(driver: R2RDriver) -> list[Entry]:
+async def journal(driver: R2RDriver) -> list[JournalEntry]:
     """Uploads that are not known to have ended well."""
     return await driver._journal.entries()

@@ -199,6 +199,17 @@ async def test_hits_tell_nothing_of_other_readers(stage: Stage, driver: R2RDrive
     assert str(stage.collection(stage.names.user(BOB))) not in repr(hit)
 
 
+async def test_a_hit_has_the_place_that_r2r_tells(stage: Stage, driver: R2RDriver) -> None:
+    words = [f"whale {number}" for number in range(400)]
+    await driver.upsert(stage.source(1, " ".join(words)))
+    hits = sorted(await driver.search(question(ALICE, limit=50)), key=lambda hit: hit.ordinal)
+    assert [hit.ordinal for hit in hits] == list(range(len(stage.double.store.chunks)))
+    assert " ".join(" ".join(hit.text for hit in hits).split()) == " ".join(words)
+    for chunk in stage.double.store.chunks.values():
+        del chunk.metadata["chunk_order"]
+    assert {(hit.ordinal, hit.heading) for hit in await driver.search(question(ALICE))} == {(0, "")}
+
+
 async def test_an_answer_does_not_show_ids_of_chunks(stage: Stage, driver: R2RDriver) -> None:
     await driver.upsert(stage.source(1))
     (chunk,) = stage.double.store.chunks.values()

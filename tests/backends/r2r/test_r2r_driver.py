@@ -1,13 +1,17 @@
 """The R2R driver as a whole: the contract, what identifies a store, what is in it, what an admin is told."""
 
 import io
+import sqlite3
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
-from backends.r2r.driver import R2RDriver, create
+from backends.r2r.driver import LOOP, R2RDriver, create
 from context_chat_backend.conformance.cases import CASES
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import (
@@ -20,6 +24,8 @@ from context_chat_backend.contract import (
     Unavailable,
     Unsupported,
 )
+from context_chat_backend.toolkit.background import failures
+from tests.config import config
 
 from .r2r_stage import (
     ALICE,
@@ -76,10 +82,9 @@ async def test_without_generated_answers_none_are_declared(stage: Stage) -> None
             await driver.answer(Query(user_id=ALICE, text="whale", limit=5))
 
 
-async def test_the_registry_s_factory_reads_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("R2R_BASE_URL", "http://r2r:7272/v3/")
-    monkeypatch.setenv("R2R_EXCLUDE_EXTS", "XLS, .png,")
-    driver = create(tmp_path / "r2r")
+async def test_the_registry_s_factory_reads_its_variables(tmp_path: Path) -> None:
+    variables = {"R2R_BASE_URL": "http://r2r:7272/v3/", "R2R_EXCLUDE_EXTS": "XLS, .png,"}
+    driver = create(config(tmp_path / "r2r", variables))
     assert driver._settings.base_url == "http://r2r:7272"
     assert driver._settings.exclude_exts == {".xls", ".png"}
     assert not (tmp_path / "r2r").exists(), "nothing is done before it is entered"
@@ -101,15 +106,61 @@ async def test_a_restart_keeps_identity_and_namespace(stage: Stage) -> None:
 async def test_a_store_that_is_emptied_while_running_is_another_one(stage: Stage, driver: R2RDriver) -> None:
     await driver.upsert(stage.source(1))
     identity = driver.identity
-    await driver.ping()
+    await driver.look_after_store()
     assert driver.identity == identity
     empty(stage)
-    await driver.ping()
+    await driver.look_after_store()
     assert driver.identity != identity
+    await driver.ping()
     assert await found(driver, ALICE) == set()
     assert await driver.upsert(stage.source(1)) is Outcome.CREATED
     assert await found(driver, ALICE) == {source_id(1)}
     assert await driver.count() == {FILES: 1}
+
+
+async def test_a_ping_tells_of_an_emptied_store_and_changes_nothing(stage: Stage, driver: R2RDriver) -> None:
+    await driver.upsert(stage.source(1))
+    identity = driver.identity
+    empty(stage)
+    stage.wire.requests.clear()
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="has lost"):
+            await driver.ping()
+    assert stage.wire.calls == ["GET collections"] * 2
+    assert stage.double.store.collections == {}
+    assert driver.identity == identity
+
+
+async def test_an_emptied_store_is_opened_anew_without_anybody_asking(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.r2r.driver.TIDY_SECONDS", 0.001)
+    async with stage.driver() as driver:
+        identity = driver.identity
+        empty(stage)
+        with anyio.fail_after(30):
+            while driver.identity == identity:
+                await anyio.lowlevel.checkpoint()
+        await driver.ping()
+        assert await driver.upsert(stage.source(1)) is Outcome.CREATED
+
+
+async def test_trouble_with_a_file_of_its_own_does_not_end_the_driver(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.r2r.driver.TIDY_SECONDS", 0.001)
+    before = failures[LOOP]
+    async with stage.driver() as driver:
+        with closing(sqlite3.connect(stage.folder / "r2r" / "uploads.db")) as file:
+            file.execute("alter table uploads rename to away")
+            file.commit()
+            with anyio.fail_after(30):
+                while failures[LOOP] < before + 2:
+                    await anyio.lowlevel.checkpoint()
+            await driver.ping()
+            file.execute("alter table away rename to uploads")
+            file.commit()
+        assert await driver.upsert(stage.source(1)) is Outcome.CREATED
 
 
 async def test_a_store_that_is_emptied_between_two_runs_is_another_one(stage: Stage) -> None:
@@ -159,9 +210,9 @@ async def test_the_namespace_is_for_nobody_else_to_read(stage: Stage, driver: R2
     assert (stage.folder / "r2r" / "namespace").stat().st_mode & 0o077 == 0
 
 
-async def test_a_namespace_of_several_gateways_is_not_exclusive(stage: Stage) -> None:
-    assert stage.driver().capabilities.exclusive
-    assert not stage.driver(namespace=NAMESPACE).capabilities.exclusive
+async def test_a_namespace_of_several_gateways_is_shared(stage: Stage) -> None:
+    assert not stage.driver().capabilities.shared
+    assert stage.driver(namespace=NAMESPACE).capabilities.shared
 
 
 async def test_gateways_of_one_namespace_see_what_the_others_do(stage: Stage, tmp_path: Path) -> None:

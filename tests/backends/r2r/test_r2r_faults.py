@@ -14,6 +14,7 @@ from context_chat_backend.conformance.cases import CASES
 from context_chat_backend.conformance.faults import FaultPlan
 from context_chat_backend.conformance.runner import Result, conform, open_stage, run_case
 from context_chat_backend.contract import AccessOp, Misconfigured, NotFound, Outcome, Query, Unavailable
+from tests.config import config
 from tests.doubles.r2r import r2r_server
 
 from .r2r_stage import ALICE, BOB, FILES, PAPER, WHALE, Stage, found, inventory, nothing, source_id, texts
@@ -32,13 +33,12 @@ Call = Callable[[R2RClient], Awaitable[object]]
 
 
 @pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPlan]:
-    """The driver as the registry makes it, its settings in the environment."""
+def plan() -> Iterator[FaultPlan]:
+    """The driver as the registry makes it."""
     with r2r_server() as double:
-        monkeypatch.setenv(ADDRESS, double.url)
-        monkeypatch.setenv("R2R_USER", double.superuser.email)
-        monkeypatch.setenv("R2R_PASSWORD", double.superuser.password)
-        yield FaultPlan(create, ADDRESS)
+        account = double.superuser
+        variables = {ADDRESS: double.url, "R2R_USER": account.email, "R2R_PASSWORD": account.password}
+        yield FaultPlan(create, variables, ADDRESS)
         assert double.violations == []
 
 
@@ -46,9 +46,9 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPlan]:
 async def test_the_driver_keeps_the_contract_through_all_faults(
     plan: FaultPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.r2r.library.JUST_SENT", 1.0)  # the double shows at once what it was sent
+    monkeypatch.setattr("backends.r2r.record.JUST_SENT", 1.0)  # the double shows at once what it was sent
     out = io.StringIO()
-    assert await conform(plan.factory(tmp_path), faults=plan, out=out), out.getvalue()
+    assert await conform(plan.factory(config(tmp_path, plan.variables)), faults=plan, out=out), out.getvalue()
     skipped = sum(case.group == "store" for case in CASES)
     assert f"{len(CASES) - skipped} passed, 0 failed, {skipped} skipped" in out.getvalue()
 
@@ -56,7 +56,7 @@ async def test_the_driver_keeps_the_contract_through_all_faults(
 @pytest.mark.parametrize("name", ["opening_is_tried_again", "not_found_is_never_taken_for_nothing_to_do"])
 async def test_the_driver_keeps_a_promise_of_the_kit(plan: FaultPlan, tmp_path: Path, name: str) -> None:
     (case,) = [case for case in CASES if case.name == name]
-    async with open_stage(plan.factory(tmp_path), plan) as stage:
+    async with open_stage(plan.factory(config(tmp_path, plan.variables)), plan) as stage:
         report = await run_case(case, stage)
     assert report.result is Result.PASS, report.detail
 

@@ -5,7 +5,7 @@ import pytest
 
 from backends.r2r import uploads
 from backends.r2r.driver import R2RDriver
-from backends.r2r.library import DAY
+from backends.r2r.record import DAY
 from context_chat_backend.contract import Outcome, Rejected, Unavailable
 
 from .r2r_stage import ALICE, DOCUMENTS, PAPER, WHALE, Stage, found, journal, nothing, source_id, texts

@@ -1,14 +1,16 @@
 """In which form documents go to R2R, and what becomes of those that it cannot use."""
 
+import io
 import json
 import logging
+import zipfile
 from dataclasses import replace
 
 import httpx
 import pytest
 
 from backends.r2r.driver import R2RDriver
-from backends.r2r.library import DAY
+from backends.r2r.record import DAY
 from context_chat_backend.contract import Outcome, Query, Rejected, Source, Unavailable
 from context_chat_backend.core.contents import NoContent
 from tests.doubles.r2r.store import Document
@@ -117,6 +119,141 @@ async def test_what_r2r_refuses_in_both_forms_is_rejected_and_leaves_nothing(
         await driver.upsert(markdown(stage, PAPER, modified=2))
     assert await nothing_is_left(stage, driver)
     assert await found(driver, ALICE) == set()
+
+
+# ---------------------------------------------------------------------- what R2R's parsers refuse
+
+LOOSE_JSON = {
+    "trailing comma": '{"whale": "blue",}',
+    "lines": '{"whale": "blue"}\n{"whale": "grey"}',
+    "comment": '// about the whale\n{"whale": "blue"}',
+    "byte order mark": '\ufeff{"whale": "blue"}',
+}
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+REFUSED = {"message": "Failed to parse", "error_type": "R2RException"}
+
+
+def whale_json(stage: Stage, text: str, *, modified: int = 1) -> Source:
+    return stage.source(1, text, title="whale.json", mime_type="application/json", modified=modified)
+
+
+def strict_docx() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as package:
+        package.writestr("_rels/.rels", "http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument")
+        namespace = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+        text = f"<w:p><w:r><w:t>{WHALE}</w:t></w:r></w:p>"
+        package.writestr("word/document.xml", f'<w:document xmlns:w="{namespace}"><w:body>{text}</w:body></w:document>')
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("text", LOOSE_JSON.values(), ids=LOOSE_JSON)
+async def test_json_that_is_not_strict_goes_as_text(stage: Stage, driver: R2RDriver, text: str) -> None:
+    assert await driver.upsert(whale_json(stage, text)) is Outcome.CREATED
+    assert stage.wire.uploads == ["content.json", "content.txt"]
+    assert ["blue" in found for found in await texts(driver, ALICE)] == [True]
+    assert await journal(driver) == []
+
+
+async def test_json_that_is_not_strict_goes_as_text_from_a_queue(
+    stage: Stage, driver: R2RDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get_on(_: httpx.Request) -> None:
+        stage.double.finish_ingestions()
+
+    monkeypatch.setattr("backends.r2r.uploads.FIRST_PAUSE", 0.001)
+    stage.double.orchestrated, stage.wire.before = True, get_on
+    assert await driver.upsert(whale_json(stage, '{"whale": "blue",}')) is Outcome.CREATED
+    assert stage.wire.uploads == ["content.json", "content.txt"]
+    assert await journal(driver) == []
+
+
+async def test_json_is_never_read_by_a_model_in_any_mode(stage: Stage) -> None:
+    async with stage.driver(ingestion_mode="custom") as driver:
+        await driver.upsert(whale_json(stage, '{"whale": "blue",}'))
+    assert stage.wire.uploads == ["content.json", "content.txt"]
+
+
+async def test_json_without_anything_in_it_is_rejected_at_once(stage: Stage, driver: R2RDriver) -> None:
+    with pytest.raises(Rejected):
+        await driver.upsert(whale_json(stage, " "))
+    assert await nothing_is_left(stage, driver)
+
+
+async def test_numbers_that_json_does_not_have_are_r2r_s_own_matter(stage: Stage, driver: R2RDriver) -> None:
+    await driver.upsert(whale_json(stage, '{"whale": NaN}'))
+    assert stage.wire.uploads == ["content.json"]
+
+
+async def test_an_outage_of_the_embedding_model_is_not_taken_for_a_refusal(stage: Stage, driver: R2RDriver) -> None:
+    stage.double.provider_down = True
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await driver.upsert(whale_json(stage, '{"whale": "blue"}'))
+    assert set(stage.wire.uploads) == {"content.json"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [REFUSED, {"detail": "Cannot have both Bearer token and API key"}, {"detail": REFUSED}, "a proxy's page"],
+    ids=["R2R's", "FastAPI's", "in detail", "a proxy's"],
+)
+async def test_a_400_that_is_not_about_the_document_costs_no_source(
+    stage: Stage, driver: R2RDriver, body: object
+) -> None:
+    await driver.upsert(whale_json(stage, '{"whale": "blue"}'))
+    newer = whale_json(stage, '{"whale": "grey"}', modified=2)
+    for _ in range(8):
+        stage.double.fail_next("POST", DOCUMENTS, 400, body, text=isinstance(body, str))
+        with pytest.raises(Unavailable):
+            await driver.upsert(newer)
+        stage.pass_time(DAY)
+    assert set(stage.wire.uploads) == {"content.json"}
+    assert "blue" in (await texts(driver, ALICE))[0]
+    assert await driver.upsert(newer) is Outcome.UPDATED
+
+
+async def test_text_that_r2r_cannot_read_either_is_tried_for_a_day(stage: Stage, driver: R2RDriver) -> None:
+    async def leave_it_failed(request: httpx.Request) -> None:
+        if (request.method, request.url.path) == ("POST", DOCUMENTS):
+            await leave_failed(stage)
+            stage.double.fail_next("POST", DOCUMENTS, 400, REFUSED)
+
+    stage.wire.before = leave_it_failed
+    for _ in range(4):
+        with pytest.raises(Unavailable):
+            await driver.upsert(whale_json(stage, WHALE))
+    assert stage.wire.uploads == ["content.json", "content.txt"] * 4
+    stage.pass_time(DAY)
+    with pytest.raises(Rejected):
+        await driver.upsert(whale_json(stage, WHALE))
+    assert await nothing_is_left(stage, driver)
+
+
+async def test_a_strict_office_document_goes_as_text(stage: Stage, driver: R2RDriver) -> None:
+    await driver.upsert(stage.source(1, strict_docx(), title="whale.docx", mime_type=DOCX))
+    assert stage.wire.uploads == ["content.docx", "content.txt"]
+    assert await texts(driver, ALICE) == [WHALE]
+
+
+@pytest.mark.parametrize(
+    ("content", "mime_type"), [(b"PK", "application/epub+zip"), (b"broken", "application/vnd.ms-powerpoint")]
+)
+async def test_what_neither_r2r_nor_the_gateway_can_read_is_rejected_with_both_reasons(
+    stage: Stage, driver: R2RDriver, content: bytes, mime_type: str
+) -> None:
+    with pytest.raises(Rejected, match=r"^R2R .*; .*"):
+        await driver.upsert(stage.source(1, content, title="whale", mime_type=mime_type))
+    assert await nothing_is_left(stage, driver)
+
+
+@pytest.mark.parametrize("mime_type", ["text/tab-separated-values", "text/css", "text/x-python"])
+async def test_plain_text_of_any_type_goes_as_text_where_r2r_would_fail_or_drop_characters(
+    stage: Stage, driver: R2RDriver, mime_type: str
+) -> None:
+    await driver.upsert(stage.source(1, "Der Wal heißt Jörg.".encode("latin-1"), title="whale", mime_type=mime_type))
+    assert stage.wire.uploads == ["content.txt"]
+    assert await texts(driver, ALICE) == ["Der Wal heißt Jörg."]
 
 
 async def test_only_text_goes_where_it_is_set_so(stage: Stage) -> None:

@@ -1,11 +1,9 @@
 """The Supabase driver on the SQL that `ccbe supabase-migration` prints, through the stand-in for PostgREST."""
 
 import io
-import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import psycopg
@@ -21,10 +19,12 @@ from context_chat_backend.conformance.kit import Kit
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import Misconfigured, Outcome, Query, Unavailable
 from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
-from context_chat_backend.toolkit.indexing.pipeline import Page
+from context_chat_backend.toolkit.indexing.indexer import Page
+from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
 from context_chat_backend.toolkit.settings import read_settings
+from tests.config import config
 from tests.doubles.postgrest import UNAVAILABLE, SupabaseDouble, as_role, supabase_server
 
 pytest_plugins = ["tests.pg"]
@@ -46,17 +46,15 @@ def migrate(double: SupabaseDouble) -> None:
 
 
 def make_driver(double: SupabaseDouble, folder: Path, **variables: str) -> SupabaseDriver:
-    with patch.dict(os.environ, {**environment(double), **variables}):
-        return create(folder)
+    return create(config(folder, {**variables_of(double), **variables}))
 
 
-def environment(double: SupabaseDouble) -> dict[str, str]:
+def variables_of(double: SupabaseDouble) -> dict[str, str]:
     return {"SUPABASE_URL": double.url, "SUPABASE_KEY": double.secret_key}
 
 
 def settings(double: SupabaseDouble) -> SupabaseSettings:
-    with patch.dict(os.environ, environment(double)):
-        return read_settings(SupabaseSettings)
+    return read_settings(SupabaseSettings, variables_of(double))
 
 
 @pytest.fixture
@@ -71,13 +69,9 @@ async def test_it_keeps_the_contract(project: SupabaseDouble, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-async def test_it_keeps_the_contract_through_all_faults(
-    project: SupabaseDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in environment(project).items():
-        monkeypatch.setenv(name, value)
-    out = io.StringIO()
-    assert await conform(create(tmp_path), faults=FaultPlan(create, "SUPABASE_URL"), out=out), out.getvalue()
+async def test_it_keeps_the_contract_through_all_faults(project: SupabaseDouble, tmp_path: Path) -> None:
+    faults, out = FaultPlan(create, variables_of(project), "SUPABASE_URL"), io.StringIO()
+    assert await conform(make_driver(project, tmp_path), faults=faults, out=out), out.getvalue()
     skipped = sum(case.group == "store" for case in CASES)
     assert f" {skipped} skipped" in out.getvalue()
 
@@ -190,8 +184,8 @@ async def test_a_document_of_500_chunks_appears_in_one_step(kit: Kit, project: S
 
 async def pages(word: str, count: int) -> AsyncIterator[Page]:
     for start in range(0, count, 50):
-        texts = tuple(f"{word} {number}" for number in range(start, min(start + 50, count)))
-        yield Page(texts, np.eye(len(texts), LocalEmbedder.dimension, dtype=np.float32))
+        chunks = tuple(Chunk(number, "", f"{word} {number}") for number in range(start, min(start + 50, count)))
+        yield Page(chunks, np.eye(len(chunks), LocalEmbedder.dimension, dtype=np.float32))
 
 
 async def texts(kit: Kit) -> list[str]:

@@ -16,7 +16,15 @@ from backends.supabase import functions as module
 from backends.supabase.errors import Refusal
 from backends.supabase.functions import ATTEMPTS, LONGEST_WAIT, SupabaseFunctions
 from backends.supabase.settings import SupabaseSettings
-from context_chat_backend.contract import Busy, DriverError, Misconfigured, Rejected, TransientError, Unavailable
+from context_chat_backend.contract import (
+    Busy,
+    DriverError,
+    Misconfigured,
+    Overtaken,
+    Rejected,
+    TransientError,
+    Unavailable,
+)
 from context_chat_backend.toolkit.settings import read_settings
 from tests.doubles.postgrest import (
     BAD_GATEWAY,
@@ -88,12 +96,9 @@ def double(doubles: dict[bool, SupabaseDouble]) -> Iterator[SupabaseDouble]:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Without settings of ours, and without waits between attempts."""
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between attempts."""
     monkeypatch.setattr(module, "_backoff", tenacity.wait_none())
-    for name in ("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_SERVICE_ROLE_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
 
 
 def settings(double: SupabaseDouble, **values: Any) -> SupabaseSettings:
@@ -243,7 +248,7 @@ async def test_a_key_that_no_header_can_hold_is_a_matter_for_the_admin(double: S
         ("55P03", Busy),
         ("57014", Unavailable),
         ("57P01", Unavailable),
-        ("P0002", Unavailable),
+        ("P0002", Overtaken),
         ("XX000", Unavailable),
     ],
 )
@@ -550,10 +555,8 @@ async def test_bodies_of_proxies_are_never_shown(
 
 @pytest.mark.parametrize("variable", ["SUPABASE_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
 @pytest.mark.parametrize("key", [SupabaseDouble.secret_key, SupabaseDouble.service_role_jwt, "key-of-a.proxy"])
-def test_settings_come_from_the_environment(environment: pytest.MonkeyPatch, variable: str, key: str) -> None:
-    environment.setenv("SUPABASE_URL", "https://abc.supabase.co/")
-    environment.setenv(variable, f" {key}\n")
-    read = read_settings(SupabaseSettings)
+def test_settings_come_from_variables(variable: str, key: str) -> None:
+    read = read_settings(SupabaseSettings, {"SUPABASE_URL": "https://abc.supabase.co/", variable: f" {key}\n"})
     assert (read.url, read.key.get_secret_value()) == ("https://abc.supabase.co", key)
     assert (read.http_timeout, read.max_connections) == (60, 10)
     assert key not in repr(read)
@@ -582,11 +585,9 @@ def test_the_url_is_that_of_the_project(url: str, expected: str) -> None:
         "ftp://a",
     ],
 )
-def test_a_wrong_url_is_refused(environment: pytest.MonkeyPatch, url: str) -> None:
-    environment.setenv("SUPABASE_URL", url)
-    environment.setenv("SUPABASE_KEY", "sb_secret_x")
+def test_a_wrong_url_is_refused(url: str) -> None:
     with pytest.raises(Misconfigured, match=r"SUPABASE_URL: has to be .* e\.g\. https://abc\.supabase\.co$") as caught:
-        read_settings(SupabaseSettings)
+        read_settings(SupabaseSettings, {"SUPABASE_URL": url, "SUPABASE_KEY": "sb_secret_x"})
     assert "hidden" not in str(caught.value)
 
 
@@ -601,16 +602,12 @@ def test_a_wrong_url_is_refused(environment: pytest.MonkeyPatch, url: str) -> No
         ("sb_secret_ü", "characters that no key has"),
     ],
 )
-def test_a_key_that_cannot_work_is_refused(
-    environment: pytest.MonkeyPatch, variable: str, key: str, words: str
-) -> None:
-    environment.setenv("SUPABASE_URL", "https://abc.supabase.co")
-    environment.setenv(variable, key)
+def test_a_key_that_cannot_work_is_refused(variable: str, key: str, words: str) -> None:
     with pytest.raises(Misconfigured, match=f"SUPABASE_KEY: .*{words}") as caught:
-        read_settings(SupabaseSettings)
+        read_settings(SupabaseSettings, {"SUPABASE_URL": "https://abc.supabase.co", variable: key})
     assert key not in str(caught.value)
 
 
 def test_missing_settings_are_named() -> None:
     with pytest.raises(Misconfigured, match=r"SUPABASE_URL: is required.*SUPABASE_KEY: is required"):
-        read_settings(SupabaseSettings)
+        read_settings(SupabaseSettings, {})

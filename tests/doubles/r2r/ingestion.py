@@ -1,6 +1,9 @@
 """From an upload to chunks. R2R keeps the document in memory meanwhile and writes the whole row again at the end."""
 
+import io
+import json
 import re
+import zipfile
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
@@ -32,6 +35,10 @@ BINARY_MAGIC = {
     **dict.fromkeys(("docx", "pptx", "xlsx", "odt", "epub"), b"PK"),
     **dict.fromkeys(("doc", "ppt", "xls", "msg"), b"\xd0\xcf\x11\xe0"),
 }
+OLE_STREAMS = {"doc": "WordDocument", "ppt": "PowerPoint Document"}
+"""Without these R2R's parsers do not know the file for one of theirs."""
+MAIN_PART = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"
+"""Strict documents have another one, which R2R's parsers do not look for."""
 UNMODELLED_TYPES = frozenset({"mp3", "eml", "p7s", "bmp", "heic", "jpeg", "png", "tiff", "jpg", "svg", "gif", "rst"})
 """R2R accepts them and does things with them that this double does not imitate."""
 STORAGE_BATCH = 128
@@ -214,16 +221,40 @@ def _parse(document_type: str, ingestion: Ingestion) -> list[str]:
     assert isinstance(content, bytes)
     if document_type == "ts":
         return []  # R2R takes it for a video
-    if document_type in PLAIN_TYPES:
-        try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            raise _unparsed(str(error)) from error
-    else:
-        if not content.startswith(BINARY_MAGIC[document_type]):
-            raise _unparsed("Stream has ended unexpectedly")
-        text = re.sub(r"[^\x20-\x7e\xa0-\xff]+", " ", content.decode("latin-1"))
+    if document_type == "epub":
+        return []  # R2R opens the book and then does not find its pages
+    text = _plain(document_type, content) if document_type in PLAIN_TYPES else _printable(document_type, content)
     return _split(text, ingestion.config.chunk_size)
+
+
+def _plain(document_type: str, content: bytes) -> str:
+    try:
+        text = content.decode()
+        if document_type == "json":
+            json.loads(text)
+    except json.JSONDecodeError as error:
+        raise refused(400, f"Failed to parse JSON data, likely due to invalid JSON: {error}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise _unparsed(str(error)) from error
+    return text
+
+
+def _printable(document_type: str, content: bytes) -> str:
+    if not content.startswith(BINARY_MAGIC[document_type]):
+        raise _unparsed("Stream has ended unexpectedly")
+    if document_type in OLE_STREAMS and OLE_STREAMS[document_type].encode("utf-16-le") not in content:
+        raise _unparsed("cannot access local variable 'ole' where it is not associated with a value")
+    if document_type in {"docx", "pptx"} and MAIN_PART not in _relationships(content):
+        raise _unparsed(f"no relationship of type '{MAIN_PART.decode()}' in collection")
+    return re.sub(r"[^\x20-\x7e\xa0-\xff]+", " ", content.decode("latin-1"))
+
+
+def _relationships(content: bytes) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as package:
+            return package.read("_rels/.rels")
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise _unparsed(str(error)) from error
 
 
 def _split(text: str, size: int) -> list[str]:

@@ -10,9 +10,10 @@ from backends.r2r.driver import create
 from context_chat_backend.conformance.cases import CASES
 from context_chat_backend.conformance.faults import FaultPlan
 from context_chat_backend.conformance.runner import conform
+from tests.config import config
 
 from .server import R2RServer, r2r_server
-from .tools import environment, r2r_environment
+from .tools import r2r_environment
 
 pytestmark = [pytest.mark.r2r, pytest.mark.anyio]
 
@@ -30,8 +31,7 @@ def unlimited() -> Iterator[R2RServer]:
 
 async def assert_conforms(variables: dict[str, str], folder: Path, faults: FaultPlan | None = None) -> None:
     out = io.StringIO()
-    with environment(variables):
-        passed = await conform(create(folder), faults=faults, out=out)
+    passed = await conform(create(config(folder, variables)), faults=faults, out=out)
     assert passed, out.getvalue()
     without = {"store"} if faults else {"store", "faults"}
     skipped = sum(case.group in without for case in CASES)
@@ -39,7 +39,8 @@ async def assert_conforms(variables: dict[str, str], folder: Path, faults: Fault
 
 
 async def test_a_superuser_keeps_the_contract_through_all_faults(r2r: R2RServer, tmp_path: Path) -> None:
-    await assert_conforms(r2r_environment(r2r), tmp_path, FaultPlan(create, "R2R_BASE_URL"))
+    variables = r2r_environment(r2r)
+    await assert_conforms(variables, tmp_path, FaultPlan(create, variables, "R2R_BASE_URL"))
 
 
 async def test_an_ordinary_account_keeps_the_contract(unlimited: R2RServer, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.slow.tools import eventually
 
 from .model_stub import ModelStub
 from .server import R2RServer
-from .tools import environment, r2r_environment
+from .tools import r2r_environment
 
 pytestmark = pytest.mark.r2r
 
@@ -27,7 +27,8 @@ RANDOM_STEPS = 60
 
 @contextmanager
 def gateway(r2r: R2RServer, folder: Path) -> Iterator[Nextcloud]:
-    with environment(r2r_environment(r2r)), running_gateway(make_settings(folder, rag_backend="r2r")) as nextcloud:
+    settings = make_settings(folder, rag_backend="r2r")
+    with running_gateway(settings, variables=r2r_environment(r2r)) as nextcloud:
         yield nextcloud
 
 

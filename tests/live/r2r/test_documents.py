@@ -1,6 +1,8 @@
 """Documents that R2R gets as they are and reads itself."""
 
+import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +70,44 @@ def test_a_broken_document_is_rejected_and_removes_the_older_version(
     assert nextcloud.found("alice") == {file(2)}
     assert nextcloud.counts() == {"files__default": 1}
     assert stored(gateway, r2r, file(1)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ['{"whale": "blue",}', '{"a": "whale"}\n{"b": "whale"}', "// whale\n{}", '\ufeff{"a": "whale"}']
+)
+def test_json_that_is_not_strict_is_found(gateway: GatewayProcess, r2r: R2RServer, text: str) -> None:
+    nextcloud = gateway.nextcloud
+    nextcloud.forget_everything()
+    assert partition(nextcloud, part(file(1), text.encode(), mime_type="application/json")) == ({file(1)}, set())
+    assert [each["document_type"] for each in stored(gateway, r2r, file(1))] == ["txt"]
+    assert nextcloud.found("alice") == {file(1)}
+
+
+def test_json_waits_for_the_embedding_model(gateway: GatewayProcess, r2r: R2RServer, models: ModelStub) -> None:
+    nextcloud = gateway.nextcloud
+    nextcloud.forget_everything()
+    json = part(file(1), b'{"whale": "blue"}', mime_type="application/json")
+    models.embeddings.fail(503)
+    assert partition(nextcloud, json) == (set(), {file(1)})
+    models.recover()
+    assert partition(nextcloud, json) == ({file(1)}, set())
+    assert [each["document_type"] for each in stored(gateway, r2r, file(1))] == ["json"]
+
+
+def test_an_office_document_that_r2r_s_parser_refuses_is_found(gateway: GatewayProcess, r2r: R2RServer) -> None:
+    nextcloud = gateway.nextcloud
+    nextcloud.forget_everything()
+    transitional, strict = (
+        b"http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument",
+        b"http://purl.oclc.org/ooxml/officeDocument/relationships/officeDocument",
+    )
+    content = io.BytesIO()
+    with zipfile.ZipFile(DEMO / "apple-cake.docx") as old, zipfile.ZipFile(content, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(transitional, strict))
+    assert partition(nextcloud, part(file(1), content.getvalue(), mime_type=DOCX)) == ({file(1)}, set())
+    assert [each["document_type"] for each in stored(gateway, r2r, file(1))] == ["txt"]
+    assert nextcloud.found("alice") == {file(1)}
 
 
 def test_an_image_waits_for_the_model_that_looks_at_it(gateway: GatewayProcess, models: ModelStub) -> None:

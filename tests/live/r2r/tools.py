@@ -1,10 +1,7 @@
 """Gateways on a real R2R."""
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
-from unittest.mock import patch
 
 from backends.r2r.names import Names
 from backends.r2r.namespace import load_namespace
@@ -28,14 +25,6 @@ def r2r_environment(r2r: R2RServer, account: Account | None = None) -> dict[str,
         "R2R_USER": account.email,
         "R2R_PASSWORD": account.password,
     }
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment for a while: these, and no other setting of the backend."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("R2R_")}
-    with patch.dict(os.environ, {**others, **variables}, clear=True):
-        yield
 
 
 def load_all(nextcloud: Nextcloud, parts: Mapping[str, bytes]) -> None:

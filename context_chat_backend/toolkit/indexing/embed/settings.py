@@ -12,12 +12,14 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from context_chat_backend.toolkit.settings import VariableSettings
 
 
 def _without_credentials(url: HttpUrl) -> HttpUrl:
     if url.username or url.password:
-        raise ValueError("credentials belong into CC_EM_USERNAME and CC_EM_PASSWORD")
+        raise ValueError("credentials belong in CC_EM_USERNAME and CC_EM_PASSWORD")
     return url
 
 
@@ -28,16 +30,10 @@ def _header_value(secret: SecretStr) -> SecretStr:
     return SecretStr(value)
 
 
-class EmbedSettings(BaseSettings):
+class EmbedSettings(VariableSettings):
     """`CC_EM_*`. With `base_url` texts are embedded by that server, otherwise in process."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CC_EM_",
-        env_ignore_empty=True,
-        populate_by_name=True,
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="CC_EM_", frozen=True)
 
     base_url: Annotated[HttpUrl, AfterValidator(_without_credentials)] | None = Field(
         default=None,

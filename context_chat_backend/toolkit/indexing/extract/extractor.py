@@ -12,9 +12,9 @@ from subprocess import DEVNULL, CompletedProcess
 import anyio
 from anyio.abc import ByteReceiveStream
 from pydantic import Field, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings
 
 from context_chat_backend.contract import DriverError, Rejected, Unavailable
+from context_chat_backend.toolkit.settings import VariableSettings
 
 from .formats import EXTRACTORS
 from .worker import Limits, Status
@@ -28,7 +28,7 @@ _CRASHES = {
 }  # fmt: skip
 
 
-class ExtractSettings(BaseSettings, env_prefix="EXTRACT_", env_ignore_empty=True):
+class ExtractSettings(VariableSettings, env_prefix="EXTRACT_"):
     """Limits of text extraction."""
 
     workers: PositiveInt = Field(default=2, description="Documents read at the same time, each in its own process.")

@@ -3,7 +3,9 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from context_chat_backend.toolkit.settings import VariableSettings
 
 
 def _header(key: SecretStr) -> SecretStr:
@@ -13,12 +15,10 @@ def _header(key: SecretStr) -> SecretStr:
     return key
 
 
-class QdrantSettings(BaseSettings):
+class QdrantSettings(VariableSettings):
     """Which Qdrant, and with which key."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="QDRANT_", env_ignore_empty=True, hide_input_in_errors=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="QDRANT_")
 
     url: str = Field(
         pattern=r"^(https?://[^@]+|[^:]+|:memory:)$",

@@ -101,7 +101,7 @@ async def test_the_check_names_the_server_and_warns_of_the_local_mode(server: Qd
         assert finding.text == f"{server.url}, collection {NAMESPACE}"
     (finding,) = await QdrantStore(QdrantSettings(url=":memory:")).check()
     assert finding.level is Level.WARNING
-    assert "QDRANT_URL" in finding.cure
+    assert "QDRANT_URL" in finding.remedy
 
 
 async def test_a_folder_that_cannot_be_used_is_for_the_admin(tmp_path: Path) -> None:
@@ -111,17 +111,15 @@ async def test_a_folder_that_cannot_be_used_is_for_the_admin(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("url", ["", "ftp://qdrant", "http://", "https://user:secret@qdrant", "qdrant:6333"])
-def test_a_senseless_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("QDRANT_URL", url)
+def test_a_senseless_address_is_refused(url: str) -> None:
     with pytest.raises(Misconfigured, match="QDRANT_URL") as error:
-        read_settings(QdrantSettings)
+        read_settings(QdrantSettings, {"QDRANT_URL": url})
     assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["two words", "line\n", "schlüssel"])
-def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    monkeypatch.setenv("QDRANT_URL", "https://qdrant.example.org")
-    monkeypatch.setenv("QDRANT_API_KEY", key)
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    variables = {"QDRANT_URL": "https://qdrant.example.org", "QDRANT_API_KEY": key}
     with pytest.raises(Misconfigured, match="QDRANT_API_KEY: has to be printable ASCII") as error:
-        read_settings(QdrantSettings)
+        read_settings(QdrantSettings, variables)
     assert key not in str(error.value)
