@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPO
-from tests.gateway import SECRET, gateway_process
+from tests.gateway import SECRET, gateway_process, make_settings, part, running_gateway
 
 NO_MODEL = {"RAG_BACKEND": "reference"}
 
@@ -63,6 +65,31 @@ def test_a_gateway_that_cannot_go_on_ends_as_a_failure(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "a mistake in the background" in done.stderr
     assert "the gateway cannot go on" in done.stderr
+
+
+def test_an_upload_that_the_disk_does_not_take_is_to_be_sent_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running_gateway(make_settings(tmp_path, rag_backend="reference")) as nextcloud:
+        (tmp_path / "spool").rmdir()
+        response = nextcloud.load(part("files__default: 1"))
+        assert (response.status_code, response.headers["cc-retry"]) == (503, "true")
+        assert int(response.headers["Retry-After"]) > 0
+        (problem,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert problem.getMessage().endswith("No such file or directory")
+        assert problem.exc_info is None
+        (tmp_path / "spool").mkdir()
+        assert nextcloud.load(part("files__default: 1")).json()["loaded_sources"] == ["files__default: 1"]
+
+
+def test_a_full_disk_is_one_line_in_the_log() -> None:
+    with gateway_process(NO_MODEL) as gateway:
+        (gateway.folder / "spool").rmdir()
+        assert {gateway.nextcloud.load(part("files__default: 1")).status_code for _ in range(20)} == {503}
+        assert len(gateway.errors()) == 1
+        console = (gateway.folder / "console.log").read_text()
+        assert console.count("an upload cannot be kept") == 1
+        assert "Traceback" not in console
 
 
 def test_systemd_starts_again_what_ended_for_any_reason() -> None:
