@@ -20,7 +20,7 @@ from ..core.state import State
 from ..gateway import plan_gateway
 from ..logs import set_up_logging
 from ..settings import Settings
-from ..storage import claimed_storage
+from ..storage import claimed_storage, state_file
 from .app import create_app
 from .connections import Connections, GuardedProtocol
 
@@ -45,7 +45,7 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
     with open_listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
         set_up_logging(settings)
         plan = plan_gateway(settings, variables)
-        anyio.run(_require_state, settings.app_persistent_storage / "state.db")
+        anyio.run(_require_state, state_file(settings.app_persistent_storage))
         server = GatewayServer(create_app(plan))
         server.run([listener])
         return ENDED if server.started and not server.failed else FAILED
