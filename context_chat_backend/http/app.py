@@ -11,8 +11,8 @@ from .. import __version__
 from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
+from ..storage import spool_folder
 from . import system as lifecycle_routes
-from .dependencies import spool_folder
 from .errors import install_error_handlers
 from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
@@ -38,7 +38,7 @@ def create_app(plan: Plan) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
-        spool = spool_folder(settings)
+        spool = spool_folder(settings.app_persistent_storage)
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         clean_spool(spool)
         async with open_gateway(plan, metrics) as gateway:

@@ -1,20 +1,13 @@
 """What routes ask for."""
 
-from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from ..gateway import Gateway
-from ..settings import Settings
 from .errors import Disabled
 from .push.batch import Batches
 from .readiness import Readiness
-
-
-def spool_folder(settings: Settings) -> Path:
-    """Where uploads are kept while they are indexed."""
-    return settings.app_persistent_storage / "spool"
 
 
 def _gateway(request: Request) -> Gateway:

@@ -14,7 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from ..contract import Misconfigured
-from ..logs import LOG_FILE, logs_folder
+from ..logs import LOG_FILE
+from ..storage import logs_folder
 from .dependencies import CurrentGateway, CurrentReadiness
 from .errors import error
 from .openapi import content, problems
@@ -115,7 +116,7 @@ async def metrics(request: Request, gateway: CurrentGateway) -> Response:
 )
 async def download_logs(gateway: CurrentGateway) -> StreamingResponse:
     """The log files as one zip."""
-    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.plan.settings))
+    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.plan.settings.app_persistent_storage))
     return StreamingResponse(
         _blocks(archive),
         media_type="application/zip",

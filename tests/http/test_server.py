@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from context_chat_backend.nextcloud.push_client import part
 from tests.conftest import REPO
-from tests.gateway import SECRET, gateway_process, make_settings, part, running_gateway
+from tests.gateway import SECRET, gateway_process, make_settings, running_gateway
 
 NO_MODEL = {"RAG_BACKEND": "reference"}
 

@@ -19,8 +19,9 @@ from ...core.actions import (
 )
 from ...core.service import ContextChat
 from ...gateway import Gateway
+from ...storage import spool_folder
 from ..connections import client_waits
-from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway, spool_folder
+from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway
 from ..errors import RETRY_AFTER, BadRequest, Disabled, error
 from ..openapi import UPLOAD, problems
 from .batch import LoadReport
@@ -87,7 +88,7 @@ async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
         upload = await read_upload(
             request.stream(),
             request.headers.get("content-type", ""),
-            spool_folder(gateway.plan.settings),
+            spool_folder(gateway.plan.settings.app_persistent_storage),
             max_part_bytes=gateway.chat.max_source_bytes,
         )
     except MalformedUpload as exc:
