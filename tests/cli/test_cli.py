@@ -381,8 +381,8 @@ def test_check_fails_if_there_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("secret", "warned"), [("hidden-secret", True), ("hidden-secret" * 4, False)])
 def test_check_warns_of_a_secret_that_can_be_guessed(tmp_path: Path, secret: str, warned: bool) -> None:
     done = run("check", "--json", cwd=tmp_path, APP_SECRET=secret, RAG_BACKEND="refrence")
-    warnings = [finding["text"] for finding in json.loads(done.stdout) if finding["level"] == "warning"]
-    assert any("APP_SECRET" in text for text in warnings) == warned
+    warnings = [finding["subject"] for finding in json.loads(done.stdout) if finding["level"] == "warning"]
+    assert ("APP_SECRET" in warnings) == warned
     assert "hidden-" not in done.stdout + done.stderr
 
 

@@ -123,12 +123,12 @@ def test_few_open_files_are_a_warning(most: int, level: Level) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret", "level"), [("x", Level.WARNING), ("x" * 64, Level.WARNING), ("0123456789abcdef" * 4, Level.OK)]
+    ("secret", "level"), [("12345", Level.WARNING), ("x" * 64, Level.WARNING), ("0123456789abcdef" * 4, Level.OK)]
 )
 def test_a_secret_that_can_be_guessed_is_a_warning_and_not_shown(tmp_path: Path, secret: str, level: Level) -> None:
     finding = of("APP_SECRET", doctor.host.secret_findings(make_settings(tmp_path, app_secret=SecretStr(secret))))
     assert finding.level is level
-    assert secret == "x" or secret not in finding.text + finding.remedy
+    assert secret not in finding.text + finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,8 @@ class Ill(ReferenceDriver):
             raise Misconfigured("the key is refused")
 
 
-def test_a_running_gateway_with_an_ill_backend_is_an_error(tmp_path: Path) -> None:
+def test_a_running_gateway_with_an_ill_backend_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("context_chat_backend.http.readiness.LOOK_SECONDS", 0)
     served = Ill()
     with serving_gateway(tmp_path, served) as settings:
         served.ill = True
