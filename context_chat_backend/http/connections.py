@@ -20,7 +20,7 @@ HEAD_SECONDS = 30.0
 BODY_SECONDS = 600.0
 """Between two pieces of a body. Nextcloud may read from a slow storage, so only silence counts, not speed."""
 RESET_SECONDS = 1.0
-"""Within this time the system of a client that is gone refuses what it is sent."""
+"""Time for the reset to come back."""
 
 EXTENSION = "context_chat"
 STILL_WORKING = b"HTTP/1.1 102 Processing\r\n\r\n"
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 async def client_waits(request: Request) -> bool:
-    """Whether somebody will read the answer, as far as that can be known before it is sent."""
+    """Whether anybody will read the answer, as far as can be known before it is sent."""
     if await request.is_disconnected():
         return False
     server = request.scope.get("extensions", {}).get(EXTENSION)
@@ -38,7 +38,7 @@ async def client_waits(request: Request) -> bool:
 
 
 class Connections:
-    """The connections of one server. When there are too many, the one that was idle longest has to go."""
+    """The connections of one server. When there are too many, the one that has been idle longest has to go."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -109,8 +109,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override] # the base class has no answer for the client any more
-        """A client that has ended its side may be gone or may wait: from here both look alike. So it is sent something
-        that a client that waits ignores, and that the system of one that is gone refuses."""
+        """A client that has ended its side may be gone or still be reading: from here the two look alike. So it is sent
+        something that a reader ignores; if nobody reads, the other machine resets the connection."""
         can_wait = self._owed > 0 and self._awaited is _Awaited.NOTHING and self.scope["http_version"] != "1.0"
         if can_wait:
             self._ended_at = self.loop.time()
@@ -120,7 +120,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return can_wait
 
     async def client_waits(self) -> bool:
-        """Whether the connection stands in the direction of the client."""
+        """Whether the client may still be reading."""
         if self._ended_at is not None:
             await asyncio.sleep(self._ended_at + RESET_SECONDS - self.loop.time())
         if self.transport.is_closing():
@@ -171,7 +171,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._among.note_idle(self)
         if self._awaited is _Awaited.BODY:
-            self._await(_Awaited.BODY)  # nobody needs it any more: with less patience
+            self._await(_Awaited.BODY)  # the rest is of no use: with less patience
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():  # else it was refused for a better reason
@@ -205,7 +205,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return BODY_SECONDS if self._awaited is _Awaited.BODY and self._owed else HEAD_SECONDS
 
     def _look(self) -> None:
-        """Cut a silent connection, but none that waits for us."""
+        """Cut a silent connection, but never one that is waiting for us."""
         if self._owed and (self._awaited is _Awaited.HEAD or self.flow.read_paused):
             self._since = self.loop.time()
         left = self._since + self._patience - self.loop.time()

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beside what FastAPI finds out itself."""
+"""What the OpenAPI document says beyond what FastAPI works out itself."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 class Problem(BaseModel):
-    """Every answer that is no success."""
+    """The body of every answer that is not a success."""
 
     error: str
 
@@ -32,7 +32,7 @@ def problems(*codes: int) -> Responses:
 
 
 def content(media_type: str, description: str) -> Responses:
-    """A success that is no JSON."""
+    """A success that is not JSON."""
     return {200: {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}}
 
 

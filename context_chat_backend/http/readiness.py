@@ -1,4 +1,4 @@
-"""Whether the backend serves, looked at seldom however many ask: the route is open, and a look costs a call."""
+"""Whether the backend serves. Looked at rarely, however many ask: the route is open, and each look costs a call."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ import anyio
 from ..contract import DriverError, Unavailable
 
 LOOK_SECONDS = 1.0
-"""One look in this time at the most."""
+"""At most one look in this time."""
 PROBE_TIMEOUT = 5.0
 
 

@@ -28,7 +28,7 @@ SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
 MOST_CONNECTIONS = 1000
 MOST_FILES = 65_536
-"""Enough for anything; some systems allow a billion, and programs that are started here may try to close them all."""
+"""Plenty. Some systems allow a billion, and a program that is started from here may try to close them all."""
 
 ENDED = 0
 FAILED = 1
@@ -121,5 +121,5 @@ def allow_open_files() -> int:
 
 
 def most_connections(files: int) -> int:
-    """How many there may be, so that as many files are left for databases, backends and uploads."""
+    """How many there may be: half the files are left for databases, backends and uploads."""
     return min(MOST_CONNECTIONS, files // 2)

@@ -18,7 +18,11 @@ def _digits(value: Any) -> Any:
 
 def _is_text(value: str) -> bool:
     """JSON can spell half a surrogate pair, which can be stored or sent nowhere."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _require_id(value: str) -> str:

@@ -13,8 +13,7 @@ A part begins like this; the values are raw UTF-8, nothing in them is quoted or 
 Titles come from strangers (mail subjects) and may hold line breaks: whatever follows a title may have been written by
 its author. A part that is not plainly one source is skipped, and no part can fail the others.
 
-No library reads this: those that do strip blanks that belong to a user id, and give up the whole body at what a title
-may hold.
+No library does the parsing: they strip blanks that belong to a user id, and reject a part for what its title may hold.
 """
 
 import re
@@ -32,16 +31,16 @@ from .part_headers import Unusable
 BLOCK_BYTES = 1024 * 1024
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 4 * 1024 * 1024
-"""Of one header line: `userIds` of a file that is shared with the whole site is long."""
+"""Per header line: `userIds` of a file that is shared with the whole site is long."""
 MAX_SOURCES = 1000
-"""Of one request. Nextcloud sends a hundred at most; what is more has to be sent again."""
+"""Per request. Nextcloud sends a hundred at most; any beyond this have to be sent again."""
 
 _BOUNDARY = re.compile(r"[ -~]{1,70}")
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class MalformedUpload(ValueError):
-    """The request is no multipart upload at all, so it does not come from Nextcloud."""
+    """The request is not a multipart upload at all, so it does not come from Nextcloud."""
 
 
 class UploadNotKept(Exception):
@@ -66,7 +65,7 @@ class ParsedUpload:
     """Whole and valid; an id that was sent twice is here twice. Contents are `SpooledContent`, or `NoContent` where
     nothing or too much was sent. Without readers where the sender named none."""
     retry: list[SourceId] = field(default_factory=list)
-    """Broken off, as not as many bytes came as were announced, or too many for one request."""
+    """Broken off (fewer or more bytes came than were announced), or beyond what one request may bring."""
     skipped: list[SkippedPart] = field(default_factory=list)
     complete: bool = False
     """False if the body ended before its last boundary. What would have followed is unknown, and Nextcloud forgets
@@ -204,7 +203,7 @@ class UploadReader:
         return True
 
     def _read_data(self) -> bool:
-        """Up to the next delimiter. One that is not followed by what has to follow it is content."""
+        """Up to the next delimiter; what only begins like one is content."""
         at = self._buffer.find(self._delimiter)
         if at < 0:
             self._take_data(len(self._buffer) - len(self._delimiter) + 1)

@@ -57,7 +57,7 @@ class Part:
             self.fail(unusable.reason)
 
     def postpone(self) -> None:
-        """Store nothing of it: it has to come again."""
+        """Store nothing of it: it has to be sent again."""
         self._postponed = True
 
     def write(self, data: bytes) -> None:

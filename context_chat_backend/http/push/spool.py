@@ -1,4 +1,4 @@
-"""Uploads on the disk while they wait to be indexed."""
+"""Uploads on disk while they wait to be indexed."""
 
 import hashlib
 import logging
