@@ -118,7 +118,7 @@ def test_a_source_that_takes_longer_than_the_request_is_not_embedded_again(pool:
     with (
         database() as server,
         embedding_server() as embeddings,
-        gateway_process({"CCB_DB_URL": server.uri, "LOAD_DEADLINE_SECS": "2", **embeddings.environment}) as gateway,
+        gateway_process({"CCB_DB_URL": server.uri, "LOAD_DEADLINE_SECS": "5", **embeddings.environment}) as gateway,
     ):
         nextcloud, slow, quick = gateway.nextcloud, part(WHALE), part(OTHER, b"a shark")
         embeddings.hold = "whale"
@@ -138,7 +138,7 @@ def test_an_action_waits_no_longer_than_it_may_and_nothing_overtakes_it_then(poo
     with (
         database() as server,
         embedding_server() as embeddings,
-        gateway_process({"CCB_DB_URL": server.uri, "ACTION_WAIT_SECS": "1", **embeddings.environment}) as gateway,
+        gateway_process({"CCB_DB_URL": server.uri, "ACTION_WAIT_SECS": "3", **embeddings.environment}) as gateway,
     ):
         nextcloud, (path, body) = gateway.nextcloud, ACTIONS["deny"]
         embeddings.hold = "whale"
