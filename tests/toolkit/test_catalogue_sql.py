@@ -103,12 +103,12 @@ def test_a_staged_document_is_reached_by_nobody_and_counted_nowhere(db: Connecti
     assert readable(db, "a", [staged["document"]]) == {}
     assert reach(db, "a")["documents"] == reach(db, "a", sources=["files: 1"])["documents"] == []
     assert one(db, "select ccb_count_documents()") == {}
-    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 0}
+    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 0, "marked": False}
     assert publish(db, staged, ["a"]) == "created"
     assert readable(db, "a", [staged["document"]]) == {
         staged["document"]: {"source_id": "files: 1", "title": "title 1", "chunks": 3}
     }
-    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 3}
+    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 3, "marked": False}
 
 
 def test_keys_are_hexadecimal_and_never_the_same(db: Connection) -> None:
@@ -184,7 +184,7 @@ def test_whatever_deletes_a_document_leaves_word_for_the_store(
     delete(db)
     assert readable(db, "a", [key]) == {}
     assert removals(db) == [{"document": key, "chunks": 3}]
-    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 1, "chunks": 0}
+    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 1, "chunks": 0, "marked": False}
 
 
 def test_word_of_a_deletion_that_is_rolled_back_is_not_left(db: Connection) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import anyio
 
-from ...contract import DriverError, TransientError, Unavailable
+from ...contract import TransientError, Unavailable
 from ..background import periodically
 from ..postgres.database import Database
 from .catalogue import Catalogue, Changes, StaleDocuments
@@ -59,7 +59,7 @@ class OutboxRelay:
         with anyio.move_on_after(LAST_SECONDS, shield=True):
             try:
                 await self.deliver()
-            except DriverError as error:
+            except Exception as error:  # noqa: BLE001 - the next start does it; leaving must not fail
                 log.warning("the store is brought up to date at the next start: %s", error)
 
     async def deliver(self) -> None:
