@@ -155,6 +155,13 @@ async def test_never_more_upserts_than_places(driver: Recorder, kit: Kit) -> Non
     assert driver.calls.count("upsert") == 30
 
 
+async def test_without_any_patience_a_free_place_is_taken(driver: Recorder, kit: Kit) -> None:
+    gate = Backpressure(driver, settings(max_inflight_upserts=1, max_wait_seconds=0))
+    for _ in range(3):
+        await gate.upsert(kit.source(1))
+    assert driver.calls == ["upsert"] * 3
+
+
 async def test_who_waits_too_long_is_asked_to_come_back(driver: Recorder, kit: Kit) -> None:
     release = anyio.Event()
     driver.during_upsert = release.wait
@@ -420,3 +427,48 @@ async def test_the_layers_come_in_the_documented_order(driver: Recorder, state: 
         order.append(type(layer))
         layer = layer.inner
     assert order == [Observe, Opening, HashCache, Backpressure, Retry]
+
+
+async def test_a_problem_that_is_told_again_and_again_collects_no_tracebacks() -> None:
+    class Closed(Recorder):
+        async def __aenter__(self) -> "Closed":
+            raise Unavailable("connection refused", retry_after=7)
+
+    async def opened(_: str) -> None: ...
+
+    async with Opening(Closed(), opened) as driver:
+        await anyio.wait_all_tasks_blocked()
+        seen = []
+        for _ in range(20):
+            with pytest.raises(Unavailable, match="connection refused") as caught:
+                await driver.ping()
+            assert caught.value.retry_after == 7
+            seen.append(caught)
+    assert len({id(each.value) for each in seen}) == 20
+    assert len(seen[-1].traceback) == len(seen[0].traceback)
+
+
+async def test_a_driver_that_breaks_while_it_is_opened_does_not_end_the_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened_at_last = anyio.Event()
+
+    class Breaking(Recorder):
+        attempts = 0
+
+        async def __aenter__(self) -> "Breaking":
+            self.attempts += 1
+            if self.attempts < 3:
+                raise OSError(24, "Too many open files")
+            opened_at_last.set()
+            return self
+
+    async def opened(_: str) -> None: ...
+
+    monkeypatch.setattr("context_chat_backend.layers.opening.FIRST_PAUSE", 0.0)
+    breaking = Breaking()
+    with anyio.fail_after(30):
+        async with Opening(breaking, opened) as driver:
+            await opened_at_last.wait()
+            await anyio.wait_all_tasks_blocked()
+            await driver.ping()
