@@ -164,8 +164,10 @@ def wait_until_ready(
 class GatewayProcess:
     """`ccbe serve` in a process of its own, with nothing of this process's environment; can be started again."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], python: str = sys.executable) -> None:
+        """`python` may be that of another version's environment."""
         self.folder = folder
+        self._command = [python, "-m", "context_chat_backend", "serve"]
         self.port = _free_port()
         self.nextcloud = Nextcloud(f"http://127.0.0.1:{self.port}")
         self._environment = {
@@ -179,9 +181,8 @@ class GatewayProcess:
     def start(self, *, ready: bool = True) -> None:
         """Returns once the gateway serves requests, or (not `ready`) once the process does."""
         with (self.folder / "console.log").open("ab") as console:
-            command = [sys.executable, "-m", "context_chat_backend", "serve"]
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
