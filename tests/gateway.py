@@ -131,9 +131,18 @@ def held_actions(storage: Path) -> int:
 class GatewayProcess:
     """`ccbe serve` in a process of its own, with nothing of this process's environment; can be started again."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], open_files: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        open_files: int | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        """`python` may be that of another version's environment."""
         self.folder = folder
-        self._open_files = open_files
+        limit = f"ulimit -n {open_files}; " if open_files is not None else ""
+        self._command = ["/bin/sh", "-c", f'{limit}exec "$0" "$@"', python, "-m", "context_chat_backend", "serve"]
         self.port = free_port()
         self.nextcloud = Nextcloud(f"http://127.0.0.1:{self.port}")
         self._environment = {
@@ -147,10 +156,8 @@ class GatewayProcess:
     def start(self, *, ready: bool = True) -> None:
         """Returns once the gateway serves requests, or (not `ready`) once the process does."""
         with (self.folder / "console.log").open("ab") as console:
-            limit = f"ulimit -n {self._open_files}; " if self._open_files is not None else ""
-            command = ["/bin/sh", "-c", f'{limit}exec "$0" "$@"', sys.executable, "-m", "context_chat_backend", "serve"]
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -219,7 +226,7 @@ def gateway_process(
     with tempfile.TemporaryDirectory(prefix="ccb-test-") as temporary:
         # the embedded PostgreSQL of a gateway that runs as root has to pass through; pytest's folders are closed
         Path(temporary).chmod(0o755)
-        gateway = GatewayProcess(folder or Path(temporary), environment or {}, open_files)
+        gateway = GatewayProcess(folder or Path(temporary), environment or {}, open_files=open_files)
         try:
             gateway.start(ready=ready)
             yield gateway

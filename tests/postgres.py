@@ -52,3 +52,10 @@ def new_database(template: str = "template0") -> Iterator[str]:
             yield server().replace("/postgres?", f"/{name}?")
         finally:
             connection.execute(f"drop database {name} with (force)".encode())
+
+
+@contextmanager
+def postgres_in(folder: Path) -> Iterator[str]:
+    """The embedded server in this folder, together with a gateway that uses it or without one."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(EmbeddedPostgres(folder)) as server:
+        yield server.uri

@@ -289,7 +289,7 @@ def start_as_earlier_versions_did(folder: Path) -> int:
     namespace = ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
     if subprocess.run([*namespace, "true"], check=False).returncode != 0:
         pytest.skip("no user namespaces here")
-    command = [*namespace, str(embedded._PROGRAMS / "bin" / "pg_ctl"), "start", "-w", "-D", str(folder / "cluster")]
+    command = [*namespace, str(embedded.PROGRAMS / "bin" / "pg_ctl"), "start", "-w", "-D", str(folder / "cluster")]
     with (folder / "server.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, pass_fds=(lock.fileno(),))

