@@ -47,13 +47,14 @@ from tests.config import config
 
 from ..wire import FOLDERS
 
+pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("name", ["reference", "builtin"])
-async def test_a_shipped_driver_keeps_the_contract(name: str, tmp_path: Path) -> None:
-    out = io.StringIO()
-    passed = await conform(driver_factory(name)(config(tmp_path)), out=out)
+async def test_a_shipped_driver_keeps_the_contract(name: str, empty_database: str, tmp_path: Path) -> None:
+    out, variables = io.StringIO(), {"CCB_DB_URL": empty_database}
+    passed = await conform(driver_factory(name)(config(tmp_path, variables)), out=out)
     assert passed, out.getvalue()
     needs_more = {"faults", "store"} if name == "reference" else {"faults", "store", "inventory"}
     skipped = sum(case.group in needs_more for case in CASES)

@@ -431,6 +431,9 @@ async def test_without_a_database_every_call_is_refused_until_it_is_back(
 async def test_a_server_that_has_not_read_the_schema_yet_says_so(client: AsyncClient, double: SupabaseDouble) -> None:
     with double.without_schema_cache():
         assert (await refusal(client, "seven")).code == "PGRST002"
+        with double.expect_reload():
+            run(double.owner_uri, "notify pgrst")
+        assert (await refusal(client, "seven")).code == "PGRST002"
     assert await call(client, "seven") == 7
 
 

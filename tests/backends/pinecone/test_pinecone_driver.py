@@ -88,6 +88,12 @@ async def until_delivered(catalogue: str) -> None:
             await anyio.sleep(0.1)
 
 
+async def test_it_keeps_the_contract(variables: dict[str, str], catalogue: str, tmp_path: Path) -> None:
+    out = io.StringIO()
+    assert await conform(make_driver(variables, catalogue, tmp_path), out=out), out.getvalue()
+
+
+@pytest.mark.slow
 async def test_it_keeps_the_contract_with_an_embedded_catalogue(variables: dict[str, str], tmp_path: Path) -> None:
     out = io.StringIO()
     assert await conform(create(config(tmp_path, variables)), out=out), out.getvalue()

@@ -20,7 +20,7 @@ from tests.doubles.postgrest.transactions import Connection, Invocation, Pool
 RPC = "/rest/v1/rpc/"
 CREDENTIALS = frozenset({"apikey", "authorization"})
 UNKNOWN_HEADERS = ("Prefer", "Range", "Content-Encoding", "Transfer-Encoding")
-RELOAD_SECONDS = 10.0
+RELOAD_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class SupabaseDouble:
             as_role(owner_uri, LOGIN), size=pool_size, timeout=pool_timeout, statement_timeout=statement_timeout
         )
         self._cache: SchemaCache | None = None
+        self._is_starting = False
         self._reloaded = Event()
         self._stopping = False
 
@@ -112,11 +113,11 @@ class SupabaseDouble:
     @contextmanager
     def without_schema_cache(self) -> Iterator[None]:
         """Inside of the block PostgREST has just started and has not yet read the schema."""
-        cache, self._cache = self._cache, None
+        self._is_starting = True
         try:
             yield
         finally:
-            self._cache = cache
+            self._is_starting = False
 
     # ------------------------------------------------------------------ running
 
@@ -198,7 +199,7 @@ class SupabaseDouble:
             hint = "Only the following schemas are exposed: " + ", ".join(SCHEMAS)
             raise refused(406, "PGRST106", f"Invalid schema: {schema}", hint=hint)
         arguments = frozenset(_json_object(request.body))
-        cache = self._cache
+        cache = None if self._is_starting else self._cache
         if cache is None:
             message = "Could not query the database for the schema cache. Retrying."
             raise refused(503, "PGRST002", message)
