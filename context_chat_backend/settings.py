@@ -12,14 +12,22 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr
 
 from . import __version__
+from .toolkit.http import http_url
 from .toolkit.settings import VariableSettings
 
 
 def _base_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("has to begin with http:// or https://")
-    return value.rstrip("/").removesuffix("/index.php")
+    return http_url(value).removesuffix("/index.php")
 
+
+def _not_guessed_at_once(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(f"has to have {SHORTEST_SECRET} characters at least; AppAPI makes secrets of 128")
+    return value
+
+
+SHORTEST_SECRET = 4
+"""Refuses what is no secret. Whoever tries things out may take a short one; `ccbe check` warns of it."""
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
@@ -36,7 +44,9 @@ class Settings(VariableSettings):
     """AppAPI sets `APP_…`, `AA_…`, `HP_…` and `NEXTCLOUD_URL`; an empty variable counts as not set."""
 
     app_id: str = Field("context_chat_backend", description="id of the ExApp in Nextcloud")
-    app_secret: SecretStr = Field(description="secret shared with Nextcloud's AppAPI; required")
+    app_secret: Annotated[SecretStr, AfterValidator(_not_guessed_at_once)] = Field(
+        description="secret shared with Nextcloud's AppAPI; required, and as good as a password"
+    )
     app_version: str = Field(__version__, description="version that is registered in Nextcloud")
     app_display_name: str = Field("Context Chat Backend", description="name of the ExApp")
     app_host: str = Field("127.0.0.1", description="address to listen on")

@@ -1,11 +1,32 @@
-"""The persistent storage: created, checked and claimed before anything uses it."""
+"""The persistent storage: what is where in it, and who may use it."""
 
 import fcntl
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .contract import Misconfigured
+
+
+def state_file(storage: Path) -> Path:
+    """Where the gateway keeps what it remembers."""
+    return storage / "state.db"
+
+
+def spool_folder(storage: Path) -> Path:
+    """Where uploads are while they are indexed."""
+    return storage / "spool"
+
+
+def logs_folder(storage: Path) -> Path:
+    """Where the log files are."""
+    return storage / "logs"
+
+
+def backend_folder(storage: Path, backend: str) -> Path:
+    """For whatever the driver of a backend keeps on disk."""
+    return storage / "backends" / backend
 
 
 @contextmanager
@@ -17,10 +38,13 @@ def claimed_storage(folder: Path) -> Iterator[None]:
     try:
         # not 0700: the embedded database may run under another account and has to pass through
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "gateway.lock").open("w")
+        # whoever may open it can hold it, and then no gateway starts
+        lock = os.open(folder / "gateway.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise Misconfigured(f"APP_PERSISTENT_STORAGE: {folder} cannot be used: {error.strerror}") from error
-    with lock:
+    with os.fdopen(lock):
+        with suppress(OSError):  # it may be another account's; older versions left it readable for all
+            os.fchmod(lock, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -3,7 +3,22 @@ from pathlib import Path
 
 import pytest
 
+from .postgres import stop_server
+
 REPO = Path(__file__).parents[1]
+TIME_LIMITS = {"slow": 900, "r2r": 1800, "live": 1800}
+"""Marker to seconds; R2R may have to be installed first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        limits = [seconds for marker, seconds in TIME_LIMITS.items() if item.get_closest_marker(marker)]
+        if limits and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(max(limits)))
+
+
+def pytest_unconfigure() -> None:
+    stop_server()
 
 
 @pytest.fixture(scope="session")

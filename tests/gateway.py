@@ -1,29 +1,31 @@
 """A real gateway on a real socket, and a client that speaks to it like Nextcloud."""
 
-import base64
 import http.client
 import json
+import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import httpx
-import uvicorn
 from pydantic import SecretStr
 
 from context_chat_backend.contract import Driver
 from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
+from context_chat_backend.http.server import GatewayServer
+from context_chat_backend.nextcloud.push_client import PushClient, appapi_headers
 from context_chat_backend.settings import Settings
 
 SECRET = "12345"  # the one in the recorded requests
@@ -37,13 +39,7 @@ def make_settings(folder: Path, **values: Any) -> Settings:
 
 
 def headers(secret: str = SECRET, user: str = "") -> dict[str, str]:
-    return {
-        "AA-VERSION": "33.0.0",
-        "EX-APP-ID": "context_chat_backend",
-        "EX-APP-VERSION": "5.3.1",
-        "AUTHORIZATION-APP-API": base64.b64encode(f"{user}:{secret}".encode()).decode(),
-        "AA-REQUEST-ID": "CLI",
-    }
+    return appapi_headers(secret, user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +52,11 @@ class Reply:
         return json.loads(self.body)
 
 
-def part(
-    source_id: str,
-    content: bytes = b"The whale swims in the deep blue sea.",
-    *,
-    users: Iterable[str] = ("alice",),
-    title: str = "files/whale.md",
-    mime_type: str = "text/markdown",
-    modified: int = 1_700_000_000,
-) -> bytes:
-    """One part of a `/loadSources` body, without its boundary line."""
-    head = (
-        f"userIds: {','.join(users)}\r\ntitle: {title}\r\ntype: {mime_type}\r\nmodified: {modified}\r\n"
-        f"provider: {source_id.partition(': ')[0]}\r\n"
-        f'Content-Disposition: form-data; name="sources"; filename="{source_id}"\r\n'
-        f"Content-Length: {len(content)}\r\nContent-Type: application/octet-stream\r\n\r\n"
-    )
-    return head.encode() + content + b"\r\n"
-
-
-BOUNDARY = "61b99331ada951576caf194eb6ee7d0456dcf6c1"
-
-
-def multipart(parts: Iterable[bytes]) -> bytes:
-    line = f"--{BOUNDARY}"
-    return b"".join(f"{line}\r\n".encode() + each for each in parts) + f"{line}--\r\n".encode()
-
-
-class Nextcloud:
-    """What context_chat 5.3 does over HTTP."""
+class Nextcloud(PushClient):
+    """And what tests ask for."""
 
     def __init__(self, base_url: str) -> None:
-        self.base_url = base_url
-        self.http = httpx.Client(base_url=base_url, headers=headers(), timeout=60)
-
-    def load(self, *parts: bytes) -> httpx.Response:
-        content_type = f"multipart/form-data; boundary={BOUNDARY}"
-        return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": content_type})
-
-    def post(self, path: str, **body: Any) -> httpx.Response:
-        return self.http.post(path, json=body)
+        super().__init__(base_url, SECRET, timeout=60)
 
     def found(self, user: str, query: str = "whale", **scope: Any) -> set[str]:
         response = self.post("/docSearch", userId=user, query=query, ctxLimit=200, **scope)
@@ -129,8 +90,7 @@ def running_gateway(
     app = create_app(plan_gateway(settings, variables, driver))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, ws="none", lifespan="on")
-        server = uvicorn.Server(config)
+        server = GatewayServer(app)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         nextcloud = Nextcloud(f"http://127.0.0.1:{listener.getsockname()[1]}")
@@ -161,14 +121,29 @@ def wait_until_ready(
     raise TimeoutError("the gateway did not become ready")
 
 
+def held_actions(storage: Path) -> int:
+    """How many actions a gateway has begun, or turned away, and not got done."""
+    with closing(sqlite3.connect(f"file:{storage / 'state.db'}?mode=ro", uri=True)) as state:
+        (number,) = state.execute("select count(distinct digest) from held_actions").fetchone()
+        return int(number)
+
+
 class GatewayProcess:
     """`ccbe serve` in a process of its own, with nothing of this process's environment; can be started again."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        open_files: int | None = None,
+        python: str = sys.executable,
+    ) -> None:
         """`python` may be that of another version's environment."""
         self.folder = folder
-        self._command = [python, "-m", "context_chat_backend", "serve"]
-        self.port = _free_port()
+        limit = f"ulimit -n {open_files}; " if open_files is not None else ""
+        self._command = ["/bin/sh", "-c", f'{limit}exec "$0" "$@"', python, "-m", "context_chat_backend", "serve"]
+        self.port = free_port()
         self.nextcloud = Nextcloud(f"http://127.0.0.1:{self.port}")
         self._environment = {
             "APP_SECRET": SECRET,
@@ -241,13 +216,17 @@ class GatewayProcess:
 
 @contextmanager
 def gateway_process(
-    environment: Mapping[str, str] | None = None, *, folder: Path | None = None, ready: bool = True
+    environment: Mapping[str, str] | None = None,
+    *,
+    folder: Path | None = None,
+    ready: bool = True,
+    open_files: int | None = None,
 ) -> Iterator[GatewayProcess]:
-    """A running `GatewayProcess`, by default on a new folder that is removed at the end."""
+    """A running `GatewayProcess`, by default on a new folder that is removed at the end. `open_files`: its limit."""
     with tempfile.TemporaryDirectory(prefix="ccb-test-") as temporary:
         # the embedded PostgreSQL of a gateway that runs as root has to pass through; pytest's folders are closed
         Path(temporary).chmod(0o755)
-        gateway = GatewayProcess(folder or Path(temporary), environment or {})
+        gateway = GatewayProcess(folder or Path(temporary), environment or {}, open_files=open_files)
         try:
             gateway.start(ready=ready)
             yield gateway
@@ -255,7 +234,10 @@ def gateway_process(
             gateway.close()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def free_port() -> int:
+    """Not one of those that the system gives to clients, which could take it before the server does."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port

@@ -1,20 +1,19 @@
-"""The recorded requests of the real Nextcloud client, `tests/golden/wire`."""
+"""The recorded requests of the real Nextcloud client: those that the conformance kit ships, and `tests/golden/wire`."""
 
-import json
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "golden" / "wire"
+from context_chat_backend.conformance.golden import SHIPPED, read_recording
+
+FOLDERS: tuple[Traversable, ...] = (SHIPPED, Path(__file__).parent / "golden" / "wire")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
     name: str
-    meaning: str
-    method: str
-    target: str
-    headers: list[tuple[str, str]]
+    headers: list[tuple[bytes, bytes]]
     """As sent, but without Transfer-Encoding: they fit to `body`."""
     body: bytes
     """Without the framing of the transfer."""
@@ -26,36 +25,38 @@ class Capture:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def path(self) -> str:
+        """Without the prefix that HaRP leaves out."""
+        return self.raw.split(b" ", 2)[1].decode("ascii").removeprefix("/exapps/context_chat_backend")
+
 
 def load_captures(prefix: str = "") -> list[Capture]:
     """The captures whose names begin with the prefix, sorted by name; never none."""
-    captures = [_load(path) for path in sorted(FOLDER.glob(f"{prefix}*.http"))]
+    files = {file.name: folder for folder in FOLDERS for file in folder.iterdir()}
+    captures = [
+        _load(files[name], name) for name in sorted(files) if name.startswith(prefix) and name.endswith(".http")
+    ]
     if not captures:
         raise LookupError(f"no capture begins with {prefix!r}")
     return captures
 
 
 def load_capture(name: str) -> Capture:
-    return _load(FOLDER / f"{name}.http")
+    (capture,) = [each for each in load_captures(name) if each.name == name]
+    return capture
 
 
-def _load(path: Path) -> Capture:
-    raw = path.read_bytes()
-    described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    head, _, body = raw.partition(b"\r\n\r\n")
-    request_line, *lines = head.decode("latin-1").split("\r\n")
-    method, target, _ = request_line.split(" ")
-    headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
-    plain = [(name, value) for name, value in headers if name.lower() != "transfer-encoding"]
+def _load(folder: Traversable, file: str) -> Capture:
+    name = file.removesuffix(".http")
+    recorded = read_recording(folder, name)
+    plain = [(key, value) for key, value in recorded.headers if key.lower() != b"transfer-encoding"]
     return Capture(
-        name=path.stem,
-        meaning=described["meaning"],
-        method=method,
-        target=target,
+        name=name,
         headers=plain,
-        body=body if plain == headers else _dechunk(body),
-        expected=described["expected"],
-        raw=raw,
+        body=recorded.body if len(plain) == len(recorded.headers) else _dechunk(recorded.body),
+        expected=recorded.expected,
+        raw=(folder / file).read_bytes(),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from context_chat_backend.contract import Capabilities, DriverConfig, Finding, Level
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
-from context_chat_backend.toolkit.indexing.pipeline import Indexer
+from context_chat_backend.toolkit.indexing.indexer import Indexer
 from context_chat_backend.toolkit.postgres.database import open_database
 from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
@@ -27,7 +27,7 @@ class BuiltinDriver(DocumentStoreDriver):
         self.capabilities = Capabilities(
             max_source_bytes=MAX_SOURCE_BYTES,
             mime_types=SUPPORTED_MIME_TYPES,
-            exclusive=settings.db_url is None,  # other gateways may use an external database, too
+            shared=settings.db_url is not None,  # other gateways may use an external database, too
         )
         self._settings = settings
         self._folder = folder

@@ -1,4 +1,4 @@
-"""What the SDK raises, in words of the contract: by class and status, never by text.
+"""What the SDK raises, in the terms of the contract: by class and status, never by text.
 
 Messages name what was being done, the status and Pinecone's own code for it. They hold nothing else of an answer, which
 may quote a document, and no key.
@@ -28,7 +28,7 @@ from pinecone.errors import (
 from context_chat_backend.contract import Busy, DriverError, Misconfigured, TransientError, Unavailable
 from context_chat_backend.toolkit.http import retry_after
 
-_STATE = "the index is in a state that does not admit this: see Pinecone's console"
+_STATE = "the index is in a state that does not allow this: see Pinecone's console"
 _MEANINGS: Mapping[type[ApiError], tuple[type[DriverError], str]] = MappingProxyType(
     {
         RateLimitError: (
@@ -50,11 +50,11 @@ _MEANINGS: Mapping[type[ApiError], tuple[type[DriverError], str]] = MappingProxy
         FailedPreconditionError: (Misconfigured, _STATE),
         PayloadTooLargeError: (
             Misconfigured,
-            "the request is too large: something between the gateway and Pinecone admits less than 2 MB",
+            "the request is too large: something between the gateway and Pinecone lets through less than 2 MB",
         ),
         # A 400 or 422 may in truth be about a single record: a vector that is not finite or all zero, a text or a word
         # over a limit. All of these are made by this package and its toolkit, which keep them within the limits, so a
-        # source is never given up for one. What is left is an index of another schema, which an admin can mend.
+        # source is never given up for one. What is left is an index of another schema, which an admin can fix.
         ApiError: (
             Misconfigured,
             "the index has another form; it has to be one that the gateway made for the same embedding model",

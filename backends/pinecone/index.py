@@ -84,11 +84,11 @@ class ControlPlane:
         if settings.region is None:
             raise Misconfigured(
                 f"there is no index {settings.index}: set PINECONE_REGION, and PINECONE_CLOUD, to have it made there, "
-                "for ever, or PINECONE_INDEX to the name of one that exists"
+                "forever, or PINECONE_INDEX to the name of one that exists"
             )
         deployment = {"deployment_type": "managed", "cloud": settings.cloud, "region": settings.region}
         refused = (
-            "PINECONE_CLOUD and PINECONE_REGION have to name a region that the plan admits, and vectors may have up to "
+            "PINECONE_CLOUD and PINECONE_REGION have to name a region that the plan allows, and vectors may have up to "
             "20,000 dimensions"
         )
         with pinecone_errors(f"the creation of the index {settings.index}", refused=refused):

@@ -7,7 +7,7 @@ import anyio
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Pace:
+class RateLimiter:
     """Lets callers through at equal distances in time, in the order in which they came.
 
     There are no bursts: within any second at most `per_second` callers begin, plus one for those at both of its ends.

@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pinecone import Document
 
-from context_chat_backend.toolkit.catalogue.store import Chunk, DocumentKey, GroupKey, Match, Reach
+from context_chat_backend.toolkit.catalogue.store import Candidates, ChunkRecord, DocumentKey, GroupKey, Match
 
-EMBEDDING, TEXT, DOCUMENT, GROUP, ORDINAL = "embedding", "text", "doc", "acl", "ord"
-"""Names of the fields. The first two are declared in the index, the others are indexed for filters as they come."""
+EMBEDDING, TEXT, HEADING, DOCUMENT, GROUP, ORDINAL = "embedding", "text", "head", "doc", "acl", "ord"
+"""Names of the fields. The first two are declared in the index, the others are indexed for filters as they come. The
+third is left out where it is empty."""
 
 REQUEST_RECORDS = 1000
 REQUEST_BYTES = 1_800_000
-"""Of the 2 MB that are admitted."""
+"""Of the 2 MB that are allowed."""
 FILTER_VALUES = 10_000
 """Most values of one `$in`."""
 
@@ -36,8 +37,10 @@ _FRAME_BYTES = 100
 TEXT_CHARACTERS = 19_999
 """A text is cut to this. It then has 10,000 words at most, since each but the last needs a character after it, and less
 than 100 KB. Chunks have about 1,000 characters."""
+HEADING_CHARACTERS = 300
+"""A heading is cut to this, so that the answer to a search stays small."""
 WORD_BYTES, WORD_CHARACTERS = 256, 40
-"""Words of a text may be of so many bytes; the analyzer cuts them to so many characters, in questions, too."""
+"""Words of a text may be of so many bytes; the analyzer cuts them to so many characters, also in questions."""
 QUESTION_BYTES = 10_000
 """Most of the text of a search; the rest of a longer question is not looked for."""
 
@@ -49,12 +52,13 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _LONG = re.compile(rf"\S{{{WORD_BYTES // 4 + 1},}}")  # UTF-8 has at most four bytes for a character
 
 
-def to_record(chunk: Chunk) -> dict[str, Any]:
+def to_record(chunk: ChunkRecord) -> dict[str, Any]:
     """A chunk as it is stored."""
     return {
         "_id": chunk.id,
         EMBEDDING: components(chunk.embedding),
         TEXT: stored_text(chunk.text),
+        **({HEADING: stored_heading(chunk.heading)} if chunk.heading else {}),
         DOCUMENT: chunk.document,
         GROUP: chunk.group,
         ORDINAL: chunk.ordinal,
@@ -64,10 +68,15 @@ def to_record(chunk: Chunk) -> dict[str, Any]:
 def to_match(found: Document) -> Match | None:
     """What a search found; None for what is no chunk of a gateway."""
     document, _, ordinal = str(found.get("_id")).partition("#")
-    text = found.get(TEXT)
+    text, heading = found.get(TEXT), found.get(HEADING)
     if not _ORDINAL.fullmatch(ordinal) or not isinstance(text, str):
         return None
-    return Match(document=DocumentKey(document), ordinal=int(ordinal), text=shown_text(text))
+    return Match(
+        document=DocumentKey(document),
+        ordinal=int(ordinal),
+        heading=heading if isinstance(heading, str) else "",
+        text=shown_text(text),
+    )
 
 
 def components(embedding: NDArray[np.float32]) -> list[float]:
@@ -76,8 +85,8 @@ def components(embedding: NDArray[np.float32]) -> list[float]:
     return rounded
 
 
-def batches(chunks: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
-    """The chunks in order, in as few requests as their sizes admit."""
+def batches(chunks: Sequence[ChunkRecord]) -> Iterator[Sequence[ChunkRecord]]:
+    """The chunks in order, in as few requests as their sizes allow."""
     begin, size = 0, 0
     for end, chunk in enumerate(chunks):
         needed = record_bytes(chunk)
@@ -89,9 +98,10 @@ def batches(chunks: Sequence[Chunk]) -> Iterator[Sequence[Chunk]]:
         yield chunks[begin:]
 
 
-def record_bytes(chunk: Chunk) -> int:
+def record_bytes(chunk: ChunkRecord) -> int:
     """Most bytes that the record of a chunk has in a request."""
-    text = json.dumps(stored_text(chunk.text), ensure_ascii=False).encode()
+    texts = (stored_text(chunk.text), stored_heading(chunk.heading))
+    text = json.dumps(texts, ensure_ascii=False).encode()
     keys = len(chunk.id) + len(chunk.document) + len(chunk.group) + len(str(chunk.ordinal))
     return _FRAME_BYTES + keys + len(text) + _COMPONENT_BYTES * chunk.embedding.size
 
@@ -107,6 +117,11 @@ def stored_text(text: str) -> str:
     return _LONG.sub(_divided, plain)[:TEXT_CHARACTERS]
 
 
+def stored_heading(heading: str) -> str:
+    """A heading that Pinecone takes."""
+    return _SURROGATES.sub("\ufffd", heading)[:HEADING_CHARACTERS]
+
+
 def shown_text(text: str) -> str:
     """A stored text without its joints."""
     return text.replace(JOINT, "")
@@ -119,9 +134,9 @@ def question_words(text: str) -> str:
     return question.encode()[:QUESTION_BYTES].decode(errors="ignore").rstrip()
 
 
-def reach_filter(reach: Reach) -> dict[str, Any]:
-    """Keeps a search within reach. One of an empty reach is refused by Pinecone, rather than to find everything."""
-    clauses = [*_one_of(GROUP, reach.groups), *_one_of(DOCUMENT, reach.documents)]
+def candidates_filter(candidates: Candidates) -> dict[str, Any]:
+    """Keeps a search to its candidates. Pinecone refuses the filter of none, rather than finding everything."""
+    clauses = [*_one_of(GROUP, candidates.groups), *_one_of(DOCUMENT, candidates.documents)]
     return dict(clauses[0]) if len(clauses) == 1 else {"$or": clauses}
 
 

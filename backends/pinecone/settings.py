@@ -52,6 +52,17 @@ def _host(value: str) -> str:
     return f"{parts.scheme}://{name}" + (f":{port}" if port else "")
 
 
+def _proxy(value: SecretStr) -> SecretStr:
+    """Its password is percent-encoded where needed: the rest of it would be taken for the host, and shown."""
+    scheme, _, rest = value.get_secret_value().strip().partition("://")
+    credentials, _, host = rest.rpartition("@")
+    if scheme not in {"http", "https"} or not host or any(character in credentials for character in "@/?#"):
+        raise ValueError(
+            "has to be a URL, e.g. http://user:password@proxy:3128, special characters of the password percent-encoded"
+        )
+    return value
+
+
 def _is_near(name: str) -> bool:
     try:
         return ip_address(name).is_private
@@ -71,7 +82,7 @@ class PineconeSettings(VariableSettings):
     model_config = SettingsConfigDict(env_prefix="PINECONE_")
 
     api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(
-        description="key of a Pinecone project; it has to admit reading and writing data, and making the index unless "
+        description="key of a Pinecone project; it has to allow reading and writing data, and making the index unless "
         "there is one",
         examples=["key"],
     )
@@ -87,17 +98,17 @@ class PineconeSettings(VariableSettings):
     region: Annotated[str, AfterValidator(_region)] | None = Field(
         None,
         description="region of that cloud, e.g. `eu-central-1`; without one no index is made. An index cannot be moved "
-        "later. The free plan admits `us-east-1` only",
+        "later. The free plan allows `us-east-1` only",
     )
     create_timeout: PositiveFloat = Field(300, description="seconds until a new index has to be ready")
     http_timeout: PositiveFloat = Field(30, description="seconds for one request; the SDK repeats it up to three times")
     settle_seconds: PositiveFloat = Field(60, description="after this long everything written is taken for searchable")
     changes_per_second: PositiveFloat = Field(
         4,
-        description="updates and deletions per second; Pinecone admits 5 updates by filter per namespace. Share it "
+        description="updates and deletions per second; Pinecone allows 5 updates by filter per namespace. Share it "
         "out if several gateways use one namespace",
     )
-    proxy_url: SecretStr | None = Field(
+    proxy_url: Annotated[SecretStr, AfterValidator(_proxy)] | None = Field(
         None, description="HTTP proxy on the way to Pinecone; the SDK does not look at `HTTPS_PROXY`"
     )
     controller_host: Annotated[str, AfterValidator(_host)] = Field(

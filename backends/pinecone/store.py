@@ -13,23 +13,32 @@ from pinecone.errors import NotFoundError
 from pinecone.models.vectors.responses import DescribeIndexStatsResponse
 
 from context_chat_backend.contract import Finding, Level, Misconfigured, Unavailable
-from context_chat_backend.toolkit.catalogue.store import Chunk, Extent, GroupKey, Match, Reach, VectorStore, chunk_id
+from context_chat_backend.toolkit.catalogue.store import (
+    Candidates,
+    ChunkRecord,
+    Extent,
+    GroupKey,
+    Match,
+    VectorStore,
+    chunk_id,
+)
 from context_chat_backend.toolkit.concurrency import for_each
 
 from .errors import pinecone_errors
 from .index import ControlPlane, describe_fields, describe_place, require_fit
-from .rate import Pace, Sleep
+from .rate import RateLimiter, Sleep
 from .records import (
     DOCUMENT,
     EMBEDDING,
     GROUP,
+    HEADING,
     ORDINAL,
     REQUEST_RECORDS,
     TEXT,
     batches,
+    candidates_filter,
     components,
     question_words,
-    reach_filter,
     to_match,
     to_record,
 )
@@ -45,7 +54,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 TYPICAL_BYTES = 1100
 """Of a chunk as it is billed: text, id and metadata, without its vector."""
 MANY_NAMESPACES = 90
-"""The free plan admits 100 in an index; an index does not tell its plan."""
+"""The free plan allows 100 in an index; an index does not tell its plan."""
 
 _Filter = dict[str, Any]
 
@@ -56,7 +65,8 @@ class PineconeStore(VectorStore):
     chunks_per_put = 1000
     documents_per_call = 1000
     chunks_per_call = UPDATE_RECORDS
-    # Pinecone refuses answers of more than 4 MB. Chunks have about 1,000 characters, 6 KB in the longest form of JSON.
+    # Pinecone refuses answers of more than 4 MB. Chunks have about 1,000 characters and
+    # headings 300 at most, together 8 KB in the longest form of JSON.
     matches_per_search = 500
 
     def __init__(
@@ -69,7 +79,7 @@ class PineconeStore(VectorStore):
         self.settle_seconds = settings.settle_seconds
         self._settings = settings
         self._sleep = sleep
-        self._pace = Pace(settings.changes_per_second, clock=clock, sleep=sleep)
+        self._limiter = RateLimiter(settings.changes_per_second, clock=clock, sleep=sleep)
         self._control = ControlPlane(settings, sleep)
         self._resources = AsyncExitStack()
         self._index: AsyncIndex
@@ -121,10 +131,10 @@ class PineconeStore(VectorStore):
 
     # ------------------------------------------------------------------ writing
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         await for_each(self._upload, batches(chunks), at_once=UPLOADS_AT_ONCE)
 
-    async def _upload(self, chunks: Sequence[Chunk]) -> None:
+    async def _upload(self, chunks: Sequence[ChunkRecord]) -> None:
         with pinecone_errors("an upload"):
             answer = await self._index.documents.upsert(
                 namespace=self._namespace, documents=[to_record(chunk) for chunk in chunks]
@@ -143,7 +153,7 @@ class PineconeStore(VectorStore):
 
     async def _set_group(self, filter_: _Filter, group: GroupKey) -> int:
         """How many chunks there were to be changed; 0 where Pinecone could not count them in time."""
-        await self._pace.turn()
+        await self._limiter.turn()
         with pinecone_errors("an update"):
             try:
                 answer = await self._index.documents.update(
@@ -160,7 +170,7 @@ class PineconeStore(VectorStore):
             await self._delete(ids[begin : begin + REQUEST_RECORDS])
 
     async def _delete(self, ids: Sequence[str]) -> None:
-        await self._pace.turn()
+        await self._limiter.turn()
         with pinecone_errors("a deletion"):
             try:
                 await self._index.documents.delete(namespace=self._namespace, ids=ids)
@@ -169,18 +179,20 @@ class PineconeStore(VectorStore):
 
     # ------------------------------------------------------------------ searching
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         query = DenseVectorQuery(field=EMBEDDING, values=components(embedding))
-        return await self._matches(query, reach, limit)
+        return await self._matches(query, candidates, limit)
 
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         words = question_words(text)
         if not words:
             return ()
-        return await self._matches(TextQuery(query=words, fields=[TEXT]), reach, limit)
+        return await self._matches(TextQuery(query=words, fields=[TEXT]), candidates, limit)
 
-    async def _matches(self, query: DenseVectorQuery | TextQuery, reach: Reach, limit: int) -> Sequence[Match]:
-        answer = await self._search(query, reach_filter(reach), limit=limit, fields=[TEXT])
+    async def _matches(
+        self, query: DenseVectorQuery | TextQuery, candidates: Candidates, limit: int
+    ) -> Sequence[Match]:
+        answer = await self._search(query, candidates_filter(candidates), limit=limit, fields=[TEXT, HEADING])
         if answer is None:
             return ()
         return [match for found in answer.matches if (match := to_match(found)) is not None]
@@ -199,7 +211,7 @@ class PineconeStore(VectorStore):
                 return None
 
     async def _require_unknown_namespace(self) -> None:
-        """After a 404: return if it is for want of the namespace. Where the index is missing this raises a 404, too."""
+        """After a 404: return if only the namespace is missing. Without the index this raises a 404 as well."""
         stats = await self._stats()
         if self._namespace in stats.namespaces:
             raise Unavailable("Pinecone does not find a namespace that it lists")
@@ -220,6 +232,16 @@ class PineconeStore(VectorStore):
         if newest is None or answer.response_info is None:
             return bool(answer.matches)  # written before a restart, or by a Pinecone that does not number
         return answer.response_info.is_reconciled(newest)
+
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        """For one read unit, where a search of a large index costs many."""
+        with pinecone_errors("a look-up"):
+            try:
+                answer = await self._index.documents.fetch(namespace=self._namespace, ids=[chunk.id], include_fields=[])
+            except NotFoundError:
+                await self._require_unknown_namespace()
+                return False
+        return chunk.id in answer.documents
 
     def _any_vector(self) -> DenseVectorQuery:
         return DenseVectorQuery(field=EMBEDDING, values=[1.0] + [0.0] * (self._dimension - 1))
@@ -260,22 +282,24 @@ class PineconeStore(VectorStore):
                 level=Level.ERROR,
                 subject="index",
                 text=f"{self._settings.index} is gone",
-                cure="If it was removed in Pinecone's console, restart the gateway: it says what to do next.",
+                remedy="If it was removed in Pinecone's console, restart the gateway: it says what to do next.",
             )
         try:
             require_fit(model, self._dimension)
         except Misconfigured as error:
             return Finding(
-                level=Level.ERROR, subject="index", text=str(error), cure="Name another index in PINECONE_INDEX."
+                level=Level.ERROR, subject="index", text=str(error), remedy="Name another index in PINECONE_INDEX."
             )
         place = describe_place(model)
         text = f"{model.name} in {place}: {describe_fields(model)}; {model.status.state}"
         wanted = f"{self._settings.cloud} {self._settings.region}"
         if self._settings.region is not None and place != wanted:
-            cure = (
+            remedy = (
                 "An index cannot be moved. Name another one in PINECONE_INDEX to have it made there, or correct both."
             )
-            return Finding(level=Level.WARNING, subject="index", text=f"{text}. The settings say {wanted}", cure=cure)
+            return Finding(
+                level=Level.WARNING, subject="index", text=f"{text}. The settings say {wanted}", remedy=remedy
+            )
         return Finding(level=Level.OK, subject="index", text=text)
 
 
@@ -303,6 +327,6 @@ def _namespaces_finding(own: str, others: int) -> Finding:
     return Finding(
         level=Level.WARNING,
         subject="namespaces",
-        text=f"{others} beside {own}; Pinecone's free plan admits 100 in an index",
-        cure="Remove those of lost catalogues: docs/backends/pinecone.md says how.",
+        text=f"{others} besides {own}; Pinecone's free plan allows 100 in an index",
+        remedy="Remove those of lost catalogues: docs/backends/pinecone.md says how.",
     )

@@ -33,7 +33,7 @@ async def _safely(subject: str, check: Check) -> Sequence[Finding]:
         return await check()
     except DriverError as error:
         level = Level.ERROR if isinstance(error, Misconfigured) else Level.WARNING
-        return [Finding(level=level, subject=subject, text=str(error), cure="See the log of R2R.")]
+        return [Finding(level=level, subject=subject, text=str(error), remedy="See the log of R2R.")]
 
 
 def _account(account: Account, settings: R2RSettings) -> list[Finding]:
@@ -43,7 +43,7 @@ def _account(account: Account, settings: R2RSettings) -> list[Finding]:
                 level=Level.WARNING,
                 subject="account",
                 text="an ordinary account: R2R limits its requests per minute (60 by default) and its documents",
-                cure="Use a superuser of an R2R of its own, or raise [database.limits] in R2R's configuration.",
+                remedy="Use a superuser of an R2R of its own, or raise [database.limits] in R2R's configuration.",
             )
         ]
     if settings.api_key is not None:
@@ -52,7 +52,7 @@ def _account(account: Account, settings: R2RSettings) -> list[Finding]:
                 level=Level.WARNING,
                 subject="account",
                 text="an API key: R2R needs most of a second of CPU time to check it, for each request",
-                cure="Set R2R_USER and R2R_PASSWORD instead.",
+                remedy="Set R2R_USER and R2R_PASSWORD instead.",
             )
         ]
     return [Finding(level=Level.OK, subject="account", text="a superuser")]
@@ -66,7 +66,7 @@ def _password(settings: R2RSettings) -> list[Finding]:
             level=Level.WARNING,
             subject="password",
             text="R2R's published default",
-            cure="Change default_admin_password in R2R's configuration before its first start, or the user's password.",
+            remedy="Change the user's password; before R2R's first start, default_admin_password in its configuration.",
         )
     ]
 
@@ -80,7 +80,7 @@ def _clock(client: R2RClient) -> list[Finding]:
             level=Level.WARNING,
             subject="clock of R2R",
             text=f"differs by {ahead:+.0f} s",
-            cure="Let both machines set their clocks by NTP.",
+            remedy="Let both machines set their clocks by NTP.",
         )
     ]
 
@@ -100,7 +100,7 @@ async def _indices(client: R2RClient) -> Sequence[Finding]:
             level=Level.WARNING,
             subject="vector index",
             text="there is one: with it R2R leaves out hits of searches that are limited to a user",
-            cure="Delete it (DELETE /v3/indices/chunks/NAME); the index on collections carries the searches.",
+            remedy="Delete it (DELETE /v3/indices/chunks/NAME); the index on collections carries the searches.",
         )
     ]
 
@@ -121,8 +121,8 @@ def _collections(configuration: Configuration, used: int) -> list[Finding]:
     text = f"{used} of {most - RESERVED_COLLECTIONS}; one per user and per provider"
     if used < ALMOST_FULL * (most - RESERVED_COLLECTIONS):
         return [Finding(level=Level.OK, subject="collections", text=text)]
-    cure = "Raise default_max_collections_per_user in R2R's configuration."
-    return [Finding(level=Level.WARNING, subject="collections", text=text, cure=cure)]
+    remedy = "Raise default_max_collections_per_user in R2R's configuration."
+    return [Finding(level=Level.WARNING, subject="collections", text=text, remedy=remedy)]
 
 
 def _excluded(configuration: Configuration, settings: R2RSettings) -> list[Finding]:
@@ -134,7 +134,7 @@ def _excluded(configuration: Configuration, settings: R2RSettings) -> list[Findi
             level=Level.WARNING,
             subject="excluded types",
             text=f"R2R is set not to read {', '.join(sorted(missing))}; they are sent anyway, and then as text",
-            cure="Add them to R2R_EXCLUDE_EXTS to save the uploads.",
+            remedy="Add them to R2R_EXCLUDE_EXTS to save the uploads.",
         )
     ]
 

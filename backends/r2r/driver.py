@@ -18,6 +18,7 @@ from context_chat_backend.contract import (
     DriverConfig,
     Finding,
     Hit,
+    Inventory,
     Outcome,
     ProviderId,
     Query,
@@ -64,7 +65,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class R2RDriver(BaseDriver):
+class R2RDriver(BaseDriver, Inventory):
     """Keeps a document per source, a collection per user and one per provider in R2R; README.md explains the scheme."""
 
     def __init__(
@@ -80,10 +81,9 @@ class R2RDriver(BaseDriver):
         # an instance has them, not the class: they depend on the settings
         self.capabilities = Capabilities(
             answers=settings.use_generated_answer,
-            inventory=True,
             max_source_bytes=100 * MIB,  # context_chat sends no larger files
             mime_types=frozenset(originals | SUPPORTED_MIME_TYPES),
-            exclusive=settings.namespace is None,  # it is set for several gateways
+            shared=settings.namespace is not None,  # it is set for several gateways
         )
         self._settings = settings
         self._extractor = extractor
@@ -282,7 +282,7 @@ class R2RDriver(BaseDriver):
             yield stored
 
     async def count(self) -> Mapping[ProviderId, int]:
-        if not self.capabilities.exclusive:
+        if self.capabilities.shared:
             await self._readers.learn_all()  # another gateway may have met other providers
         counts: dict[ProviderId, int] = {}
 

@@ -4,9 +4,9 @@ A source may have several documents: while a newer version is being made the old
 is told by their metadata alone, so that nothing has to be remembered beside R2R. The journal knows what R2R does not
 tell: what was sent, what is doubted, what was given up. Its rows are changed here and nowhere else:
 
-    (none) ── `sending` ──▶ sent ── `vouch_for`, `remove`, `discard` ──▶ (none)
-    (none) ── `remove`, `make_room` ──▶ doubted, until the deletion has succeeded
-    any ── `settle`, `give_up_absent` ──▶ given up ── `sending`, `tidy` ──▶ sent again, (none)
+    sent        by `sending`; ends by `vouch_for`, `discard`, `remove`, or after a day by `tidy`
+    in doubt    by `remove` and `make_room`, as R2R may delete only halfway; ends by `remove`, or by `sending` again
+    given up    by `settle` and `give_up_absent`; ends by `sending` again, or after a month by `tidy`
 """
 
 import logging
@@ -112,7 +112,7 @@ class SourceRecord:
                 raise AtWork("it has just been sent to R2R", retry_after=JUST_SENT)
 
     async def give_up_absent(self) -> None:
-        """Let nothing count that was sent and may be waiting for R2R to begin with it."""
+        """Let nothing count that was sent and that R2R may not have started on yet."""
         for id_ in self._absent:
             if (entry := await self._journal.entry(id_)) is not None:
                 await self._give_up(id_, entry.upload)
@@ -132,7 +132,7 @@ class SourceRecord:
         if (entry := await self._journal.entry(document.id)) is not None:
             idle = min(idle, self._clock() - entry.since)  # the time zone of R2R's clock may be wrong
         if idle <= self._stuck_after:
-            raise AtWork(f"R2R is at work on it ({document.ingestion_status})", retry_after=ASK_AGAIN)
+            raise AtWork(f"R2R is still at work on it ({document.ingestion_status})", retry_after=ASK_AGAIN)
         log.warning("R2R does not finish document %s (%s): it is removed", document.id, document.ingestion_status)
         metadata = document.own_metadata
         await self._give_up(document.id, "" if metadata is None else metadata.cc_upload)

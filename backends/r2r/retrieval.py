@@ -182,7 +182,14 @@ def newest(found: Sequence[Found]) -> list[Found]:
 
 def _as_hit(chunk: Chunk, metadata: Metadata) -> Hit:
     """Without the ids of other readers' collections."""
-    return Hit(source_id=metadata.source_id, title=metadata.cc_title, text=chunk.text, score=chunk.score)
+    return Hit(
+        source_id=metadata.source_id,
+        title=metadata.cc_title,
+        ordinal=chunk.order,
+        heading="",  # R2R keeps none
+        text=chunk.text,
+        score=chunk.score,
+    )
 
 
 def without_citations(text: str, chunks: Iterable[Chunk]) -> str:

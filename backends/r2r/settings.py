@@ -16,13 +16,12 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from context_chat_backend.toolkit.http import http_url
 from context_chat_backend.toolkit.settings import VariableSettings
 
 
 def _base_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("has to begin with http:// or https://")
-    return value.rstrip("/").removesuffix("/v3")
+    return http_url(value).removesuffix("/v3")
 
 
 def _namespace(value: SecretStr) -> SecretStr:

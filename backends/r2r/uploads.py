@@ -195,7 +195,7 @@ class Uploads:
         if made is None:
             raise Unavailable("R2R does not have the document that it took")
         if not made.is_final:
-            raise Unavailable(f"R2R is at work on it ({made.ingestion_status})", retry_after=ASK_AGAIN)
+            raise Unavailable(f"R2R is still at work on it ({made.ingestion_status})", retry_after=ASK_AGAIN)
         return made
 
     async def _check(self, source: Source, record: SourceRecord, made: Document, form: Form) -> None:

@@ -123,6 +123,12 @@ class Chunk(BaseModel):
         """None for a chunk of a document that the driver did not make."""
         return as_metadata(self.metadata)
 
+    @property
+    def order(self) -> int:
+        """Its place in the document, from 0; 0 where R2R does not tell."""
+        order = self.metadata.get("chunk_order")
+        return order if isinstance(order, int) else 0
+
 
 class SearchResults(BaseModel):
     chunk_search_results: list[Chunk] = Field(default_factory=list)

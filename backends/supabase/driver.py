@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from context_chat_backend.contract import Capabilities, DriverConfig, Finding, Level, Misconfigured
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
-from context_chat_backend.toolkit.indexing.pipeline import Indexer
+from context_chat_backend.toolkit.indexing.indexer import Indexer
 from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions
@@ -15,7 +15,7 @@ from context_chat_backend.toolkit.settings import driver_settings
 from .functions import SupabaseFunctions
 from .settings import SupabaseSettings
 
-CURE = "run the output of `ccbe supabase-migration` in the project's SQL editor"
+REMEDY = "run the output of `ccbe supabase-migration` in the project's SQL editor"
 
 
 class SupabaseDriver(DocumentStoreDriver):
@@ -25,7 +25,7 @@ class SupabaseDriver(DocumentStoreDriver):
     capabilities = Capabilities(
         max_source_bytes=MAX_SOURCE_BYTES,
         mime_types=SUPPORTED_MIME_TYPES,
-        exclusive=False,  # other gateways may use the same project
+        shared=True,  # other gateways may use the same project
     )
 
     def __init__(self, settings: SupabaseSettings, indexer: Indexer) -> None:
@@ -36,7 +36,7 @@ class SupabaseDriver(DocumentStoreDriver):
         functions = await stack.enter_async_context(SupabaseFunctions(self._settings))
         status = await functions.call("ccb_status")
         if status.get("functions") != Edition.STORE.digest:
-            raise Misconfigured(f"the Supabase project was set up by another version of the gateway: {CURE}")
+            raise Misconfigured(f"the Supabase project was set up by another version of the gateway: {REMEDY}")
         return functions
 
     async def check(self) -> Sequence[Finding]:

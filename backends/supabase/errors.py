@@ -15,13 +15,12 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from context_chat_backend.contract import Busy, DriverError, Misconfigured, TransientError, Unavailable
-from context_chat_backend.toolkit.http import retry_after
-from context_chat_backend.toolkit.http import translate_errors as translate_http_errors
+from context_chat_backend.toolkit.http import retry_after, translate_errors
 from context_chat_backend.toolkit.postgres.sqlstate import error_for
 
 _PASSING = frozenset({"40001", "40P01", "53300", "55P03", "57P01", "429", "502", "503", "504", "520"})
 _PASSING_PREFIXES = ("08", "PGRST0")
-"""Of these codes, the same call most likely succeeds a moment later."""
+"""With these codes the same call will probably succeed a moment later."""
 
 _STATUS_LENGTH = 3
 _ABOUT_RIGHTS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
@@ -92,10 +91,10 @@ def is_passing(error: BaseException) -> bool:
 
 
 @contextmanager
-def translate_errors(function: str) -> Iterator[None]:
+def supabase_errors(function: str) -> Iterator[None]:
     """Turn refusals and what httpx raises into `DriverError`s. A refusal that only a bug can cause stays as it is."""
     try:
-        with translate_http_errors():
+        with translate_errors():
             yield
     except Refusal as refusal:
         kind, text = _meaning(refusal)

@@ -21,7 +21,7 @@ from tenacity import (
 
 from context_chat_backend.contract import Rejected
 
-from .errors import Refusal, is_passing, translate_errors, value_of
+from .errors import Refusal, is_passing, supabase_errors, value_of
 from .settings import SupabaseSettings, is_jwt
 
 ATTEMPTS = 4
@@ -80,7 +80,7 @@ class SupabaseFunctions:
 
     async def call(self, function: str, /, **arguments: object) -> Any:
         """See `Functions`. Raises `Rejected` for arguments that JSON cannot hold, as NaN."""
-        with translate_errors(function):
+        with supabase_errors(function):
             return await self._retrying.copy()(self._post, function, arguments)  # it has a state
 
     async def _post(self, function: str, arguments: Mapping[str, object]) -> Any:

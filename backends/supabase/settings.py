@@ -20,7 +20,7 @@ def _project_url(value: str) -> str:
         url = _URL.validate_python(value.strip())
     except InvalidUrl:
         raise ValueError("has to be the address of a Supabase project, e.g. https://abc.supabase.co") from None
-    if url.username or url.password or url.query or url.fragment:
+    if "@" in str(url) or url.query or url.fragment:
         raise ValueError("has to be an address without user, query and fragment, e.g. https://abc.supabase.co")
     if url.scheme != "https" and not _is_private(url.host or ""):
         raise ValueError("has to begin with https://, because the secret key is sent there")

@@ -4,8 +4,6 @@ Those that compare it with the backend have the storage to themselves. While a g
 through between the reading of a source and the writing of its entry, and the entry would vouch for readers of before.
 """
 
-import json
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
@@ -16,40 +14,28 @@ from typing import TypeVar
 
 import anyio
 
-from ..contract import Capabilities, Driver, Misconfigured, SourceId, StoredVersion, Unsupported
+from ..contract import Capabilities, Driver, Inventory, Misconfigured, SourceId, StoredVersion, Unsupported
 from ..core.state import State
 from ..layers import LayerSettings
 from ..layers.upsert_cache import CacheEntry, Statistics, UpsertCache, entry_of
-from ..settings import Settings
-from ..storage import claimed_storage
+from ..storage import claimed_storage, state_file
+from .fork_file import fork_line
 from .progress import Progress
 
 T = TypeVar("T")
 
 BATCH = 500
 """Sources that are held in memory, asked for and written at a time."""
-FORK_FILE = "r2r_upsert_cache.json"
-"""Where the earlier fork kept its cache, in the persistent storage."""
-
-YEAR_5000 = 1e11
-"""Unix seconds. Larger times are no times in seconds."""
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 # ---------------------------------------------------------------------- may run while a gateway serves
 
 
-def state_file(settings: Settings) -> Path:
-    """The file that holds the cache."""
-    return settings.app_persistent_storage / "state.db"
-
-
-async def statistics(settings: Settings, layers: LayerSettings, *, now: float) -> list[Statistics]:
+async def statistics(storage: Path, layers: LayerSettings, *, now: float) -> list[Statistics]:
     """One item per store that the cache knows; creates nothing. `now` in Unix seconds."""
-    if not state_file(settings).exists():
+    if not state_file(storage).exists():
         return []
-    async with open_state(settings) as state:
+    async with State(state_file(storage)) as state:
         return await UpsertCache(state).statistics(
             now=now,
             all_window=layers.skip_upsert_all_within_secs,
@@ -57,27 +43,22 @@ async def statistics(settings: Settings, layers: LayerSettings, *, now: float) -
         )
 
 
-def file_bytes(settings: Settings) -> int:
+def file_bytes(storage: Path) -> int:
     """Size of the cache's file and of the log beside it."""
-    files = state_file(settings), Path(f"{state_file(settings)}-wal")
+    files = state_file(storage), Path(f"{state_file(storage)}-wal")
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-async def clear(settings: Settings) -> None:
-    """Forget the entries of all stores. A gateway may serve meanwhile: what is forgotten only costs an upload more."""
-    if not state_file(settings).exists():
+async def clear(storage: Path) -> None:
+    """Forget the entries of all stores. A gateway may serve meanwhile: what is forgotten only costs another upload."""
+    if not state_file(storage).exists():
         return
-    async with open_state(settings) as state:
+    async with State(state_file(storage)) as state:
         await UpsertCache(state).forget_everything()
         await state.execute("delete from flags where name glob ?", f"{Checkpoint.PREFIX}*")
 
 
-def open_state(settings: Settings) -> State:
-    """The state of this gateway, to be entered."""
-    return State(state_file(settings))
-
-
-# ---------------------------------------------------------------------- need the storage for themselves
+# ---------------------------------------------------------------------- need the storage to themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +89,19 @@ class CacheTools:
         self, driver: Driver, state: State, progress: Progress, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._driver = driver
+        self._inventory = inventory_of(driver)
         self._state = state
         self._cache = UpsertCache(state)
         self._progress = progress
         self._clock = clock
 
     async def seed(self, *, bulk: bool = False) -> SeedReport:
-        """Write an entry for everything that is stored. After an interruption the next call goes on from there. `bulk`
+        """Write an entry for everything that is stored. After an interruption the next call resumes there. `bulk`
         uses the backend's export."""
         checkpoint = Checkpoint(self._state, self._driver.identity, "export" if bulk else "list")
         before = await checkpoint.read()
         self._progress.begin(total=sum((await self._driver.count()).values()), done=before)
-        async with _batches(self._driver.inventory(skip=before, bulk=bulk)) as batches:
+        async with _batches(self._inventory.inventory(skip=before, bulk=bulk)) as batches:
             async for batch in batches:
                 await self._remember((stored, self._clock()) for stored in batch)
                 self._progress.advance(len(batch))
@@ -133,7 +115,7 @@ class CacheTools:
         A line is `sha256: {"ts": Unix seconds, "filename": source id}`. An entry that the backend does not confirm
         would have a later upload skipped, and its source would be lost.
         """
-        readable = [line for line in (_fork_line(*item) for item in lines.items()) if line is not None]
+        readable = [line for line in (fork_line(*item) for item in lines.items()) if line is not None]
         self._progress.begin(total=len(readable))
         missing = different = 0
         for batch in _chunks(readable):
@@ -169,7 +151,7 @@ class CacheTools:
         await self._cache.remember(self._driver.identity, entries)
 
     async def _stored(self, source_ids: Collection[SourceId]) -> dict[SourceId, StoredVersion]:
-        versions = self._driver.inventory(frozenset(source_ids))
+        versions = self._inventory.inventory(frozenset(source_ids))
         return {stored.source_id: stored async for stored in versions}
 
     async def _pages(self) -> AsyncIterator[list[tuple[SourceId, CacheEntry]]]:
@@ -202,64 +184,35 @@ class Checkpoint:
 
 
 @asynccontextmanager
-async def open_tools(settings: Settings, driver: Driver, progress: Progress) -> AsyncIterator[CacheTools]:
+async def open_tools(storage: Path, driver: Driver, progress: Progress) -> AsyncIterator[CacheTools]:
     """Tools around a driver that is not open. Raises `Unsupported` where it cannot list what it stores, `Misconfigured`
     while a gateway runs."""
-    require_inventory(driver.capabilities, settings.rag_backend)
+    inventory_of(driver)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_storage_of_our_own(settings.app_persistent_storage))
-        state = await stack.enter_async_context(open_state(settings))
+        stack.enter_context(_storage_of_our_own(storage))
+        state = await stack.enter_async_context(State(state_file(storage)))
         await stack.enter_async_context(driver)
         # what a gateway wrote just before it stopped has to be visible
         await anyio.sleep(driver.capabilities.settle_seconds)
         yield CacheTools(driver, state, progress)
 
 
-def require_inventory(capabilities: Capabilities, backend: str) -> None:
-    """Raise `Unsupported` where a driver cannot list what it stores."""
-    if not capabilities.inventory:
+def inventory_of(driver: Driver) -> Inventory:
+    """The same driver. Raises `Unsupported` where it cannot list what it stores."""
+    if not isinstance(driver, Inventory):
         raise Unsupported(
-            f"RAG_BACKEND={backend} cannot list what it stores, so its cache cannot be compared with it; "
+            "this backend cannot list what it stores, so there is nothing to compare the cache with; "
             "it fills by itself as sources arrive"
         )
+    return driver
 
 
 def require_cache(capabilities: Capabilities, layers: LayerSettings, backend: str) -> None:
     """Raise `Misconfigured` where the gateway would never look at an entry."""
-    if not capabilities.exclusive:
+    if capabilities.shared:
         raise Misconfigured(f"the upsert cache is off: others may write to this store of RAG_BACKEND={backend}")
     if not (layers.skip_upsert_all_within_secs or layers.skip_upsert_meta_within_secs):
         raise Misconfigured("the upsert cache is off: both …_SKIP_UPSERT_…_WITHIN_SECS are 0")
-
-
-def read_fork_file(file: Path) -> Mapping[str, object]:
-    """The cache of the earlier fork, in memory as that kept it. Raises `Misconfigured` where it is no such file."""
-    try:
-        lines = json.loads(file.read_bytes())
-    except OSError as error:
-        raise Misconfigured(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise Misconfigured(f"{file} is not JSON: {error}") from error
-    if not isinstance(lines, dict):
-        raise Misconfigured(f"{file} is not the cache of the fork: expected an object with a SHA-256 as each key")
-    return lines
-
-
-@dataclass(frozen=True, slots=True)
-class _ForkLine:
-    sha256: str
-    source_id: SourceId
-    seen_at: float
-
-
-def _fork_line(sha256: str, value: object) -> _ForkLine | None:
-    match value:
-        case {"ts": int() | float() as seen_at, "filename": str(name)} if 0 <= seen_at < YEAR_5000:
-            provider, colon, item = name.partition(":")
-            if _SHA256.fullmatch(sha256) and provider and item.strip():
-                # the fork lost the blank: "files__default:555"
-                return _ForkLine(sha256, SourceId(f"{provider}{colon} {item.strip()}"), float(seen_at))
-    return None
 
 
 @contextmanager
@@ -269,8 +222,8 @@ def _storage_of_our_own(folder: Path) -> Iterator[None]:
             stack.enter_context(claimed_storage(folder))
         except Misconfigured as error:
             raise Misconfigured(
-                f"{error}. Stop the gateway first, this command needs the folder for itself: an entry that is computed "
-                "from a reading while an access change goes through would be wrong"
+                f"{error}. Stop the gateway first, because this command needs the folder to itself: an entry computed "
+                "while an access change goes through would be wrong"
             ) from error
         yield
 

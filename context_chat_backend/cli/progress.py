@@ -1,4 +1,4 @@
-"""Shows how far a long command is."""
+"""Shows how far a long command has got."""
 
 import sys
 import time
@@ -15,17 +15,18 @@ LINE_INTERVAL = 10.0
 class Progress:
     """A context manager that counts: a bar on a terminal, else a line every ten seconds."""
 
-    def __init__(self, out: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
-        self._out = out
+    def __init__(self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """`out` defaults to stderr."""
+        self._out = sys.stderr if out is None else out
         self._clock = clock
-        self._is_terminal = out.isatty()
+        self._is_terminal = self._out.isatty()
         self._interval = BAR_INTERVAL if self._is_terminal else LINE_INTERVAL
         self._shown_at = clock()
         self._total: int | None = None
         self.done = 0
 
     def begin(self, *, total: int | None, done: int = 0) -> None:
-        """What lies ahead: None where that is not known."""
+        """What lies ahead; None if that is not known."""
         self._total, self.done = total, done
 
     def advance(self, items: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +32,8 @@ SECRET = "12345"  # noqa: S105 - the one in the recorded requests
 PROVIDERS = ("files__default", "mail__mail")
 USERS = ("admin", "bob", "carol", "dora", "jörg", "用户一", "anna@example.org", "O'Brien", "with space")
 START_SECONDS = 30
+SHIPPED = resources.files(__package__) / "golden"
+"""The folder of the recordings."""
 LATIN, LAST_OF_TWO_BYTES, CJK = "àáâãäåæçèéêëìíîïðñòóôõöøùúûü", "\u07ff", range(0x4E00, 0x9FFF)
 
 
@@ -47,8 +50,12 @@ class Recording:
 
 
 def recording(name: str) -> Recording:
-    """The recording of this name."""
-    folder = resources.files(__package__) / "golden"
+    """The shipped recording of this name."""
+    return read_recording(SHIPPED, name)
+
+
+def read_recording(folder: Traversable, name: str) -> Recording:
+    """The recording of this name in a folder."""
     head, _, body = (folder / f"{name}.http").read_bytes().partition(b"\r\n\r\n")
     request_line, *lines = head.split(b"\r\n")
     method, target, _ = request_line.decode("latin-1").split(" ")
@@ -150,7 +157,7 @@ async def nextcloud(driver: Driver, folder: Path) -> AsyncIterator[Nextcloud]:
             await _started(http)
             yield Nextcloud(http, Disguise())
     finally:
-        # not by `async with`: the app takes an exception that gets in here for one of its own, and ends the process
+        # not by `async with`: the app's task groups would wrap an exception that gets in here
         await lifespan.__aexit__(None, None, None)
 
 

@@ -28,10 +28,11 @@ POLL_INTERVAL = 0.2
 MANY = 100
 """Hits asked for: more than any case stores chunks."""
 PATIENCE = 150.0
-"""Seconds that a driver gets to find back to work after a fault. Some backends do not tell for a minute whether they
-have what they were sent when the connection broke."""
+"""Seconds that a driver gets to recover from a fault. Some backends take a minute to tell whether they have what they
+were sent when the connection broke."""
 LONGEST_PAUSE = 5.0
 WHALE = "The whale swims in the deep blue sea."
+PAPER = "A whale made of paper."
 
 
 class CaseSkipped(Exception):

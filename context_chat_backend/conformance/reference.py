@@ -14,6 +14,7 @@ from ..contract import (
     Capabilities,
     DriverConfig,
     Hit,
+    Inventory,
     NotFound,
     Outcome,
     ProviderId,
@@ -48,11 +49,11 @@ class Document:
         return in_scope and query.user_id in self.readers
 
 
-class ReferenceDriver(BaseDriver):
+class ReferenceDriver(BaseDriver, Inventory):
     """Forgets everything when the process ends, so its identity is a new one each time. Reads all types as UTF-8."""
 
     capabilities = Capabilities(
-        inventory=True,
+        shared=False,
         mime_types=frozenset(
             {"text/plain", "text/markdown", "text/csv", "text/html", "application/json", "application/pdf"}
         ),
@@ -134,6 +135,8 @@ class ReferenceDriver(BaseDriver):
             Hit(
                 source_id=document.source.id,
                 title=document.source.title,
+                ordinal=0,
+                heading="",
                 text=document.text,
                 score=len(wanted & _words(document.text)),
             )

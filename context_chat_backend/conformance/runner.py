@@ -17,8 +17,8 @@ from .faults import FaultPlan, Faults, open_faults
 from .kit import CaseSkipped, Kit
 
 FOREIGN_ERROR = (
-    "an error that is no promise of the contract left the driver: the traceback says where. Translate it into one of "
-    "the contract's errors, or mend what raised it."
+    "the driver raised something that is not one of the contract's errors; the traceback says where. Translate it into "
+    "one of them, or fix what raised it."
 )
 
 
@@ -71,12 +71,14 @@ async def open_stage(driver: Driver, plan: FaultPlan | None = None) -> AsyncIter
 
 
 async def conform(
-    driver: Driver, *, name: str = "driver", faults: FaultPlan | None = None, out: TextIO = sys.stdout
+    driver: Driver, *, name: str = "driver", faults: FaultPlan | None = None, out: TextIO | None = None
 ) -> bool:
     """Run all cases against a driver that is not open yet; True if none failed. Without `faults` those are skipped.
+    The table goes to `out`, by default stdout.
 
     Raises `DriverError` when it cannot be opened, or `faults` cannot be carried out.
     """
+    out = sys.stdout if out is None else out
     reports: list[Report] = []
     async with open_stage(driver, faults) as stage:
         for case in CASES:
@@ -96,17 +98,17 @@ async def run_case(case: Case, stage: Stage) -> Report:
     except CaseSkipped as skipped:
         return Report(case, Result.SKIP, str(skipped))
     except AssertionError as failure:
-        return Report(case, Result.FAIL, str(failure), case.cure)
+        return Report(case, Result.FAIL, str(failure), case.remedy)
     except Exception as error:  # noqa: BLE001 - whatever a driver under test raises is a failed case, not a broken kit
         return Report(case, Result.FAIL, _described(error), advice_on(case, error))
     return Report(case, Result.PASS)
 
 
 def advice_on(case: Case, error: Exception) -> str:
-    """What the author has to do: the case's cure, unless the driver fell over before it could break the promise."""
+    """What the author has to do: the case's remedy, unless the driver crashed before it could break the promise."""
     leaves = _leaves(error)
     is_of_the_case = any(isinstance(leaf, AssertionError) for leaf in leaves)
-    return case.cure if is_of_the_case or all(isinstance(leaf, DriverError) for leaf in leaves) else FOREIGN_ERROR
+    return case.remedy if is_of_the_case or all(isinstance(leaf, DriverError) for leaf in leaves) else FOREIGN_ERROR
 
 
 def _described(error: Exception) -> str:
@@ -126,7 +128,8 @@ def _print_row(report: Report, said: str, out: TextIO) -> None:
     """`said` is the detail of the row before, which is not repeated."""
     print(f"{report.result:5} {report.case.group:13} {report.case.promise}", file=out, flush=True)
     if report.detail and report.detail != said:
-        print(f"      {report.case.name}: {report.detail}", file=out, flush=True)
+        name = f"{report.case.name}: " if report.result is Result.FAIL else ""
+        print(f"      {name}{report.detail}", file=out, flush=True)
     if report.result is Result.FAIL:
         print(f"      -> {report.advice}", file=out, flush=True)
 

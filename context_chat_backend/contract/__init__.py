@@ -6,6 +6,7 @@ from .errors import (
     DriverError,
     Misconfigured,
     NotFound,
+    Overtaken,
     PermanentError,
     Rejected,
     TransientError,
@@ -29,9 +30,9 @@ from .model import (
     SourceId,
     SourceScope,
     Stored,
-    StoredVersion,
     UserId,
 )
+from .tools import Inventory, StoredVersion
 
 __all__ = [
     "AccessOp",
@@ -46,10 +47,12 @@ __all__ = [
     "DriverFactory",
     "Finding",
     "Hit",
+    "Inventory",
     "Level",
     "Misconfigured",
     "NotFound",
     "Outcome",
+    "Overtaken",
     "PermanentError",
     "ProviderId",
     "ProviderScope",

@@ -3,7 +3,8 @@
     DriverError
     ├── TransientError      nobody: wait and repeat
     │   ├── Busy            the backend or the gate is full
-    │   └── Unavailable     the backend cannot be reached or failed for a passing reason
+    │   ├── Unavailable     the backend cannot be reached or failed for a passing reason
+    │   └── Overtaken       something else happened to the source meanwhile: never repeated in process
     ├── PermanentError      repeating the same call cannot help
     │   ├── Rejected        the source: it can never be indexed as it is
     │   ├── NotFound        nobody: the source of an access change is unknown
@@ -37,6 +38,11 @@ class Unavailable(TransientError):
     """Not reachable, timed out, or failed in a way that passes."""
 
 
+class Overtaken(TransientError):
+    """Something else happened to the source while it was being indexed. It has to be sent again, with what is true
+    then: repeating the call with the same readers might undo a revocation."""
+
+
 class PermanentError(DriverError):
     """Repeating the same call gives the same result."""
 
@@ -54,4 +60,4 @@ class Unsupported(PermanentError):
 
 
 class Misconfigured(DriverError):
-    """Only an admin can mend this; the message says what and where."""
+    """Only an admin can fix this; the message says what and where."""

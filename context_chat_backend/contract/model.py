@@ -38,7 +38,7 @@ class Content(Protocol):
         """Called by the gateway, never by a driver, once nobody needs the bytes any more. May be called twice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Source:
     """One Nextcloud item with its current readers."""
 
@@ -107,6 +107,10 @@ class Hit:
 
     source_id: SourceId
     title: str
+    ordinal: int
+    """The place of the chunk in its document, from 0: no two chunks of a version share one."""
+    heading: str
+    """The headings above the chunk, outermost first; empty where there is none or the backend does not tell."""
     text: str
     score: float
     """Higher is better; comparable within one result only."""
@@ -128,21 +132,6 @@ class Stored:
     provider: ProviderId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredVersion:
-    """What `inventory` yields: the version of a source that searches find."""
-
-    source_id: SourceId
-    provider: ProviderId
-    title: str
-    mime_type: str
-    modified: int
-    sha256: str
-    """Of the content."""
-    user_ids: frozenset[UserId] | None
-    """The readers; None where the backend does not tell."""
-
-
 class Level(StrEnum):
     """How bad a finding is."""
 
@@ -161,7 +150,7 @@ class Finding:
     subject: str
     """Two or three words, e.g. "account"."""
     text: str
-    cure: str = ""
+    remedy: str = ""
     """What to do; empty where nothing has to be done."""
 
 
@@ -177,7 +166,6 @@ class Capabilities:
     """The content of larger sources cannot be read: `path` raises `Rejected`; None: no limit."""
     mime_types: Set[str] | None = None
     """The content of sources of other types cannot be read: `path` raises `Rejected`; None: any."""
-    inventory: bool = False
-    """`inventory` works."""
-    exclusive: bool = True
-    """Nobody else writes to the store, so what the gateway remembers of it stays true; else the hash cache is off."""
+    shared: bool = True
+    """Others may write to the store too, so what the gateway remembers of it may be outdated: the hash cache is off.
+    False only where a gateway has the store to itself: it then trusts its memory, and nothing else opens the store."""

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..contract import DriverError, Unavailable
-from ..toolkit.background import Occasionally
 from .actions import Action, Reach, key_of, reach_of
 from .state import State
 
@@ -62,7 +61,6 @@ class Marks:
         self._index = _Index()
         self._last = 0
         self._to_remove: set[str] = set()
-        self._complaint = Occasionally()
 
     async def load(self) -> None:
         """Take over what was marked before a restart. Call it before anything else."""
@@ -143,8 +141,7 @@ class Marks:
         try:
             await self._state.execute_all(*statements, ("delete from marks where key = ?", [(key,) for key in over]))
         except DriverError as error:
-            if self._complaint.due():
-                log.warning("the order of actions would not survive a crash now: %s", error)
+            log.warning("the order of actions would not survive a crash now: %s", error)
             return False
         self._to_remove.difference_update(over)
         return True

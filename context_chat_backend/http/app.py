@@ -1,7 +1,5 @@
 """The ASGI application."""
 
-import logging
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -13,15 +11,17 @@ from .. import __version__
 from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
+from ..storage import spool_folder
 from . import system as lifecycle_routes
-from .dependencies import spool_folder
 from .errors import install_error_handlers
-from .middleware import ErrorBoundary, RequestId, RequestMetrics, StripPrefix
+from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
 from .push.batch import Batches
-from .push.multipart import clean_spool
+from .push.spool import clean_spool
+from .readiness import Readiness
 
-log = logging.getLogger(__name__)
+MAX_JSON_BYTES = 16 * 1024 * 1024
+"""A hundred thousand user ids of 64 letters are 7 MB."""
 
 
 class LifespanState(TypedDict):
@@ -29,6 +29,7 @@ class LifespanState(TypedDict):
 
     gateway: Gateway
     batches: Batches
+    readiness: Readiness
 
 
 def create_app(plan: Plan) -> FastAPI:
@@ -37,21 +38,13 @@ def create_app(plan: Plan) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
-        spool = spool_folder(settings)
+        spool = spool_folder(settings.app_persistent_storage)
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         clean_spool(spool)
-        try:
-            async with open_gateway(plan, metrics) as gateway:
-                layers = plan.layers
-                batches = Batches(
-                    gateway.chat, parallel=layers.max_inflight_upserts, deadline=settings.load_deadline_secs
-                )
-                async with batches:
-                    yield {"gateway": gateway, "batches": batches}
-        except Exception:  # a background task failed in a way nobody foresaw
-            log.critical("the gateway cannot go on", exc_info=True)
-            signal.raise_signal(signal.SIGTERM)  # the server would go on without its background: have it restarted
-            raise
+        async with open_gateway(plan, metrics) as gateway:
+            chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
+            async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
+                yield {"gateway": gateway, "batches": batches, "readiness": Readiness(chat.problem)}
 
     app = FastAPI(
         title="Context Chat gateway",
@@ -66,6 +59,7 @@ def create_app(plan: Plan) -> FastAPI:
             Middleware(RequestMetrics, metrics=metrics),
             Middleware(ErrorBoundary),
             Middleware(AppAPIAuth, settings=settings),
+            Middleware(BodyLimit, limit=MAX_JSON_BYTES, exempt={"/loadSources"}),
         ],
     )
     install_error_handlers(app)

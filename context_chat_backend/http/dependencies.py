@@ -1,19 +1,13 @@
 """What routes ask for."""
 
-from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from ..gateway import Gateway
-from ..settings import Settings
 from .errors import Disabled
 from .push.batch import Batches
-
-
-def spool_folder(settings: Settings) -> Path:
-    """Where uploads are kept while they are indexed."""
-    return settings.app_persistent_storage / "spool"
+from .readiness import Readiness
 
 
 def _gateway(request: Request) -> Gateway:
@@ -28,6 +22,13 @@ def _batches(request: Request) -> Batches:
 
 
 CurrentBatches = Annotated[Batches, Depends(_batches)]
+
+
+def _readiness(request: Request) -> Readiness:
+    return cast("Readiness", request.state.readiness)
+
+
+CurrentReadiness = Annotated[Readiness, Depends(_readiness)]
 
 
 def _enabled_gateway(gateway: CurrentGateway) -> Gateway:

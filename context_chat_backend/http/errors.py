@@ -46,7 +46,7 @@ def install_error_handlers(app: FastAPI) -> None:
 def _driver_error(_: Request, exc: Exception) -> JSONResponse:
     # Nextcloud shows the text to whoever asked: addresses and reasons are for the log only
     log.warning("answered with an error: %s: %s", type(exc).__name__, exc)
-    hint = f"; the log of the backend has more on request {request_id.get()}"
+    hint = f"; the log of the backend says why, request {request_id.get()}"
     match exc:
         case TransientError(retry_after=seconds):
             # never with cc-retry: outside of /loadSources that header aborts the client's whole job

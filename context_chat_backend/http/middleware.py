@@ -4,8 +4,10 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Set
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,8 +69,41 @@ class ErrorBoundary:
             log.exception("unexpected error")
             if begun:
                 raise  # the server closes the connection, so that the client sees that the answer is not whole
-            response = error(500, f"internal error; the log of the backend has more on request {request_id.get()}")
+            response = error(500, f"internal error; the log of the backend says why, request {request_id.get()}")
             await response(scope, receive, send)
+
+
+class BodyLimit:
+    """Answers 413 to a body that is too large, before it is read as a whole."""
+
+    def __init__(self, app: ASGIApp, limit: int, exempt: Set[str]) -> None:
+        """`exempt` are the paths of routes that do not keep a body in memory."""
+        self._app = app
+        self._limit = limit
+        self._exempt = exempt
+        self._text = f"the body is larger than {limit} bytes"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._exempt:
+            return await self._app(scope, receive, send)
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdecimal() and int(announced) > self._limit:
+            return await error(413, self._text)(scope, receive, send)
+        left = self._limit
+
+        async def receive_some() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, self._text)
+            return message
+
+        return await self._app(scope, receive_some, send)
+
+
+NOBODY_WAITED = 499
+"""Status in the metrics of a request whose answer was not sent whole: the client went away, or the server was ended."""
 
 
 class RequestMetrics:
@@ -81,16 +116,21 @@ class RequestMetrics:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        start, status = time.perf_counter(), 500
+        start, sent, status = time.perf_counter(), 500, NOBODY_WAITED
 
         async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            nonlocal sent, status
             await send(message)
+            if message["type"] == "http.response.start":
+                sent = message["status"]
+            elif not message.get("more_body", False):
+                status = sent
 
         try:
             await self._app(scope, receive, note_status)
+        except Exception:  # in the middle of an answer
+            status = 500
+            raise
         finally:
             route = scope.get("route")
             path = route.path if route is not None else "none"

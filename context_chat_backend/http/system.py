@@ -5,26 +5,28 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Literal
 
-import anyio
 from anyio import to_thread
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 
-from ..contract import Misconfigured, Unavailable
-from ..logs import LOG_FILE, logs_folder
-from .dependencies import CurrentGateway
+from ..contract import Misconfigured
+from ..logs import LOG_FILE
+from ..storage import logs_folder
+from .dependencies import CurrentGateway, CurrentReadiness
 from .errors import error
+from .openapi import content, problems
 
-PROBE_TIMEOUT = 5.0
 BLOCK_BYTES = 64 * 1024
 
 router = APIRouter()
+FAILURES = problems(401, 500)
 
 
-@router.get("/")
+@router.get("/", responses=FAILURES)
 async def about(gateway: CurrentGateway) -> dict[str, str]:
     """What is running here."""
     settings = gateway.plan.settings
@@ -37,27 +39,27 @@ async def heartbeat() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.post("/init")
+@router.post("/init", responses=FAILURES)
 async def init(gateway: CurrentGateway) -> dict[str, str]:
     """Begin to report the start of the backend to Nextcloud."""
     gateway.lifecycle.start_init()
     return {}
 
 
-@router.get("/enabled")
+@router.get("/enabled", responses=FAILURES)
 async def is_enabled(gateway: CurrentGateway) -> dict[str, bool]:
     """Whether data requests are served."""
     return {"enabled": gateway.lifecycle.enabled}
 
 
-@router.put("/enabled")
+@router.put("/enabled", responses=problems(401, 422, 500, 503))
 async def set_enabled(gateway: CurrentGateway, enabled: Annotated[bool, Query()]) -> dict[str, str]:
     """Enable or disable the app. A text in `error` would make AppAPI disable it again."""
     await gateway.lifecycle.set_enabled(enabled)
     return {"error": ""}
 
 
-@router.post("/trigger")
+@router.post("/trigger", responses=FAILURES)
 async def trigger() -> dict[str, str]:
     """Nextcloud >= 33 says that a task waits; with the push contract there is nothing to fetch."""
     return {}
@@ -69,14 +71,23 @@ async def live() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/health/ready")
-async def ready(gateway: CurrentGateway) -> JSONResponse:
+class Ready(BaseModel):
+    """The backend serves requests."""
+
+    status: Literal["ok"]
+
+
+class NotReady(BaseModel):
+    """`misconfigured` is for the admin to mend."""
+
+    status: Literal["misconfigured", "unavailable"]
+    backend: str
+
+
+@router.get("/health/ready", response_model=Ready, responses={503: {"model": NotReady, "description": "It does not"}})
+async def ready(gateway: CurrentGateway, readiness: CurrentReadiness) -> JSONResponse:
     """200 when the backend serves requests, else 503 and whether it is for the admin to mend."""
-    problem = None
-    with anyio.move_on_after(PROBE_TIMEOUT) as timeout:
-        problem = await gateway.chat.problem()
-    if timeout.cancelled_caught:
-        problem = Unavailable("no answer in time")
+    problem = await readiness.problem()
     if problem is None:
         return JSONResponse({"status": "ok"})
     # the route is open to everybody: the kind of problem only, the log has its text
@@ -84,21 +95,28 @@ async def ready(gateway: CurrentGateway) -> JSONResponse:
     return JSONResponse({"status": kind, "backend": gateway.plan.settings.rag_backend}, status_code=503)
 
 
-@router.get("/metrics")
-async def metrics(gateway: CurrentGateway, authorization: Annotated[str, Header()] = "") -> Response:
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=content(CONTENT_TYPE_LATEST, "Metrics") | problems(401),
+)
+async def metrics(request: Request, gateway: CurrentGateway) -> Response:
     """Prometheus metrics, behind METRICS_TOKEN if that is set."""
     token = gateway.plan.settings.metrics_token
     if token is not None:
         expected = f"Bearer {token.get_secret_value()}"
+        authorization = request.headers.get("authorization", "")
         if not hmac.compare_digest(authorization.encode(), expected.encode()):
             return error(401, "METRICS_TOKEN is set: send it as bearer token", {"WWW-Authenticate": "Bearer"})
     return Response(generate_latest(gateway.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/downloadLogs")
+@router.get(
+    "/downloadLogs", response_class=StreamingResponse, responses=content("application/zip", "The archive") | FAILURES
+)
 async def download_logs(gateway: CurrentGateway) -> StreamingResponse:
     """The log files as one zip."""
-    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.plan.settings))
+    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.plan.settings.app_persistent_storage))
     return StreamingResponse(
         _blocks(archive),
         media_type="application/zip",

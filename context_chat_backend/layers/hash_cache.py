@@ -11,7 +11,6 @@ from typing import Self
 from ..contract import AccessOp, Driver, DriverError, NotFound, Outcome, ProviderId, Source, SourceId, UserId
 from ..core.state import State
 from ..metrics import Metrics
-from ..toolkit.background import Occasionally
 from .layer import Layer
 from .settings import LayerSettings
 from .upsert_cache import CacheEntry, UpsertCache, digest_of, meta_digest
@@ -71,14 +70,13 @@ class HashCache(Layer):
         self._metrics = metrics
         self._clock = clock
         self._report = SkipReport(clock)
-        self._complaint = Occasionally()
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        if self.capabilities.exclusive:
-            log.info("Upsert skip windows: all %d s, meta %d s", self._all_window, self._meta_window)
-        else:
+        if self.capabilities.shared:
             log.info("Upsert skip windows: off, others may write to this backend, too")
+        else:
+            log.info("Upsert skip windows: all %d s, meta %d s", self._all_window, self._meta_window)
         return self
 
     async def __aexit__(
@@ -88,7 +86,7 @@ class HashCache(Layer):
         await super().__aexit__(exc_type, exc, tb)
 
     async def upsert(self, source: Source) -> Outcome:
-        if not (self._all_window or self._meta_window) or not self.capabilities.exclusive:
+        if not (self._all_window or self._meta_window) or self.capabilities.shared:
             return await self.inner.upsert(source)
         entry = await self._entries.recall(self.identity, source.id)
         if entry is not None and source.modified <= entry.modified and await self._skip(source, entry):
@@ -172,8 +170,7 @@ class HashCache(Layer):
         try:
             await self._entries.remember(self.identity, [(source.id, known)])
         except DriverError as error:  # e.g. a full disk: a lost entry costs one more upload, not this one
-            if self._complaint.due():
-                log.warning("the upsert cache cannot be written: %s", error)
+            log.warning("the upsert cache cannot be written: %s", error)
 
     async def _forget(self, source_ids: Iterable[SourceId]) -> None:
         await self._entries.forget(self.identity, source_ids)

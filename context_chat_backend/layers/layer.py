@@ -1,6 +1,6 @@
 """`Layer`: a driver around a driver."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,7 +16,6 @@ from ..contract import (
     Query,
     Source,
     SourceId,
-    StoredVersion,
     UserId,
 )
 
@@ -87,11 +86,6 @@ class Layer:
 
     async def answer(self, query: Query) -> Answer:
         return await self.around("answer", lambda: self.inner.answer(query))
-
-    def inventory(
-        self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
-    ) -> AsyncIterator[StoredVersion]:
-        return self.inner.inventory(source_ids, skip=skip, bulk=bulk)
 
     async def check(self) -> Sequence[Finding]:
         return await self.around("check", self.inner.check)

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..contract import Driver, DriverError, Misconfigured, Unavailable
+from ..toolkit.concurrency import first_of
 from .layer import Layer
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class Opening(Layer):
             try:
                 await self._open_until_stopped()
             except Exception as error:  # noqa: BLE001 - a bug of a driver must not end the gateway, which says so
-                self._note(error)
+                self._note(first_of(error))
                 await anyio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -82,7 +83,7 @@ class Opening(Layer):
             return error
         return None
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: BaseException) -> None:
         match error:
             case Misconfigured():
                 log.error("the backend cannot be opened: %s", error)

@@ -54,8 +54,8 @@ class LatencyProbe:
 
 
 def _without_credentials(url: HttpUrl) -> HttpUrl:
-    if url.username or url.password:
-        raise ValueError("credentials belong in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD")
+    if "@" in str(url):
+        raise ValueError("credentials go in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD")
     return url
 
 

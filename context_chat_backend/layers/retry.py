@@ -7,7 +7,7 @@ from typing import TypeVar
 import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from ..contract import Driver, TransientError, Unavailable
+from ..contract import Driver, Overtaken, TransientError, Unavailable
 from .layer import Layer
 from .settings import LayerSettings
 
@@ -63,7 +63,9 @@ class Retry(Layer):
 
 
 def _worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, TransientError) and (error.retry_after or 0.0) <= LONGEST_WAIT
+    if not isinstance(error, TransientError) or isinstance(error, Overtaken):
+        return False
+    return (error.retry_after or 0.0) <= LONGEST_WAIT
 
 
 def _error_of(state: RetryCallState) -> BaseException | None:

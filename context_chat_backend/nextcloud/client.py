@@ -10,6 +10,7 @@ import httpx
 
 from ..contract import Misconfigured
 from ..settings import Settings
+from ..toolkit.http import limited_request
 from .errors import TryLater, error_of_envelope, nextcloud_errors
 
 OCS_OK = frozenset({100, 200, 201})
@@ -57,7 +58,8 @@ class NextcloudClient:
         """`ocs.data` of the answer, asked for as `user_id`, or as nobody. Raises `NextcloudError`s."""
         credentials = f"{user_id}:{self._secret.get_secret_value()}".encode()
         with nextcloud_errors():
-            response = await self._client.request(
+            response = await limited_request(
+                self._client,
                 method,
                 path,
                 json=json,

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import httpx
 
 from ..contract import Misconfigured, Rejected, Unavailable, UserId
-from ..toolkit.http import json_object, translate_errors
+from ..toolkit.http import json_object, limited_request, translate_errors
 from .settings import AnswerSettings
 
 
@@ -33,7 +33,7 @@ class OpenAIChat:
         if self._answer_tokens:
             body["max_tokens"] = self._answer_tokens
         with translate_errors(rejected={400, 413, 422}):
-            response = await self._client.post("chat/completions", json=body)
+            response = await limited_request(self._client, "POST", "chat/completions", json=body)
             response.raise_for_status()
         return _completion(json_object(response))
 

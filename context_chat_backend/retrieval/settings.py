@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from ..toolkit.http import HttpAddress
 from ..toolkit.settings import VariableSettings
 
 GeneratorName = Literal["auto", "nextcloud", "openai", "extractive"]
@@ -20,7 +21,9 @@ class AnswerSettings(VariableSettings):
         description="who writes answers: nextcloud (its text-to-text provider), openai (CC_LLM_*), extractive (no "
         "model, shows passages); auto: openai with CC_LLM_BASE_URL, else nextcloud with NEXTCLOUD_URL, else extractive",
     )
-    llm_base_url: str | None = Field(None, description="OpenAI-compatible server, e.g. http://localhost:8000/v1")
+    llm_base_url: HttpAddress | None = Field(
+        None, description="OpenAI-compatible server, e.g. http://localhost:8000/v1"
+    )
     llm_api_key: SecretStr | None = Field(None, description="sent to that server as bearer token")
     llm_model: str = Field("default", description="model name sent to that server")
     context_tokens: PositiveInt = Field(4000, description="room for excerpts in the prompt, in estimated tokens")

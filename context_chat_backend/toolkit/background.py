@@ -1,7 +1,6 @@
 """Work that goes on beside requests. Nothing that fails in it may end the gateway."""
 
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,9 +11,8 @@ import anyio
 from ..contract import DriverError
 from .concurrency import first_of
 
-MOST_DOUBLINGS = 30
-REPEAT_SECONDS = 60.0
-"""The same failure is logged no more often than this."""
+_MOST_DOUBLINGS = 30
+"""More would not fit into a float after a night of failures."""
 
 Step = Callable[[], Awaitable[object]]
 
@@ -25,14 +23,22 @@ log = logging.getLogger(__name__)
 
 
 async def periodically(
-    name: str, step: Step, every: float, *, first: float | None = None, wake: Step | None = None, longest: float = 0.0
+    name: str,
+    step: Step,
+    every: float,
+    *,
+    first: float | None = None,
+    wake: Step | None = None,
+    pause: float | None = None,
+    longest: float = 0.0,
 ) -> None:
     """Run `step` every so many seconds, and as soon as `wake` returns; ends by cancellation only.
 
-    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `every`
+    Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `pause`
     seconds, doubled with each failure in a row up to `longest` seconds, where that is longer. `wake` cannot shorten the
-    pause after a failure. `first` is the time until the first run, `every` by default.
+    pause after a failure. `pause` and `first`, the time until the first run, are `every` by default.
     """
+    after_failure = every if pause is None else pause
     failed = _Failures(name)
     await anyio.sleep(every if first is None else first)
     while True:
@@ -43,40 +49,25 @@ async def periodically(
                 await (wake() if wake is not None else anyio.sleep_forever())
         except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
             failed.note(error)
-            await anyio.sleep(max(every, min(every * 2.0 ** min(failed.in_a_row - 1, MOST_DOUBLINGS), longest)))
+            await anyio.sleep(pause_after(failed.in_a_row, after_failure, longest))
 
 
-class Occasionally:
-    """For log lines that would come with every request while something is wrong."""
-
-    def __init__(self, seconds: float = REPEAT_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._said = ""
-        self._again_at = float("-inf")
-
-    def due(self, text: str = "") -> bool:
-        """Whether to say this now: another text than the last one, or so long after it."""
-        now = self._clock()
-        if text == self._said and now < self._again_at:
-            return False
-        self._said, self._again_at = text, now + self._seconds
-        return True
+def pause_after(failures: int, first: float, longest: float) -> float:
+    """Seconds to wait after so many failures in a row, at least one."""
+    doubled: float = first * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+    return max(first, min(doubled, longest))
 
 
 class _Failures:
-    """Those of one loop: the first of its kind is logged, then one a minute."""
+    """Those of one loop."""
 
     def __init__(self, name: str) -> None:
         self.in_a_row = 0
         self._name = name
-        self._complaint = Occasionally()
 
     def note(self, error: Exception) -> None:
         self.in_a_row += 1
         failures[self._name] += 1
-        if not self._complaint.due(f"{type(error).__name__}: {error}"):
-            return
         if isinstance(error, DriverError):
             log.warning("%s failed and is tried again: %s", self._name, error)
         else:
@@ -85,7 +76,7 @@ class _Failures:
     def over(self) -> None:
         if self.in_a_row:
             log.info("%s works again", self._name)
-        self.in_a_row, self._complaint = 0, Occasionally()
+        self.in_a_row = 0
 
 
 async def run_in_background(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

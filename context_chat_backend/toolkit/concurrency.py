@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -9,7 +10,7 @@ from typing import Generic, Self, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from ..contract import Unavailable
+from ..contract import DriverError, Unavailable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -150,7 +151,10 @@ class Batcher(Generic[K, V]):
     async def _send(self, batch: list[_Call[K, V]]) -> None:
         try:
             values = await self._fetch(list(dict.fromkeys(call.key for call in batch)))
-        except Exception as error:  # noqa: BLE001 - raised again in each caller
+        except DriverError as error:
+            for call in batch:
+                call.error = copy(error)  # one for all would collect the tracebacks of all callers
+        except Exception as error:  # noqa: BLE001 - a bug, raised in each caller
             for call in batch:
                 call.error = error
         else:

@@ -5,6 +5,8 @@
         response.raise_for_status()
     document = json_object(response)
 
+`limited_request` in place of `client.post` bounds what an answer may take of the memory.
+
 Messages name the method, the URL and the status. They never hold credentials, nor anything from a body, which may
 quote document text.
 """
@@ -15,10 +17,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 
 from context_chat_backend.contract import (
     Busy,
@@ -37,6 +40,12 @@ STATUS_ERRORS: Mapping[int, type[DriverError]] = MappingProxyType(
 )
 """What a status means unless the caller says otherwise. All others: 5xx is `Unavailable`, the rest `Misconfigured`,
 because a request that is refused for itself is a matter of addresses, keys or versions, never of one source."""
+
+ANSWER_BYTES = 16 * 2**20
+"""Most of an answer that says nothing else: texts and lists are far smaller."""
+
+_ENCODING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Headers that tell how a body was sent, and nothing of the body itself."""
 
 _JSON_OBJECT = TypeAdapter(dict[str, Any])
 
@@ -69,8 +78,32 @@ def translate_errors(
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as exc:
         # h11 quotes an illegal header, such as a key with a line break, in its message.
         raise Misconfigured(f"{name_of(exc.request)} cannot be sent: {type(exc).__name__}") from None
+    except AnswerTooLarge as exc:
+        raise Unavailable(str(exc)) from None
     except httpx.RequestError as exc:
         raise Unavailable(f"{name_of(exc.request)} failed: {type(exc).__name__}") from exc
+
+
+class AnswerTooLarge(httpx.RequestError):
+    """An error like those of httpx, which stands beside them where they are translated."""
+
+    def __init__(self, limit: int, request: httpx.Request) -> None:
+        super().__init__(f"{name_of(request)} answered with more than {limit:,} bytes", request=request)
+
+
+async def limited_request(
+    client: httpx.AsyncClient, method: str, url: str, *, limit: int = ANSWER_BYTES, **options: Any
+) -> httpx.Response:
+    """The answer to `client.request(method, url, **options)`, read. Raises `AnswerTooLarge` as soon as its body,
+    unpacked, is larger than `limit` bytes, whatever it says of its length."""
+    body = bytearray()
+    async with client.stream(method, url, **options) as answer:
+        async for part in answer.aiter_bytes():  # by 64 KB as sent, which gzip makes 66 MB of at most
+            body += part
+            if len(body) > limit:
+                raise AnswerTooLarge(limit, answer.request)
+    headers = [(name, value) for name, value in answer.headers.multi_items() if name not in _ENCODING]
+    return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
 
 
 def retry_after(response: httpx.Response) -> float | None:
@@ -100,6 +133,24 @@ def json_model(response: httpx.Response, model: type[Model]) -> Model:
         return model.model_validate_json(response.content)
     except ValidationError:
         raise _unexpected_body(response) from None  # pydantic's message quotes the body
+
+
+def http_url(value: str) -> str:
+    """The address of a server, as settings hold it: no slash at its end. Raises `ValueError` for anything else."""
+    address = value.strip().rstrip("/")
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid or any(map(str.isspace, address)):
+        raise ValueError("has to begin with http:// or https:// and name a host")
+    if "@" in address:
+        raise ValueError("has to be an address without user and password")
+    return address
+
+
+HttpAddress = Annotated[str, AfterValidator(http_url)]
 
 
 def _from_response(response: httpx.Response, statuses: Mapping[int, type[DriverError]]) -> DriverError:

@@ -21,11 +21,10 @@ from context_chat_backend.cli.cache_tools import (
     clear,
     file_bytes,
     open_tools,
-    read_fork_file,
     require_cache,
-    state_file,
     statistics,
 )
+from context_chat_backend.cli.fork_file import read_fork_file
 from context_chat_backend.cli.progress import BAR_WIDTH, Progress
 from context_chat_backend.conformance.kit import Kit
 from context_chat_backend.conformance.reference import ReferenceDriver
@@ -45,15 +44,16 @@ from context_chat_backend.contract import (
 from context_chat_backend.core.state import State
 from context_chat_backend.layers import LayerSettings
 from context_chat_backend.layers.hash_cache import HashCache
+from context_chat_backend.layers.layer import Layer
 from context_chat_backend.layers.upsert_cache import FORGET_BATCH, UpsertCache, entry_of
 from context_chat_backend.metrics import Metrics
-from context_chat_backend.storage import claimed_storage
-from tests.gateway import make_settings
+from context_chat_backend.storage import claimed_storage, state_file
 
 pytestmark = pytest.mark.anyio
 
 WINDOWS = LayerSettings(skip_upsert_all_within_secs=100, skip_upsert_meta_within_secs=200)
 NOW = 1_000_000.0
+ALONE = Capabilities(shared=False)
 
 
 class Recorder(ReferenceDriver):
@@ -490,8 +490,7 @@ async def test_prune_looks_at_every_entry_in_batches(tools: CacheTools, driver: 
 
 
 async def test_statistics_are_given_per_store(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
-    async with State(state_file(settings)) as state:  # as a gateway that serves
+    async with State(state_file(tmp_path)) as state:  # as a gateway that serves
         cache = UpsertCache(state)
         for identity, ages in {"a": (0, 100, 101, 200, 201), "b": (5000,)}.items():
             entries = [
@@ -500,24 +499,22 @@ async def test_statistics_are_given_per_store(tmp_path: Path) -> None:
             ]
             await cache.remember(identity, entries)
         await cache.forget_readers("a", [SourceId("0"), SourceId("200")])
-        first, second = await statistics(settings, WINDOWS, now=NOW)
+        first, second = await statistics(tmp_path, WINDOWS, now=NOW)
     assert (first.identity, first.entries, first.known_readers) == ("a", 5, 3)
     assert (first.in_all_window, first.in_meta_window, first.expired) == (2, 2, 1)
     assert (second.identity, second.entries, second.expired) == ("b", 1, 1)
 
 
 async def test_statistics_of_nothing_create_nothing(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
-    assert await statistics(settings, WINDOWS, now=NOW) == []
-    await clear(settings)
-    assert file_bytes(settings) == 0
+    assert await statistics(tmp_path, WINDOWS, now=NOW) == []
+    await clear(tmp_path)
+    assert file_bytes(tmp_path) == 0
     assert files(tmp_path) == []
 
 
 async def test_clear_forgets_all_stores_while_a_gateway_serves(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
     with claimed_storage(tmp_path):
-        async with State(state_file(settings)) as state:
+        async with State(state_file(tmp_path)) as state:
             entries = [
                 (one.source_id, entry_of(one, NOW))
                 for one in (stored_version(item) for item in range(FORGET_BATCH + 1))
@@ -526,25 +523,23 @@ async def test_clear_forgets_all_stores_while_a_gateway_serves(tmp_path: Path) -
                 await UpsertCache(state).remember(identity, entries)
             await state.set_flag("enabled", "1")
             await Checkpoint(state, "a", "list").write(7)
-            await clear(settings)
+            await clear(tmp_path)
             assert await rows(state) == []
             assert await state.fetch("select name from flags") == [("enabled",)]
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
-    with sqlite3.connect(state_file(settings)) as db:
+    with sqlite3.connect(state_file(tmp_path)) as db:
         db.execute("pragma user_version = 1000")
     db.close()
     with pytest.raises(Misconfigured, match="newer version"):
-        await clear(settings)
+        await clear(tmp_path)
 
 
 async def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
-    state_file(settings).write_bytes(b"no database at all" * 100)
+    state_file(tmp_path).write_bytes(b"no database at all" * 100)
     with pytest.raises(Misconfigured, match=r"state\.db"):
-        await clear(settings)
+        await clear(tmp_path)
 
 
 # ------------------------------------------------------------------ opening
@@ -554,39 +549,35 @@ async def test_the_tools_refuse_a_storage_that_a_gateway_uses(tmp_path: Path) ->
     with claimed_storage(tmp_path):
         async with AsyncExitStack() as stack:
             with pytest.raises(Misconfigured, match="Stop the gateway first"):
-                await stack.enter_async_context(open_tools(make_settings(tmp_path), Recorder(), quiet()))
+                await stack.enter_async_context(open_tools(tmp_path, Recorder(), quiet()))
 
 
 async def test_no_gateway_can_start_while_the_tools_are_open(tmp_path: Path) -> None:
-    async with open_tools(make_settings(tmp_path), Recorder(), quiet()):
+    async with open_tools(tmp_path, Recorder(), quiet()):
         with pytest.raises(Misconfigured, match="another gateway"), claimed_storage(tmp_path):
             pass
     with claimed_storage(tmp_path):
         pass
 
 
-class NoInventory(ReferenceDriver):
-    capabilities = Capabilities()
-
-
 async def test_a_driver_without_inventory_is_told_so(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         with pytest.raises(Unsupported, match="cannot list what it stores"):
-            await stack.enter_async_context(open_tools(make_settings(tmp_path), NoInventory(), quiet()))
+            await stack.enter_async_context(open_tools(tmp_path, Layer(ReferenceDriver()), quiet()))
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("capabilities", "layers"),
     [
-        (Capabilities(exclusive=False), WINDOWS),
-        (Capabilities(), LayerSettings(skip_upsert_all_within_secs=0, skip_upsert_meta_within_secs=0)),
+        (Capabilities(), WINDOWS),
+        (ALONE, LayerSettings(skip_upsert_all_within_secs=0, skip_upsert_meta_within_secs=0)),
     ],
 )
 def test_a_cache_that_nobody_looks_at_is_not_filled(capabilities: Capabilities, layers: LayerSettings) -> None:
     with pytest.raises(Misconfigured, match="cache is off"):
         require_cache(capabilities, layers, "test")
-    require_cache(Capabilities(), WINDOWS, "test")
+    require_cache(ALONE, WINDOWS, "test")
 
 
 # ------------------------------------------------------------------ progress

@@ -3,17 +3,22 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import anyio
 import pytest
 
-from context_chat_backend.cli import main
+from context_chat_backend.cli import COMMANDS, main
 from context_chat_backend.cli.cache_tools import BATCH
+from context_chat_backend.cli.command import CANNOT_START, FAILURE, INTERRUPTED, SUCCESS
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import ProviderId, SourceId, StoredVersion
 from context_chat_backend.core.state import State
@@ -23,13 +28,30 @@ from context_chat_backend.storage import claimed_storage
 T = TypeVar("T")
 
 REPO = Path(__file__).parents[2]
+GATEWAY = {"APP_SECRET": "hidden-secret", "RAG_BACKEND": "reference"}
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`ccbe` in a process of its own, with nothing of ours in its environment."""
+    """`ccbe` as in a process of its own, with nothing of ours in its environment and nobody at a terminal."""
+    out, err = StringIO(), StringIO()
+    with (
+        chdir(cwd),
+        patch.dict(os.environ, environment, clear=True),
+        patch("sys.stdin", StringIO()),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = main(arguments)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def run_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same, really."""
     command = [sys.executable, "-m", "context_chat_backend", *arguments]
-    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), **environment}
-    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=60, check=False)
+    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO)}
+    return subprocess.run(
+        command, cwd=cwd, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_backends_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,14 +60,14 @@ def test_the_backends_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_conform_prints_a_table_and_succeeds(tmp_path: Path) -> None:
-    done = run("conform", "reference", cwd=tmp_path)
+    done = run_process("conform", "reference", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 failed, " in done.stdout
     assert done.stdout.count("\npass") >= 25
 
 
 def test_a_typo_in_the_name_of_a_backend_is_explained(tmp_path: Path) -> None:
-    done = run("conform", "refrence", cwd=tmp_path)
+    done = run_process("conform", "refrence", cwd=tmp_path)
     assert done.returncode == 2
     assert "Did you mean 'reference'?" in done.stderr
     assert "Traceback" not in done.stderr
@@ -55,6 +77,7 @@ def test_a_typo_in_the_name_of_a_backend_is_explained(tmp_path: Path) -> None:
     ("environment", "expected"),
     [
         ({}, "APP_SECRET"),
+        ({"APP_SECRET": "x"}, "APP_SECRET"),
         ({"APP_SECRET": "hidden-secret", "APP_PORT": "many"}, "APP_PORT"),
         ({"APP_SECRET": "hidden-secret", "NEXTCLOUD_URL": "cloud.example.org"}, "NEXTCLOUD_URL"),
         ({"APP_SECRET": "hidden-secret", "CCB_DB_URL": "mysql://user:hidden-password@host/db"}, "CCB_DB_URL"),
@@ -75,14 +98,63 @@ def test_wrong_settings_stop_the_start_and_are_named(
 
 
 def test_dotenv_is_read_and_the_environment_wins(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("RAG_BACKEND=fromfile\nAPP_SECRET=x\n")
+    (tmp_path / ".env").write_text("RAG_BACKEND=fromfile\nAPP_SECRET=hidden-secret\n")
     assert "RAG_BACKEND=fromfile" in run("serve", cwd=tmp_path).stderr
     assert "RAG_BACKEND=fromenv" in run("serve", cwd=tmp_path, RAG_BACKEND="fromenv").stderr
 
 
-# ------------------------------------------------------------------ the upsert cache
+def test_help_tells_the_commands_and_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert all(f"\n    {command.name}" in told for command in COMMANDS)
+    assert all(f"{status} " in told for status in (SUCCESS, FAILURE, CANNOT_START, INTERRUPTED))
 
-GATEWAY = {"APP_SECRET": "hidden-secret", "RAG_BACKEND": "reference"}
+
+# ------------------------------------------------------------------ what is remembered
+
+
+def write_a_newer_state(file: Path) -> None:
+    db = sqlite3.connect(file)
+    db.execute("pragma user_version = 1000")
+    db.close()
+
+
+def write_a_damaged_state(file: Path) -> None:
+    file.write_bytes(b"no database at all" * 100)
+
+
+UNUSABLE = [(write_a_newer_state, "newer version"), (write_a_damaged_state, "state.db")]
+
+
+@pytest.mark.parametrize(("write", "said"), UNUSABLE)
+@pytest.mark.parametrize(
+    "command", [["serve"], ["cache", "clear", "--yes"], ["cache", "stats"], ["accept-backend", "--yes"]]
+)
+def test_a_state_that_cannot_be_used_ends_a_command_in_one_line(
+    tmp_path: Path, command: list[str], write: Callable[[Path], None], said: str
+) -> None:
+    (tmp_path / "persistent_storage").mkdir()
+    write(tmp_path / "persistent_storage" / "state.db")
+    done = run(*command, cwd=tmp_path, APP_PORT="0", **GATEWAY)
+    assert done.returncode == CANNOT_START, done.stderr
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("write", "said"), UNUSABLE)
+def test_check_finds_a_state_that_cannot_be_used(tmp_path: Path, write: Callable[[Path], None], said: str) -> None:
+    (tmp_path / "persistent_storage").mkdir()
+    write(tmp_path / "persistent_storage" / "state.db")
+    done = run("check", "--json", cwd=tmp_path, **GATEWAY)
+    assert done.returncode == FAILURE, done.stderr
+    (finding,) = [each for each in json.loads(done.stdout) if each["subject"] == "state.db"]
+    assert finding["level"] == "error"
+    assert said in finding["text"]
+    assert "the check failed" not in finding["text"]
+
+
+# ------------------------------------------------------------------ the upsert cache
 
 
 class Stored(ReferenceDriver):
@@ -129,6 +201,15 @@ def use_driver(gateway_env: pytest.MonkeyPatch, driver: Stored) -> None:
     gateway_env.setattr("context_chat_backend.gateway.make_driver", lambda *_: driver)
 
 
+@pytest.fixture
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Also where the tests run in the background of a shell, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_keeps_what_is_seeded_and_the_next_run_goes_on(
     gateway_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,6 +318,7 @@ def test_nothing_is_accepted_before_somebody_agrees(
     came_back: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = remembered(tmp_path)
+    came_back.setattr("sys.stdin.isatty", lambda: False)
     assert main(["accept-backend"]) == 2  # nobody is there to ask
     assert "--yes" in capsys.readouterr().err
     asked = []
@@ -291,8 +373,16 @@ def test_check_fails_if_there_is_an_error(tmp_path: Path) -> None:
     done = run("check", "--json", cwd=tmp_path, APP_SECRET="hidden-secret", RAG_BACKEND="refrence")
     assert done.returncode == 1
     findings = json.loads(done.stdout)
-    assert {"level", "subject", "text", "cure"} == set(findings[0])
+    assert {"level", "subject", "text", "remedy"} == set(findings[0])
     assert [finding["subject"] for finding in findings if finding["level"] == "error"] == ["settings"]
+    assert "hidden-" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("secret", "warned"), [("hidden-secret", True), ("hidden-secret" * 4, False)])
+def test_check_warns_of_a_secret_that_can_be_guessed(tmp_path: Path, secret: str, warned: bool) -> None:
+    done = run("check", "--json", cwd=tmp_path, APP_SECRET=secret, RAG_BACKEND="refrence")
+    warnings = [finding["subject"] for finding in json.loads(done.stdout) if finding["level"] == "warning"]
+    assert ("APP_SECRET" in warnings) == warned
     assert "hidden-" not in done.stdout + done.stderr
 
 

@@ -1,5 +1,6 @@
 """The doctor: it names what is wrong and what to do, and never falls ill itself."""
 
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -66,6 +67,9 @@ async def test_every_subject_is_looked_at(variables: dict[str, str]) -> None:
     subjects = [finding.subject for finding in await examined(variables)]
     assert subjects == [
         "settings",
+        "open files",
+        "APP_SECRET",
+        "metrics",
         "storage",
         "disk",
         "state.db",
@@ -77,12 +81,12 @@ async def test_every_subject_is_looked_at(variables: dict[str, str]) -> None:
     ]
 
 
-async def test_whatever_is_not_ok_has_a_cure(variables: dict[str, str]) -> None:
+async def test_whatever_is_not_ok_has_a_remedy(variables: dict[str, str]) -> None:
     variables["NEXTCLOUD_URL"] = "http://127.0.0.1:9"
     variables["CC_LLM_BASE_URL"] = "http://127.0.0.1:9"
     findings = await examined(variables)
     assert {(Level.ERROR, "Nextcloud"), (Level.ERROR, "answers")} <= set(levels(findings))
-    assert all(finding.cure for finding in findings if finding.level is not Level.OK)
+    assert all(finding.remedy for finding in findings if finding.level is not Level.OK)
 
 
 async def test_wrong_settings_of_the_backend_do_not_hide_the_rest(variables: dict[str, str]) -> None:
@@ -99,13 +103,48 @@ async def test_a_check_that_breaks_is_a_finding_without_its_message(
     async def broken(_: object) -> list[Finding]:
         raise ValueError("postgresql://user:hidden-password@host")
 
-    monkeypatch.setattr(doctor, "check_nextcloud", broken)
+    monkeypatch.setattr(doctor.nextcloud, "check_nextcloud", broken)
     findings = await examined(variables)
     finding = of("Nextcloud", findings)
     assert finding.level is Level.ERROR
     assert "ValueError in test_doctor.py" in finding.text
-    assert not any("hidden-" in finding.text + finding.cure for finding in findings)
+    assert not any("hidden-" in finding.text + finding.remedy for finding in findings)
     assert of("backend", findings).level is Level.OK  # it went on
+
+
+# ------------------------------------------------------------------ the host
+
+
+@pytest.mark.parametrize(
+    ("most", "level"), [(1024, Level.WARNING), (1_048_576, Level.OK), (resource.RLIM_INFINITY, Level.OK)]
+)
+def test_few_open_files_are_a_warning(most: int, level: Level) -> None:
+    assert doctor.host.open_files_finding(most).level is level
+
+
+@pytest.mark.parametrize(
+    ("secret", "level"), [("12345", Level.WARNING), ("x" * 64, Level.WARNING), ("0123456789abcdef" * 4, Level.OK)]
+)
+def test_a_secret_that_can_be_guessed_is_a_warning_and_not_shown(tmp_path: Path, secret: str, level: Level) -> None:
+    finding = of("APP_SECRET", doctor.host.secret_findings(make_settings(tmp_path, app_secret=SecretStr(secret))))
+    assert finding.level is level
+    assert secret not in finding.text + finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("values", "level"),
+    [
+        ({"app_host": "127.0.0.1"}, Level.OK),
+        ({"app_host": "::1"}, Level.OK),
+        ({"app_host": "localhost"}, Level.OK),
+        ({"app_host": "0.0.0.0"}, Level.WARNING),
+        ({"app_host": "gateway.example"}, Level.WARNING),
+        ({"app_host": "0.0.0.0", "hp_shared_key": SecretStr("key")}, Level.OK),
+        ({"app_host": "0.0.0.0", "metrics_token": SecretStr("token")}, Level.OK),
+    ],
+)
+def test_metrics_that_strangers_can_read_are_a_warning(tmp_path: Path, values: dict[str, Any], level: Level) -> None:
+    assert of("metrics", doctor.host.secret_findings(make_settings(tmp_path, **values))).level is level
 
 
 # ------------------------------------------------------------------ storage
@@ -113,33 +152,33 @@ async def test_a_check_that_breaks_is_a_finding_without_its_message(
 
 @pytest.mark.parametrize(("free", "level"), [(100, Level.ERROR), (1000, Level.WARNING), (5000, Level.OK)])
 def test_little_room_is_a_warning_and_none_an_error(free: int, level: Level) -> None:
-    assert doctor.disk_finding(free).level is level
+    assert doctor.storage.disk_finding(free).level is level
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (finding,) = doctor.check_storage(tmp_path / "file" / "storage")
+    (finding,) = doctor.storage.check_storage(tmp_path / "file" / "storage")
     assert finding.level is Level.ERROR
     assert "APP_PERSISTENT_STORAGE" in finding.text
 
 
 async def test_a_missing_state_is_fine_and_not_made(tmp_path: Path) -> None:
-    (finding,) = await doctor.check_state(tmp_path / "state.db")
+    (finding,) = await doctor.storage.check_state(tmp_path / "state.db")
     assert finding.level is Level.OK
     assert not await anyio.Path(tmp_path / "state.db").exists()
 
 
 async def test_a_state_in_use_opens(tmp_path: Path) -> None:
     async with State(tmp_path / "state.db"):
-        (finding,) = await doctor.check_state(tmp_path / "state.db")
+        (finding,) = await doctor.storage.check_state(tmp_path / "state.db")
     assert finding.level is Level.OK
 
 
 async def test_a_damaged_state_is_an_error(tmp_path: Path) -> None:
     await anyio.Path(tmp_path / "state.db").write_bytes(b"no database at all" * 100)
-    (finding,) = await doctor.check_state(tmp_path / "state.db")
+    (finding,) = await doctor.storage.check_state(tmp_path / "state.db")
     assert finding.level is Level.ERROR
-    assert "remove state.db" in finding.cure
+    assert "remove state.db" in finding.remedy
 
 
 # ------------------------------------------------------------------ backend
@@ -153,10 +192,10 @@ class Patient(ReferenceDriver):
         *,
         opening: Callable[[], Awaitable[None]] | None = None,
         findings: Sequence[Finding] | Exception = (),
-        exclusive: bool = True,
+        shared: bool = False,
     ) -> None:
         super().__init__()
-        self.capabilities = Capabilities(exclusive=exclusive, settle_seconds=2)
+        self.capabilities = Capabilities(shared=shared, settle_seconds=2)
         self.opening = opening
         self.findings = findings
         self.times_opened = 0
@@ -174,18 +213,20 @@ class Patient(ReferenceDriver):
 
 
 async def looked_at(settings: Settings, driver: ReferenceDriver) -> Sequence[Finding]:
-    return await doctor.guarded("backend", lambda: doctor.check_backend(plan_gateway(settings, {}, driver)))
+    return await doctor.findings.guarded(
+        "backend", lambda: doctor.backend.check_backend(plan_gateway(settings, {}, driver))
+    )
 
 
 async def test_what_the_driver_finds_is_passed_on(tmp_path: Path) -> None:
-    rights = Finding(level=Level.WARNING, subject="rights", text="too many", cure="take some away")
+    rights = Finding(level=Level.WARNING, subject="rights", text="too many", remedy="take some away")
     findings = await looked_at(make_settings(tmp_path), Patient(findings=[rights]))
     assert levels(findings)[:3] == [("ok", "gateway"), ("ok", "backend"), ("ok", "capabilities")]
     assert findings[3] == rights
 
 
 async def test_capabilities_are_told(tmp_path: Path) -> None:
-    findings = await looked_at(make_settings(tmp_path), Patient(exclusive=False))
+    findings = await looked_at(make_settings(tmp_path), Patient(shared=True))
     text = of("capabilities", findings).text
     assert "upsert cache off" in text
     assert "after 2 s" in text
@@ -198,11 +239,11 @@ async def test_a_driver_that_does_not_open_is_an_error_in_its_own_words(tmp_path
 
     (finding,) = await looked_at(make_settings(tmp_path), Patient(opening=refuse))
     assert (finding.level, finding.text) == (Level.ERROR, "the key is refused")
-    assert finding.cure
+    assert finding.remedy
 
 
 async def test_a_driver_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "BACKEND_SECONDS", 0.01)
+    monkeypatch.setattr(doctor.backend, "BACKEND_SECONDS", 0.01)
     (finding,) = await looked_at(make_settings(tmp_path), Patient(opening=anyio.sleep_forever))
     assert finding.level is Level.ERROR
     assert "did not answer" in finding.text
@@ -242,7 +283,7 @@ def test_a_running_gateway_is_asked_instead_of_opening_its_store_twice(tmp_path:
 
 
 def test_a_store_that_others_may_use_is_opened_beside_a_running_gateway(tmp_path: Path) -> None:
-    driver = Patient(exclusive=False)
+    driver = Patient(shared=True)
     with serving_gateway(tmp_path, Patient()) as settings:
         findings = anyio.run(looked_at, settings, driver)
     assert levels(findings) == [("ok", "gateway"), ("ok", "backend"), ("ok", "capabilities")]
@@ -257,14 +298,15 @@ class Ill(ReferenceDriver):
             raise Misconfigured("the key is refused")
 
 
-def test_a_running_gateway_with_an_ill_backend_is_an_error(tmp_path: Path) -> None:
+def test_a_running_gateway_with_an_ill_backend_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("context_chat_backend.http.readiness.LOOK_SECONDS", 0)
     served = Ill()
     with serving_gateway(tmp_path, served) as settings:
         served.ill = True
         findings = anyio.run(looked_at, settings, Patient())
     assert levels(findings)[0] == ("error", "gateway")
     assert "misconfigured" in findings[0].text
-    assert "log" in findings[0].cure
+    assert "log" in findings[0].remedy
 
 
 async def test_a_storage_in_use_without_a_gateway_that_answers_is_an_error(tmp_path: Path) -> None:
@@ -273,7 +315,7 @@ async def test_a_storage_in_use_without_a_gateway_that_answers_is_an_error(tmp_p
     with claimed_storage(tmp_path):
         findings = await looked_at(make_settings(tmp_path, app_port=port), Patient())
     assert levels(findings)[0] == ("error", "gateway")
-    assert "APP_PORT" in findings[0].cure
+    assert "APP_PORT" in findings[0].remedy
 
 
 async def test_a_storage_that_cannot_be_used_does_not_pass_for_a_running_gateway(tmp_path: Path) -> None:
@@ -295,7 +337,7 @@ async def test_a_storage_that_cannot_be_used_does_not_pass_for_a_running_gateway
     ],
 )
 def test_the_gateway_is_asked_where_it_listens(tmp_path: Path, host: str, url: str) -> None:
-    assert doctor._address(make_settings(tmp_path, app_host=host)) == (url, None)
+    assert doctor.backend._address(make_settings(tmp_path, app_host=host)) == (url, None)
 
 
 @contextmanager
@@ -317,7 +359,7 @@ async def test_behind_harp_the_gateway_is_asked_at_its_socket(tmp_path: Path) ->
     ready = Starlette(routes=[Route("/health/ready", lambda _: JSONResponse({"status": "ok"}))])
     settings = make_settings(tmp_path, hp_shared_key=SecretStr("x"), hp_exapp_sock=tmp_path / "exapp.sock")
     with listening_at(ready, settings.hp_exapp_sock):
-        (finding,) = await doctor.ask_gateway(settings)
+        (finding,) = await doctor.backend.ask_gateway(settings)
     assert finding.level is Level.OK
 
 
@@ -378,7 +420,9 @@ def cloud() -> Iterator[Cloud]:
 
 def cloud_findings(app: ASGIApp, **settings: Any) -> list[Finding]:
     async def look() -> Sequence[Finding]:
-        return await doctor.guarded("Nextcloud", lambda: doctor.check_nextcloud(make_settings(Path(), **settings)))
+        return await doctor.findings.guarded(
+            "Nextcloud", lambda: doctor.nextcloud.check_nextcloud(make_settings(Path(), **settings))
+        )
 
     with serving(app) as url:
         settings["nextcloud_url"] = url
@@ -399,7 +443,7 @@ def test_a_nextcloud_in_maintenance_is_a_warning(cloud: Cloud) -> None:
 def test_a_wrong_secret_is_an_error_and_is_not_tried_again(cloud: Cloud) -> None:
     finding = of("AppAPI", cloud_findings(cloud, app_secret=SecretStr("hidden-wrong")))
     assert finding.level is Level.ERROR
-    assert "APP_SECRET" in finding.cure
+    assert "APP_SECRET" in finding.remedy
     assert cloud.failed_logins == 1
 
 
@@ -407,7 +451,7 @@ def test_a_disabled_app_is_a_warning_and_not_asked_more(cloud: Cloud) -> None:
     cloud.enabled = False
     findings = cloud_findings(cloud)
     assert levels(findings)[-1] == ("warning", "AppAPI")
-    assert "app:enable context_chat_backend" in findings[-1].cure
+    assert "app:enable context_chat_backend" in findings[-1].remedy
 
 
 def test_a_context_chat_that_only_lets_itself_be_polled_is_an_error(cloud: Cloud) -> None:
@@ -425,7 +469,7 @@ def test_something_else_than_a_nextcloud_is_an_error(answer: Response) -> None:
 
 
 async def test_without_a_nextcloud_there_is_a_warning() -> None:
-    (finding,) = await doctor.check_nextcloud(make_settings(Path()))
+    (finding,) = await doctor.nextcloud.check_nextcloud(make_settings(Path()))
     assert finding.level is Level.WARNING
 
 
@@ -434,13 +478,13 @@ async def test_without_a_nextcloud_there_is_a_warning() -> None:
 )
 def test_clocks_that_differ_are_a_warning(seconds: int, level: Level) -> None:
     date = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
-    (finding,) = doctor.clock_findings(date, NOW)
+    (finding,) = doctor.nextcloud.clock_findings(date, NOW)
     assert finding.level == level
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Fri, 01 May 2026 12:00:00 -0000"])
 def test_a_date_that_cannot_be_compared_says_nothing(date: str) -> None:
-    assert doctor.clock_findings(date, NOW) == []
+    assert doctor.nextcloud.clock_findings(date, NOW) == []
 
 
 # ------------------------------------------------------------------ answers
@@ -465,12 +509,14 @@ async def test_the_doctor_looks_at_the_generator_that_the_gateway_uses(
         used = await _open_generator(stack, settings, ocs)
     kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText}
     writer = used._model if isinstance(used, Prompted) else used
-    assert isinstance(writer, kinds.get(doctor.generator_of(settings, nextcloud_url), Extractive))
+    assert isinstance(writer, kinds.get(doctor.answers.generator_of(settings, nextcloud_url), Extractive))
 
 
 async def generator_finding(nextcloud_url: str | None = None, **answers: Any) -> Finding:
     settings = make_settings(Path(), nextcloud_url=nextcloud_url)
-    (finding,) = await doctor.guarded("answers", lambda: doctor.check_generator(settings, AnswerSettings(**answers)))
+    (finding,) = await doctor.findings.guarded(
+        "answers", lambda: doctor.answers.check_generator(settings, AnswerSettings(**answers))
+    )
     return finding
 
 
@@ -503,7 +549,7 @@ async def test_the_language_model_is_looked_for(app: ASGIApp, level: Level) -> N
             llm_base_url=f"{url}/v1/", llm_model="llama", llm_api_key=SecretStr("hidden-key")
         )
     assert finding.level is level, finding
-    assert "hidden-" not in finding.text + finding.cure
+    assert "hidden-" not in finding.text + finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -530,6 +576,6 @@ async def test_a_backend_that_answers_is_told_apart_from_the_generator(tmp_path:
     class Answering(ReferenceDriver):
         capabilities = Capabilities(answers=True)
 
-    findings = await doctor.check_answers(plan_gateway(make_settings(tmp_path), {}, Answering()))
+    findings = await doctor.answers.check_answers(plan_gateway(make_settings(tmp_path), {}, Answering()))
     assert levels(findings) == [("ok", "answers"), ("warning", "answers")]
-    assert "the backend writes" in findings[0].text
+    assert "the backend itself writes" in findings[0].text

@@ -286,7 +286,14 @@ class TinyDriver(BaseDriver):
         body = {"user": query.user_id, "words": words, "limit": query.limit, **_scope(query)}
         records = (await self._ask(Records, "POST", "search", body)).records
         return [
-            Hit(source_id=SourceId(each.source_id), title=each.title, text=each.text, score=_score(each, words))
+            Hit(
+                source_id=SourceId(each.source_id),
+                title=each.title,
+                ordinal=0,
+                heading="",
+                text=each.text,
+                score=_score(each, words),
+            )
             for each in records
         ]
 
@@ -515,7 +522,7 @@ def plan(driver: type[TinyDriver], url: str) -> FaultPlan:
 async def test_an_honest_driver_keeps_the_contract_through_all_faults(url: str, store: TinyStore) -> None:
     out = io.StringIO()
     assert await conform(TinyDriver(url), faults=plan(TinyDriver, url), out=out), out.getvalue()
-    skipped = sum(case.group == "store" for case in CASES)
+    skipped = sum(case.group in {"store", "inventory"} for case in CASES)
     assert f"{len(CASES) - skipped} passed, 0 failed, {skipped} skipped" in out.getvalue()
     assert store.records == {}, "the kit left something behind"
 
@@ -541,12 +548,16 @@ BROKEN: Sequence[tuple[type[TinyDriver], str, str]] = [
     (SwallowsServerErrors, "a_server_error_is_transient", "ping succeeded"),
     (QuotesTheBackend, "a_server_error_is_transient", "quotes what the backend said"),
     (StaysBroken, "half_done_changes_are_not_wider_and_can_be_finished", "start again"),
-    (ReadsTheBodyFirst, "a_bad_gateway_is_transient", "let a JSONDecodeError out"),
+    (ReadsTheBodyFirst, "a_bad_gateway_is_transient", "raised JSONDecodeError, which is no DriverError"),
     (CallsTheAdminForAnOutage, "an_unavailable_service_is_transient", "raised Misconfigured"),
     (BelievesAnything, "garbage_is_no_answer", "count answered 0"),
-    (LetsForeignErrorsOut, "a_reset_connection_is_transient", "Error out"),
+    (LetsForeignErrorsOut, "a_reset_connection_is_transient", "Error, which is no DriverError"),
     (CannotBeCancelled, "a_hanging_backend_can_be_left_at_once", "after it was cancelled"),
-    (TurnsCancellationIntoAnError, "a_hanging_backend_can_be_left_at_once", "let a RuntimeError out"),
+    (
+        TurnsCancellationIntoAnError,
+        "a_hanging_backend_can_be_left_at_once",
+        "raised RuntimeError, which is no DriverError",
+    ),
     (LosesOnFailure, "half_done_changes_are_not_wider_and_can_be_finished", "is lost"),
     (GivesBeforeItTakes, "half_done_changes_are_not_wider_and_can_be_finished", "that they may not read"),
 ]

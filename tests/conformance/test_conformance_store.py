@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from context_chat_backend.conformance import kit as kit_module
 from context_chat_backend.conformance.cases import CASES, Case
-from context_chat_backend.conformance.cases.store import match_of, new_document, new_group
+from context_chat_backend.conformance.cases.shelf import match_of, new_document, new_group
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.conformance.runner import Report, Result, open_stage, run_case
 from context_chat_backend.contract import Busy, Misconfigured, Unavailable
-from context_chat_backend.toolkit.catalogue import Chunk, Extent, GroupKey, Match, Reach
+from context_chat_backend.toolkit.catalogue import Candidates, ChunkRecord, Extent, GroupKey, Match
 
 from ..toolkit.catalogue_stage import Stage, set_up
 from ..toolkit.memory_store import MemoryStore
@@ -37,7 +37,7 @@ BY_WORDS = {
 @pytest.fixture
 def stage(catalogue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(kit_module, "POLL_INTERVAL", 0.01)
-    monkeypatch.setattr("context_chat_backend.conformance.cases.store.STORE_PATIENCE", 0.1)
+    monkeypatch.setattr("context_chat_backend.conformance.cases.shelf.STORE_PATIENCE", 0.1)
     with set_up(catalogue, tmp_path, monkeypatch) as stage:
         yield stage
 
@@ -58,11 +58,11 @@ async def report_on(stage: Stage, store: MemoryStore, name: str) -> Report:
 class WordStore(MemoryStore):
     """Searches by words, too."""
 
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         await self._begin("matching")
-        return [match_of(chunk) for chunk in self.ranked(text) if within(reach, chunk)][:limit]
+        return [match_of(chunk) for chunk in self.ranked(text) if within(candidates, chunk)][:limit]
 
-    def ranked(self, text: str) -> list[Chunk]:
+    def ranked(self, text: str) -> list[ChunkRecord]:
         """All that have some of the words, best first."""
         asked = words(text)
         found = [chunk for chunk in self.visible.values() if asked & words(chunk.text)]
@@ -77,9 +77,9 @@ class SmallStore(WordStore):
     chunks_per_call = 7
     matches_per_search = 5
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         assert limit <= self.matches_per_search
-        return await super().nearest(embedding, reach, limit)
+        return await super().nearest(embedding, candidates, limit)
 
 
 class LateStore(WordStore):
@@ -124,8 +124,8 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def within(reach: Reach, chunk: Chunk) -> bool:
-    return chunk.group in reach.groups or chunk.document in reach.documents
+def within(candidates: Candidates, chunk: ChunkRecord) -> bool:
+    return chunk.group in candidates.groups or chunk.document in candidates.documents
 
 
 @pytest.mark.parametrize("store", [WordStore, SmallStore, LateStore, BusyStore, CountsAbout])
@@ -158,10 +158,11 @@ async def test_the_cases_are_skipped_for_drivers_that_are_not_built_on_a_store()
 
 async def test_what_others_have_stored_stays_and_is_quoted_nowhere(stage: Stage) -> None:
     for store in (WordStore(), ForgetsTheFilter(), ForgetsTheFilterOfWords(), FiltersAfterwards()):
-        theirs = Chunk(
+        theirs = ChunkRecord(
             document=new_document(),
             ordinal=0,
             group=GroupKey("7"),
+            heading="",
             text="A whale of a secret.",
             embedding=np.full(DIMENSION, DIMENSION**-0.5, np.float32),
         )
@@ -188,89 +189,91 @@ async def test_a_case_that_fails_by_an_error_leaves_nothing_behind(stage: Stage)
 
 
 class ForgetsTheFilter(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         return await super().nearest(embedding, self.everything(), limit)
 
-    def everything(self) -> Reach:
-        return Reach(groups=(new_group(),), documents=[chunk.document for chunk in self.visible.values()])
+    def everything(self) -> Candidates:
+        return Candidates(groups=(new_group(),), documents=[chunk.document for chunk in self.visible.values()])
 
 
 class LooksAtGroupsOnly(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, Reach(groups=(*reach.groups, new_group()), documents=()), limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(
+            embedding, Candidates(groups=(*candidates.groups, new_group()), documents=()), limit
+        )
 
 
 class WantsBoth(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        reached = [chunk for chunk in self.visible.values() if within(reach, chunk)]
-        if reach.groups and reach.documents:
-            reached = [c for c in reached if c.group in reach.groups and c.document in reach.documents]
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        reached = [chunk for chunk in self.visible.values() if within(candidates, chunk)]
+        if candidates.groups and candidates.documents:
+            reached = [c for c in reached if c.group in candidates.groups and c.document in candidates.documents]
         return [match_of(chunk) for chunk in reached][:limit]
 
 
 class ForgetsTheFilterOfWords(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         return [match_of(chunk) for chunk in self.ranked(text)][:limit]
 
 
 class FindsNoWords(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         return ()
 
 
 class FiltersAfterwards(ForgetsTheFilter):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        best = await super().nearest(embedding, reach, limit)
-        return [match for match in best if within(reach, self.visible[f"{match.document}#{match.ordinal:05d}"])]
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        best = await super().nearest(embedding, candidates, limit)
+        return [match for match in best if within(candidates, self.visible[f"{match.document}#{match.ordinal:05d}"])]
 
 
 class FiltersWordsAfterwards(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
-        return [match_of(chunk) for chunk in self.ranked(text)[:limit] if within(reach, chunk)]
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+        return [match_of(chunk) for chunk in self.ranked(text)[:limit] if within(candidates, chunk)]
 
 
 class FindsTheFarthest(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(-embedding, reach, limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(-embedding, candidates, limit)
 
 
 class IgnoresTheLimit(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, reach, self.matches_per_search)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(embedding, candidates, self.matches_per_search)
 
 
 class RanksWordsBackwards(WordStore):
-    def ranked(self, text: str) -> list[Chunk]:
+    def ranked(self, text: str) -> list[ChunkRecord]:
         return super().ranked(text)[::-1]
 
 
 class IgnoresTheLimitOfWords(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().matching(text, reach, self.matches_per_search)
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().matching(text, candidates, self.matches_per_search)
 
 
 class LooksAtFirstGroups(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, replace(reach, groups=reach.groups[:100]), limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(embedding, replace(candidates, groups=candidates.groups[:100]), limit)
 
 
 class LooksAtFirstDocuments(WordStore):
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await super().nearest(embedding, replace(reach, documents=reach.documents[:500]), limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().nearest(embedding, replace(candidates, documents=candidates.documents[:500]), limit)
 
 
 class RefusesLongFilters(WordStore):
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
-        if len(reach.groups) + len(reach.documents) > 1000:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+        if len(candidates.groups) + len(candidates.documents) > 1000:
             raise Misconfigured("the filter is too long")
-        return await super().matching(text, reach, limit)
+        return await super().matching(text, candidates, limit)
 
 
 class ChangesTexts(WordStore):
     def changed(self, text: str) -> str:
         raise NotImplementedError
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         await super().put([replace(chunk, text=self.changed(chunk.text)) for chunk in chunks])
 
 
@@ -294,31 +297,36 @@ class CutsTexts(ChangesTexts):
         return text[:1000]
 
 
+class LosesHeadings(WordStore):
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
+        await super().put([replace(chunk, heading="") for chunk in chunks])
+
+
 class NumbersAnew(WordStore):
     """In the order of their names, in which 10 comes before 2."""
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         names = sorted(str(chunk.ordinal) for chunk in chunks)
         await super().put([replace(chunk, ordinal=names.index(str(chunk.ordinal))) for chunk in chunks])
 
 
 class KeepsEveryUpload(WordStore):
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         self.accepted.update({uuid4().hex: chunk for chunk in chunks})
 
 
 class KeepsTheFirstUpload(WordStore):
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         await super().put([self.accepted.get(chunk.id, chunk) for chunk in chunks])
 
 
 class KeepsTheFirstEmbedding(WordStore):
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         await super().put([replace(chunk, embedding=self.accepted.get(chunk.id, chunk).embedding) for chunk in chunks])
 
 
 class ReplacesDocuments(WordStore):
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         await super().remove([Extent(document=chunks[0].document, chunks=1)])
         await super().put(chunks)
 
@@ -408,6 +416,21 @@ class RemovesUntilSomethingIsMissing(WordStore):
                     return
 
 
+class HoldsEverything(WordStore):
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        return True
+
+
+class HoldsNothing(WordStore):
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        return False
+
+
+class HoldsDocuments(WordStore):
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        return any(other.document == chunk.document for other in self.accepted.values())
+
+
 class CountsZero(WordStore):
     async def chunk_count(self) -> int | None:
         return 0
@@ -418,7 +441,7 @@ class CountsEverPut(WordStore):
         super().__init__()
         self._count = 0
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         self._count += len(chunks)
         await super().put(chunks)
 
@@ -441,11 +464,12 @@ BROKEN: Mapping[type[WordStore], str] = {
     LooksAtFirstGroups: "many_groups_and_documents_fit_in_a_reach",
     LooksAtFirstDocuments: "many_groups_and_documents_fit_in_a_reach",
     RefusesLongFilters: "many_groups_and_documents_fit_in_a_reach",
-    TrimsTexts: "text_and_ordinal_come_back_unchanged",
-    NormalizesTexts: "text_and_ordinal_come_back_unchanged",
-    JoinsLines: "text_and_ordinal_come_back_unchanged",
-    CutsTexts: "text_and_ordinal_come_back_unchanged",
-    NumbersAnew: "text_and_ordinal_come_back_unchanged",
+    TrimsTexts: "text_heading_and_ordinal_come_back_unchanged",
+    NormalizesTexts: "text_heading_and_ordinal_come_back_unchanged",
+    JoinsLines: "text_heading_and_ordinal_come_back_unchanged",
+    CutsTexts: "text_heading_and_ordinal_come_back_unchanged",
+    LosesHeadings: "text_heading_and_ordinal_come_back_unchanged",
+    NumbersAnew: "text_heading_and_ordinal_come_back_unchanged",
     KeepsEveryUpload: "chunks_put_again_replace_those_with_the_same_ids",
     KeepsTheFirstUpload: "chunks_put_again_replace_those_with_the_same_ids",
     KeepsTheFirstEmbedding: "chunks_put_again_replace_those_with_the_same_ids",
@@ -462,6 +486,9 @@ BROKEN: Mapping[type[WordStore], str] = {
     RemovesTheWholeGroup: "remove_takes_all_chunks_of_its_documents_and_no_others",
     RemovesStrictly: "what_is_not_there_may_be_removed",
     RemovesUntilSomethingIsMissing: "what_is_not_there_may_be_removed",
+    HoldsEverything: "what_the_store_holds_is_told",
+    HoldsNothing: "what_the_store_holds_is_told",
+    HoldsDocuments: "what_the_store_holds_is_told",
     CountsZero: "the_chunk_count_follows",
     CountsEverPut: "the_chunk_count_follows",
 }
@@ -471,7 +498,7 @@ BROKEN: Mapping[type[WordStore], str] = {
 async def test_the_kit_finds_a_broken_store(stage: Stage, store: type[WordStore], name: str) -> None:
     report = await report_on(stage, store(), name)
     assert report.result is Result.FAIL
-    assert report.advice == report.case.cure
+    assert report.advice == report.case.remedy
     assert "Traceback" not in report.detail or "contract.errors" in report.detail, "it fails by an accident of the test"
 
 

@@ -131,7 +131,7 @@ async def test_a_refused_backend_is_closed_and_serves_once_it_is_accepted(
         await note_backend(state, identity)
         opened.set()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Opening(backend, note) as driver:
             await backend.closed_twice.wait()
             with pytest.raises(Misconfigured, match="accept-backend"):
@@ -149,7 +149,7 @@ async def test_a_gateway_can_stop_while_its_backend_is_refused(state: State, mon
     monkeypatch.setattr("context_chat_backend.layers.opening.FIRST_PAUSE", 0.01)
     backend = Busybody()
     await use(state, backend.identity, "another")
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Opening(backend, partial(note_backend, state)):
             await backend.closed_twice.wait()
     assert backend.open == 0

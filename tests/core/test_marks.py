@@ -116,7 +116,6 @@ async def rows(state: State) -> int:
         (DeleteUser(BOB), UpdateAccess(AccessOp.ALLOW, users(ALICE), ONE), False),
         (DeleteUser(BOB), UpdateProviderAccess(AccessOp.ALLOW, users(BOB), FILES), True),
     ],
-    ids=repr,
 )
 async def test_a_failed_action_holds_back_what_meets_it(
     marks: Marks, failed: Action, later: Action, meets: bool

@@ -1,10 +1,12 @@
 """What the service decides, around a driver that does exactly what the test says."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from context_chat_backend.conformance.kit import FileContent, Kit
@@ -78,8 +80,22 @@ def kit(driver: Scripted, tmp_path: Path) -> Kit:
 
 @pytest.fixture
 async def chat(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
-    async with State(tmp_path / "state.db") as state:
-        order = Order(Marks(state, 3600), patience=0.2)
+    """Whose patience is longer than any machine is slow."""
+    async with open_chat(driver, tmp_path, patience=600) as chat:
+        yield chat
+
+
+@pytest.fixture
+async def hasty(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
+    """One that gives up what does not go on by itself."""
+    async with open_chat(driver, tmp_path, patience=0.3) as chat:
+        yield chat
+
+
+@asynccontextmanager
+async def open_chat(driver: Scripted, folder: Path, *, patience: float) -> AsyncIterator[ContextChat]:
+    async with State(folder / "state.db") as state:
+        order = Order(Marks(state, 3600), patience=patience)
         chat = ContextChat(driver, order=order, answerer=Answerer(Extractive()), metrics=Metrics())
         await chat.open()
         yield chat
@@ -87,13 +103,24 @@ async def chat(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
 
 @pytest.fixture
 async def batches(chat: ContextChat) -> AsyncIterator[Batches]:
-    async with Batches(chat, parallel=3, deadline=0.3) as batches:
+    async with Batches(chat, parallel=3, deadline=600) as batches:
+        yield batches
+
+
+@pytest.fixture
+async def hasty_batches(chat: ContextChat) -> AsyncIterator[Batches]:
+    async with Batches(chat, parallel=3, deadline=0.6) as batches:
         yield batches
 
 
 async def load(batches: Batches, sources: Sequence[Source]) -> LoadReport:
     with batches._chat.arrival() as arrival:
         return await batches.load(sources, arrival)
+
+
+async def load_one(chat: ContextChat, source: Source) -> Verdict:
+    with chat.arrival() as arrival:
+        return await chat.load(source, arrival)
 
 
 async def apply(chat: ContextChat, action: Action) -> None:
@@ -138,7 +165,9 @@ async def test_a_version_of_an_undeclared_type_or_size_removes_older_ones_only(
     assert await kit.found("alice") == frozenset()
 
 
-async def test_a_slow_source_is_answered_in_time_and_goes_on(batches: Batches, driver: Scripted, kit: Kit) -> None:
+async def test_a_slow_source_is_answered_in_time_and_goes_on(
+    hasty_batches: Batches, driver: Scripted, kit: Kit
+) -> None:
     go_on = anyio.Event()
 
     async def wait(_: Source) -> None:
@@ -146,20 +175,20 @@ async def test_a_slow_source_is_answered_in_time_and_goes_on(batches: Batches, d
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    report = await load(batches, sources)
+    report = await load(hasty_batches, sources)
     assert report.retry == tuple(source.id for source in sources)
     assert len(driver.upserts) == 3  # as many as may run at once
-    report = await load(batches, sources[:1])
+    report = await load(hasty_batches, sources[:1])
     assert report.retry == (sources[0].id,)  # at once: it is under way already
     go_on.set()
     driver.before_upsert = None
     await anyio.wait_all_tasks_blocked()
-    report = await load(batches, sources)
+    report = await load(hasty_batches, sources)
     assert report.loaded == tuple(source.id for source in sources)
 
 
 async def test_contents_are_released_when_nobody_needs_them(
-    batches: Batches, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
+    hasty_batches: Batches, driver: Scripted, kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released: list[Path] = []
     monkeypatch.setattr(FileContent, "release", lambda self: released.append(self.file))
@@ -170,7 +199,7 @@ async def test_contents_are_released_when_nobody_needs_them(
 
     driver.before_upsert = wait
     sources = [kit.source(item) for item in range(5)]
-    await load(batches, sources)
+    await load(hasty_batches, sources)
     assert len(released) == 2  # given back; the others are under way
     go_on.set()
     await anyio.wait_all_tasks_blocked()
@@ -191,7 +220,7 @@ async def test_an_action_during_indexing_is_applied_after_it(
 
     async def slow(_: Source) -> None:
         started.set()
-        await anyio.sleep(0.05)
+        await anyio.wait_all_tasks_blocked()  # so the action waits for its turn
 
     driver.before_upsert = slow
     async with anyio.create_task_group() as tasks:
@@ -202,7 +231,7 @@ async def test_an_action_during_indexing_is_applied_after_it(
     assert await kit.found("alice") == {kit.id(1)}
 
 
-async def test_an_action_does_not_wait_forever(chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit) -> None:
+async def test_an_action_does_not_wait_forever(hasty: ContextChat, driver: Scripted, kit: Kit) -> None:
     go_on, started = anyio.Event(), anyio.Event()
 
     async def wait(_: Source) -> None:
@@ -212,12 +241,12 @@ async def test_an_action_does_not_wait_forever(chat: ContextChat, batches: Batch
     driver.before_upsert = wait
     deny = UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(load, batches, [kit.source(1, users=("alice", "bob"))])
+        tasks.start_soon(load_one, hasty, kit.source(1, users=("alice", "bob")))
         await started.wait()
         with pytest.raises(Unavailable, match="takes too long"):
-            await apply(chat, deny)
+            await apply(hasty, deny)
         go_on.set()
-    await apply(chat, deny)
+    await apply(hasty, deny)
     assert await kit.found("bob") == frozenset()
 
 
@@ -256,7 +285,10 @@ async def test_nobody_waits_for_an_action_that_met_a_bug(
 async def test_a_search_goes_on_until_there_are_enough_distinct_sources(
     chat: ContextChat, driver: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hits = [Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", text="", score=-n) for n in range(500)]
+    hits = [
+        Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", ordinal=0, heading="", text="", score=-n)
+        for n in range(500)
+    ]
 
     async def search(_: object, query: Query) -> list[Hit]:
         return hits[: query.limit]
@@ -306,7 +338,8 @@ async def test_an_action_reaches_sources_that_are_still_on_their_way_in(
     chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit, action: Callable[[Kit], Action], readers: set[str]
 ) -> None:
     async def slow(_: Source) -> None:
-        await anyio.sleep(0.02)
+        for _turn in range(10):
+            await anyio.lowlevel.checkpoint()
 
     driver.before_upsert = slow
     with chat.arrival() as arrival:  # the body is being received
@@ -435,14 +468,13 @@ async def test_an_upload_that_is_interrupted_again_and_again_is_to_be_sent_again
         started.set()
         await anyio.sleep_forever()
 
-    async def load_one() -> None:
-        with chat.arrival() as arrival:
-            verdicts.append(await chat.load(kit.source(1), arrival))
+    async def load_and_note() -> None:
+        verdicts.append(await load_one(chat, kit.source(1)))
 
     driver.before_upsert = wait
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(load_one)
+            tasks.start_soon(load_and_note)
             while not verdicts:
                 await started.wait()
                 started = anyio.Event()

@@ -59,6 +59,10 @@ class FakeOpenAI:
     max_inputs: int = 2048
     max_characters: int = 32_000
     """Stands for the model's 8,192 tokens, of one text or of a conversation."""
+    too_long_status: int = 400
+    """413 and 422 are what other servers with this API answer."""
+    refused_word: str | None = None
+    """Texts with it are refused, as by a filter of contents."""
     reply: Callable[[Sequence[Message]], str] = lambda messages: f"You said: {messages[-1].content}"
     script: deque[Response] = field(default_factory=deque)
     requests: list[EmbeddingRequest | ChatRequest] = field(default_factory=list)
@@ -150,7 +154,9 @@ class FakeOpenAI:
 
     def _check_length(self, text: str) -> None:
         if len(text) > self.max_characters:
-            raise HTTPException(400, "This model's maximum context length is 8192 tokens")
+            raise HTTPException(self.too_long_status, "This model's maximum context length is 8192 tokens")
+        if self.refused_word is not None and self.refused_word in text:
+            raise HTTPException(400, "The response was filtered")
 
 
 def _encoded(vector: list[float], encoding_format: str) -> list[float] | str:

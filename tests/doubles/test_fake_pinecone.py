@@ -27,6 +27,8 @@ from ruamel.yaml import YAML
 
 from tests.conftest import REPO
 from tests.doubles.pinecone import PineconeDouble, pinecone_server
+from tests.doubles.pinecone.errors import Refusal
+from tests.doubles.pinecone.limits import Clock, Rates
 
 pytestmark = pytest.mark.anyio
 
@@ -609,6 +611,19 @@ async def test_the_sixth_update_by_filter_of_a_second_is_too_many(stage: Stage) 
     assert "Retry-After" not in responses[-1].headers
     stage.double.clock.advance(0.4)
     assert [response.status_code for response in await update_by_filter(stage, 3)] == [202, 202, 429]
+
+
+@pytest.mark.parametrize("uptime", [0.0, 0.1, 1234.5678, 98_765.4321, 17_180_639.46])
+def test_a_rate_is_exact_however_long_the_machine_runs(uptime: float) -> None:
+    clock = Clock(lambda: uptime)
+    rates = Rates(clock)
+    for _ in range(5):
+        rates.spend("gateway", NAMESPACE, {"update by filter": 1})
+    clock.advance(0.4)
+    for _ in range(2):
+        rates.spend("gateway", NAMESPACE, {"update by filter": 1})
+    with pytest.raises(Refusal):
+        rates.spend("gateway", NAMESPACE, {"update by filter": 1})
 
 
 async def test_limits_are_those_of_one_namespace(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from tests.doubles.pinecone import pinecone_server
 from tests.doubles.postgrest import supabase_server
 from tests.doubles.r2r import r2r_server
 from tests.gateway import Nextcloud, make_settings, running_gateway
-from tests.postgres import postgres_server
+from tests.postgres import new_database
 
 Surroundings = Callable[[], AbstractContextManager[dict[str, str]]]
 
@@ -51,7 +51,7 @@ def pinecone_double() -> Iterator[dict[str, str]]:
 @contextmanager
 def supabase_double() -> Iterator[dict[str, str]]:
     """The stand-in for Supabase over a real PostgreSQL, prepared as an admin prepares a project."""
-    with postgres_server() as uri, supabase_server(uri) as double:
+    with new_database() as uri, supabase_server(uri) as double:
         with double.expect_reload(), psycopg.connect(double.owner_uri, autocommit=True) as connection:
             connection.execute(store_script(LocalEmbedder.dimension).encode())
         yield {"SUPABASE_URL": double.url, "SUPABASE_KEY": double.secret_key}

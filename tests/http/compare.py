@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 
 from tests.gateway import Nextcloud, Reply
+from tests.postgres import stop_server
 
 from .backends import BACKENDS, REFERENCE, gateway_of
 from .conversation import Step, conversation
@@ -172,4 +173,7 @@ def summary(found: dict[str, list[Difference]]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    finally:
+        stop_server()

@@ -7,21 +7,15 @@ from typing import Any
 
 import httpx
 
-from tests.gateway import BOUNDARY, PROVIDERS, Nextcloud, Reply, headers, multipart, part
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, multipart, part
+from tests.gateway import PROVIDERS, Nextcloud, Reply
 from tests.wire import load_capture, load_captures
 
 from .bad_requests import (
-    BAD_ACTIONS,
-    BAD_QUESTIONS,
-    JSON_PATHS,
-    NO_OBJECTS,
-    NO_ROUTES,
     NO_UPLOAD_TYPES,
     OPEN_PATHS,
-    PROTECTED,
     QUESTION_PATHS,
     WHALE,
-    WRONG_SECRETS,
 )
 
 USERS = ("admin", "bob", "carol", "dora", "jörg", "用户一", "stranger")
@@ -29,7 +23,7 @@ USERS = ("admin", "bob", "carol", "dora", "jörg", "用户一", "stranger")
 
 SECOND = "files__default: 2"
 MAIL = "mail__mail: 1:2"
-UPLOAD = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+UPLOAD = {"Content-Type": UPLOAD_TYPE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +46,8 @@ def conversation() -> list[Step]:
         access_changes(),
         last_readers(),
         deletions(),
-        bad_requests(),
         odd_requests(),
         odd_uploads(),
-        authentication(),
         disabled(),
         forgetting("at the end"),
         [count("at the end")],
@@ -80,18 +72,10 @@ def request(method: str, path: str, name: str = "", **options: Any) -> Step:
     return Step(name or f"{method} {path}", send)
 
 
-def stranger(method: str, path: str, name: str, sent: dict[str, str]) -> Step:
-    """A request with these headers only."""
-
-    def send(nextcloud: Nextcloud) -> Reply:
-        return _reply(nextcloud.http.send(httpx.Request(method, nextcloud.base_url + path, headers=sent)))
-
-    return Step(name, send)
-
-
 def post(path: str, **body: Any) -> Step:
-    """An action or a question."""
-    return request("POST", path, f"{path} {json.dumps(body, ensure_ascii=False)}", json=body)
+    """An action or a question, in ASCII as PHP writes it."""
+    written = json.dumps(body)
+    return request("POST", path, f"{path} {written}", content=written, headers={"Content-Type": "application/json"})
 
 
 def upload(name: str, *parts: bytes) -> Step:
@@ -264,26 +248,9 @@ def deletions() -> Iterator[Step]:
         yield from forgetting(name)
 
 
-def bad_requests() -> Iterator[Step]:
-    """Missing fields, wrong types, no objects. Nothing changes."""
-    yield upload("a whale", part(WHALE))
-    for path, action, _, _ in BAD_ACTIONS:
-        yield post(path, **action)
-    for path in QUESTION_PATHS:
-        for question, _ in BAD_QUESTIONS:
-            yield post(path, **question)
-    for path in JSON_PATHS:
-        for body in NO_OBJECTS:
-            json_type = {"Content-Type": "application/json"}
-            yield request("POST", path, f"{path} with the body {body!r}", content=body, headers=json_type)
-    for method, path, _ in NO_ROUTES:
-        yield request(method, path)
-    yield from look("bad requests", ("alice",))
-
-
 def odd_requests() -> Iterator[Step]:
-    """Unusual, but with a meaning. Goes on where `bad_requests` stops."""
-    yield upload("a second one", part(SECOND, users=["alice", "bob"]))
+    """Unusual, but with a meaning."""
+    yield upload("two", part(WHALE), part(SECOND, users=["alice", "bob"]))
     for odd in (
         post("/updateAccess", op="allow", userIds={"0": "bob", "3": "carol"}, sourceId=WHALE),
         post("/updateAccess", op="deny", userIds=["bob", "x\0"], sourceId=WHALE),
@@ -326,22 +293,6 @@ def odd_uploads() -> Iterator[Step]:
         yield upload(f"a part with {name}", part(WHALE), whole.replace(old, new), part(SECOND))
         yield from look(name, ("alice",))
     yield from forgetting("odd uploads")
-
-
-def authentication() -> Iterator[Step]:
-    """No secret and wrong ones."""
-    yield upload("a whale", part(WHALE))
-    for method, path in PROTECTED:
-        for secret in WRONG_SECRETS:
-            sent = {} if secret is None else headers(secret)
-            yield stranger(method, path, f"{method} {path} with the secret {secret!r}", sent)
-    for missing in ("EX-APP-ID", "EX-APP-VERSION", "AUTHORIZATION-APP-API"):
-        sent = {name: value for name, value in headers().items() if name != missing}
-        yield stranger("POST", "/countIndexedDocuments", f"count without {missing}", sent)
-    for path in OPEN_PATHS:
-        yield stranger("GET", path, f"GET {path} without credentials", {})
-    yield from look("wrong secrets", ("alice",))
-    yield from forgetting("authentication")
 
 
 def disabled() -> Iterator[Step]:

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from pathlib import Path
 
 import anyio
@@ -11,7 +10,9 @@ import httpx
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Outcome, Source
-from tests.gateway import Nextcloud, headers, make_settings, part, running_gateway
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import Nextcloud, headers, held_actions, make_settings, running_gateway
+from tests.slow.tools import eventually
 
 WHALE = "files__default: 1"
 
@@ -29,13 +30,14 @@ class Slow(ReferenceDriver):
         return await super().upsert(source)
 
 
-def send_and_hang_up(nextcloud: Nextcloud, path: str, **body: object) -> None:
+def send_and_hang_up(nextcloud: Nextcloud, storage: Path, path: str, **body: object) -> None:
+    """Once the action waits for its source."""
     url, content = httpx.URL(nextcloud.base_url), json.dumps(body).encode()
     lines = {**headers(), "Host": "gateway", "Content-Type": "application/json", "Content-Length": str(len(content))}
     head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     with socket.create_connection((url.host, url.port or 80)) as connection:
         connection.sendall(head.encode() + b"\r\n" + content)
-        time.sleep(0.3)  # the request has arrived and waits for its source
+        eventually(lambda: held_actions(storage) > 0)
 
 
 def test_an_action_whose_answer_was_lost_keeps_its_place(tmp_path: Path) -> None:
@@ -43,9 +45,9 @@ def test_an_action_whose_answer_was_lost_keeps_its_place(tmp_path: Path) -> None
     with running_gateway(make_settings(tmp_path, rag_backend="reference"), driver) as nextcloud:
         loading = threading.Thread(target=nextcloud.load, args=[part(WHALE)])
         loading.start()
-        assert driver.busy.wait(10)
+        assert driver.busy.wait(60)
         allow = {"op": "allow", "userIds": ["bob"], "sourceId": WHALE}
-        send_and_hang_up(nextcloud, "/updateAccess", **allow)
+        send_and_hang_up(nextcloud, tmp_path, "/updateAccess", **allow)
         driver.go_on.set()
         loading.join()
         deny = {**allow, "op": "deny"}

@@ -20,12 +20,13 @@ from context_chat_backend.http.push.multipart import (
     MalformedUpload,
     ParsedUpload,
     SkippedPart,
-    SpooledContent,
+    UploadNotKept,
     UploadReader,
-    clean_spool,
     parse_boundary,
     read_upload,
 )
+from context_chat_backend.http.push.part_headers import MAX_TITLE_CHARS
+from context_chat_backend.http.push.spool import SpooledContent, SpoolFile, clean_spool
 
 from ..wire import Capture, load_captures
 
@@ -224,8 +225,12 @@ def test_ten_thousand_readers_fit_into_one_part(spool: Path) -> None:
 
 
 def test_user_ids_are_kept_byte_for_byte(spool: Path) -> None:
-    upload = read(encode((source_headers(userIds="jörg,a b ,JÖRG,,jo\u0308rg,jörg".encode()), b"text")), spool)
-    assert [source.user_ids for source in upload.sources] == [{"jörg", "a b ", "JÖRG", "jo\u0308rg"}]
+    upload = read(
+        encode((source_headers(userIds="  \u00a0ann,jörg,a b ,JÖRG,,jo\u0308rg,jörg, b".encode()), b"text")), spool
+    )
+    assert [source.user_ids for source in upload.sources] == [
+        {"  \u00a0ann", "jörg", "a b ", "JÖRG", "jo\u0308rg", " b"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -234,11 +239,22 @@ def test_user_ids_are_kept_byte_for_byte(spool: Path) -> None:
         (b"", ""),
         (b"a\nb\t\x00c\x7fd", "a b c d"),
         ("a\u0085b\u2028c".encode(), "a b c"),
+        (b"a\rb", "a b"),
+        (b"a\r", "a "),
         (b"caf\xe9", "caf\ufffd"),
         (b'say "hi"; \\ \xe6\x96\x87', 'say "hi"; \\ 文'),
-        (b"x" * 100_000, "x" * multipart.MAX_TITLE_CHARS),
+        (b"x" * 100_000, "x" * MAX_TITLE_CHARS),
     ],
-    ids=["empty", "control characters", "line separators", "not UTF-8", "punctuation", "very long"],
+    ids=[
+        "empty",
+        "control characters",
+        "line separators",
+        "bare CR",
+        "CR at the end",
+        "not UTF-8",
+        "punctuation",
+        "very long",
+    ],
 )
 def test_a_title_is_one_line_of_text_whatever_was_sent(sent: bytes, read_as: str, spool: Path) -> None:
     upload = read(encode((source_headers(title=sent), b"text")), spool)
@@ -319,8 +335,6 @@ HOSTILE_TITLES = {
     "words before a colon": b"a\r\nnot a header: b",
     "no colon": b"a\r\nb",
     "empty name": b"a\r\n: b",
-    "bare CR": b"a\rb",
-    "CR at the end": b"a\r",
     "CR before the end of the headers": b"a\r\n\rb",
     "too many headers": b"a" + b"\r\nx: y" * multipart.MAX_HEADERS,
     "too long": b"a" * (multipart.MAX_HEADER_BYTES + 1),
@@ -466,6 +480,25 @@ def test_look_alikes_of_the_boundary_are_content_wherever_they_are_cut(spool: Pa
 
 
 # --- hostile bytes
+
+
+def test_more_sources_than_any_client_sends_are_to_be_sent_again(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "MAX_SOURCES", 2)
+    sent = [f"files__default: {number}" for number in range(5)]
+    parts = [(source_headers(Content_Disposition=disposition(id_.encode())), b"text") for id_ in sent]
+    upload = read(encode(*parts), spool)
+    assert [source.id for source in upload.sources] == sent[:2]
+    assert (upload.retry, upload.complete) == (sent[2:], True)
+    assert len(files(spool)) == 2
+
+
+def test_a_file_that_cannot_be_removed_harms_nobody(spool: Path) -> None:
+    (source,) = read(encode(GOOD_NEIGHBOUR), spool).sources
+    path = spooled(source)._path
+    path.unlink()
+    path.mkdir()  # cannot be unlinked, not even by root
+    spooled(source).release()
+    clean_spool(spool)
 
 
 def mutate(body: bytes, rng: random.Random) -> bytes:
@@ -625,7 +658,7 @@ async def test_a_full_disk_fails_the_request_and_leaves_no_file(size: int, spool
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(UploadNotKept, match="File too large"):
             await read_upload(stream_of([body]), CONTENT_TYPE, spool)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -633,7 +666,7 @@ async def test_a_full_disk_fails_the_request_and_leaves_no_file(size: int, spool
 
 
 async def test_a_spool_that_is_missing_fails_the_request(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UploadNotKept):
         await read_upload(stream_of([encode(GOOD_NEIGHBOUR)]), CONTENT_TYPE, tmp_path / "missing")
 
 
@@ -648,13 +681,13 @@ def test_cleaning_removes_left_over_uploads_and_nothing_else(spool: Path) -> Non
 
 async def test_the_event_loop_never_waits_for_the_disk(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writers = set()
-    write = multipart.SpoolFile.write
+    write = SpoolFile.write
 
-    def recorded_write(file: multipart.SpoolFile, data: bytes | memoryview) -> None:
+    def recorded_write(file: SpoolFile, data: bytes | memoryview) -> None:
         writers.add(threading.current_thread())
         write(file, data)
 
-    monkeypatch.setattr(multipart.SpoolFile, "write", recorded_write)
+    monkeypatch.setattr(SpoolFile, "write", recorded_write)
     upload = await read_upload(stream_of([encode(GOOD_NEIGHBOUR)]), CONTENT_TYPE, spool)
     assert len(upload.sources) == 1
     assert writers

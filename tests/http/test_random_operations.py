@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.gateway import Nextcloud, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import Nextcloud
 
 USERS = ("admin", "jörg", "用户一", "with space", "anna@example.org", "O'Brien")
 PROVIDERS = ("files__default", "mail__mail")
@@ -134,7 +135,7 @@ class Player:
 
 
 def test_random_requests_agree_with_the_model(nextcloud: Nextcloud) -> None:
-    Player(nextcloud, random.Random(1)).play(250)
+    Player(nextcloud, random.Random(1)).play(100)
 
 
 @pytest.mark.slow

@@ -35,7 +35,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Transcript:
     return transcript_of(REFERENCE, tmp_path_factory.mktemp(REFERENCE))
 
 
-@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize(
+    "backend", ["builtin", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS if name != "builtin")]
+)
 def test_a_backend_answers_as_the_reference_does(
     reference: Transcript, backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -89,7 +91,7 @@ def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 
 
 HITS = [{"source_id": "files__default: 1", "title": "a"}, {"source_id": "files__default: 2", "title": "b"}]
-REQUEST = "the log of the backend has more on request {}"
+REQUEST = "the log of the backend says why, request {}"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from context_chat_backend.conformance.kit import Kit
@@ -12,9 +13,11 @@ from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import (
     AccessOp,
     Busy,
+    Capabilities,
     Driver,
     Misconfigured,
     Outcome,
+    Overtaken,
     Query,
     Source,
     SourceId,
@@ -112,7 +115,10 @@ async def test_the_last_failure_is_raised_after_all_attempts(driver: Recorder, k
         await Retry(driver, settings(attempts=2)).upsert(kit.source(1))
 
 
-@pytest.mark.parametrize("failure", [Misconfigured("key"), ValueError("bug"), Busy("much later", retry_after=3600)])
+@pytest.mark.parametrize(
+    "failure",
+    [Misconfigured("key"), ValueError("bug"), Busy("much later", retry_after=3600), Overtaken("denied meanwhile")],
+)
 async def test_other_failures_are_not_repeated(driver: Recorder, kit: Kit, failure: Exception) -> None:
     driver.failures = [failure]
     with pytest.raises(type(failure)):
@@ -137,7 +143,7 @@ async def test_never_more_upserts_than_places(driver: Recorder, kit: Kit) -> Non
         nonlocal inside, most
         inside += 1
         most = max(most, inside)
-        await anyio.sleep(0.005)
+        await anyio.lowlevel.checkpoint()
         inside -= 1
 
     driver.during_upsert = count
@@ -147,6 +153,13 @@ async def test_never_more_upserts_than_places(driver: Recorder, kit: Kit) -> Non
             tasks.start_soon(gate.upsert, kit.source(item))
     assert most == 3
     assert driver.calls.count("upsert") == 30
+
+
+async def test_without_any_patience_a_free_place_is_taken(driver: Recorder, kit: Kit) -> None:
+    gate = Backpressure(driver, settings(max_inflight_upserts=1, max_wait_seconds=0))
+    for _ in range(3):
+        await gate.upsert(kit.source(1))
+    assert driver.calls == ["upsert"] * 3
 
 
 async def test_who_waits_too_long_is_asked_to_come_back(driver: Recorder, kit: Kit) -> None:
@@ -212,6 +225,15 @@ async def test_an_identical_source_costs_no_call(cache: HashCache, driver: Recor
     assert await cache.upsert(kit.source(1)) is Outcome.UNCHANGED
     assert await cache.upsert(kit.source(1, modified=1_600_000_000)) is Outcome.UNCHANGED
     assert driver.calls == []
+
+
+async def test_a_store_is_taken_as_shared_unless_its_driver_says_otherwise(
+    cache: HashCache, driver: Recorder, kit: Kit
+) -> None:
+    driver.capabilities = Capabilities()
+    await cache.upsert(kit.source(1))
+    await kit.driver.delete({kit.id(1)})  # as another gateway may
+    assert await cache.upsert(kit.source(1)) is Outcome.CREATED
 
 
 @pytest.mark.parametrize("age", [0, 150])
@@ -388,7 +410,7 @@ async def test_a_backend_that_is_down_at_start_is_opened_later(monkeypatch: pyte
         await anyio.wait_all_tasks_blocked()
         with pytest.raises(Unavailable, match="connection refused"):
             await driver.ping()
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             await flaky.opened.wait()
         await anyio.wait_all_tasks_blocked()
         await driver.ping()
@@ -405,3 +427,48 @@ async def test_the_layers_come_in_the_documented_order(driver: Recorder, state: 
         order.append(type(layer))
         layer = layer.inner
     assert order == [Observe, Opening, HashCache, Backpressure, Retry]
+
+
+async def test_a_problem_that_is_told_again_and_again_collects_no_tracebacks() -> None:
+    class Closed(Recorder):
+        async def __aenter__(self) -> "Closed":
+            raise Unavailable("connection refused", retry_after=7)
+
+    async def opened(_: str) -> None: ...
+
+    async with Opening(Closed(), opened) as driver:
+        await anyio.wait_all_tasks_blocked()
+        seen = []
+        for _ in range(20):
+            with pytest.raises(Unavailable, match="connection refused") as caught:
+                await driver.ping()
+            assert caught.value.retry_after == 7
+            seen.append(caught)
+    assert len({id(each.value) for each in seen}) == 20
+    assert len(seen[-1].traceback) == len(seen[0].traceback)
+
+
+async def test_a_driver_that_breaks_while_it_is_opened_does_not_end_the_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened_at_last = anyio.Event()
+
+    class Breaking(Recorder):
+        attempts = 0
+
+        async def __aenter__(self) -> "Breaking":
+            self.attempts += 1
+            if self.attempts < 3:
+                raise OSError(24, "Too many open files")
+            opened_at_last.set()
+            return self
+
+    async def opened(_: str) -> None: ...
+
+    monkeypatch.setattr("context_chat_backend.layers.opening.FIRST_PAUSE", 0.0)
+    breaking = Breaking()
+    with anyio.fail_after(30):
+        async with Opening(breaking, opened) as driver:
+            await opened_at_last.wait()
+            await anyio.wait_all_tasks_blocked()
+            await driver.ping()

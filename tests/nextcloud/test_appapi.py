@@ -16,9 +16,10 @@ from context_chat_backend.contract import Misconfigured
 from context_chat_backend.http import system as lifecycle_routes
 from context_chat_backend.http.push import routes
 from context_chat_backend.nextcloud import appapi
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, multipart, part
 from context_chat_backend.settings import Settings
 from context_chat_backend.toolkit.settings import read_settings
-from tests.gateway import BOUNDARY, make_settings, multipart, part, running_gateway
+from tests.gateway import make_settings, running_gateway
 
 SECRET = "s3cr:et/päss用"
 OPEN = ["/heartbeat", "/health/live", "/health/ready", "/metrics"]
@@ -89,7 +90,7 @@ def test_the_user_in_the_header_makes_no_difference(gateway: httpx.Client, user:
 
 def test_the_user_in_the_header_selects_no_data(gateway: httpx.Client) -> None:
     sent = headers(credentials(f"alice:{SECRET}"))
-    form = {**sent, "Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    form = {**sent, "Content-Type": UPLOAD_TYPE}
     body = multipart([part("files__default: 1", users=["bob"])])
     assert gateway.put("/loadSources", content=body, headers=form).json()["loaded_sources"] == ["files__default: 1"]
     for user, found in (("alice", 0), ("bob", 1)):

@@ -19,8 +19,9 @@ from context_chat_backend.contract import DriverError, Misconfigured, Unavailabl
 from context_chat_backend.gateway import Gateway, open_gateway, plan_gateway
 from context_chat_backend.layers import opening as startup
 from context_chat_backend.metrics import Metrics
+from context_chat_backend.nextcloud.push_client import part
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud, serving
-from tests.gateway import make_settings, part, running_gateway
+from tests.gateway import make_settings, running_gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +81,7 @@ async def opened(folder: Path, url: str | None, driver: ReferenceDriver | None =
 
 
 async def until(condition: Callable[[], object]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - what it waits for is in another thread
             await anyio.sleep(0.005)
 

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from context_chat_backend.contract import Misconfigured
 from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.errors import Missing, NextcloudError, NoProvider, NotAccepted, Refused, TryLater
+from tests.bombs import Bomb, bombed
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud
 from tests.gateway import make_settings
 
@@ -200,3 +201,11 @@ async def test_a_password_in_the_url_is_not_in_a_message() -> None:
             await ocs.call("GET", STATE)
     assert "cloud.example" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+async def test_an_immense_answer_is_unavailable_before_it_fills_the_memory() -> None:
+    bomb = Bomb()
+    async with client(bombed(bomb)) as ocs:
+        with pytest.raises(TryLater, match="answered with more than"):
+            await ocs.call("GET", STATE)
+    assert bomb.unpacked < 20 * 2**20

@@ -18,7 +18,9 @@ ALICE = UserId("alice")
 
 
 def hit(number: int, text: str, title: str = "notes.md") -> Hit:
-    return Hit(source_id=SourceId(f"files__default: {number}"), title=title, text=text, score=1 / number)
+    return Hit(
+        source_id=SourceId(f"files__default: {number}"), title=title, ordinal=0, heading="", text=text, score=1 / number
+    )
 
 
 def excerpt(text: str, title: str = "notes.md", number: int = 1) -> Excerpt:

@@ -24,14 +24,16 @@ from context_chat_backend.contract import (
     UserId,
 )
 from context_chat_backend.nextcloud.client import NextcloudClient
+from context_chat_backend.nextcloud.push_client import part
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.retrieval.context import Excerpt
 from context_chat_backend.retrieval.generators import Prompted
 from context_chat_backend.retrieval.models import OpenAIChat
 from context_chat_backend.retrieval.settings import AnswerSettings
+from tests.bombs import Bomb, bombed
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud, serving
 from tests.doubles.openai import ChatRequest, FakeOpenAI
-from tests.gateway import make_settings, part, running_gateway
+from tests.gateway import make_settings, running_gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +69,13 @@ async def chat(app: ASGIApp | httpx.AsyncBaseTransport, *, key: str = KEY, **set
         base_url="http://llm/v1/", transport=transport, headers={"Authorization": f"Bearer {key}"}
     ) as client:
         return await OpenAIChat(client, options).complete(ALICE, "Hello")
+
+
+async def test_an_immense_answer_of_a_model_is_unavailable_before_it_fills_the_memory() -> None:
+    bomb = Bomb()
+    with pytest.raises(Unavailable, match="chat/completions answered with more than"):
+        await chat(bombed(bomb))
+    assert bomb.unpacked < 20 * 2**20
 
 
 async def test_the_models_text_is_the_answer(openai: FakeOpenAI) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.gateway import GatewayProcess, Nextcloud, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, Nextcloud, gateway_process
 
 from .tools import Database, EmbeddingServer, eventually, files, partition
 
@@ -142,12 +143,22 @@ def test_a_newer_version_replaces_and_another_adds_whichever_gateway_got_it(
     assert_readers(gateway.nextcloud, {source_id: readers_after(versions) for source_id, versions in sent.items()})
 
 
+def load_all(gateway: GatewayProcess, parts: dict[str, bytes]) -> None:
+    """Again what is to be sent again: an upload at the other gateway may have overtaken it."""
+    left = set(parts)
+    for _ in range(10):
+        _, left = partition(gateway.nextcloud, *(parts[source_id] for source_id in left))
+        if not left:
+            return
+    pytest.fail(f"never loaded: {left}")
+
+
 def test_the_newest_version_wins_when_two_gateways_load_at_once(gateway: GatewayProcess, other: GatewayProcess) -> None:
-    older = [part(id_, b"an old whale", users=["alice", "bob"], modified=1) for id_ in IDS]
-    newer = [part(id_, b"a new whale", users=["carol"], modified=2) for id_ in IDS]
+    older = {id_: part(id_, b"an old whale", users=["alice", "bob"], modified=1) for id_ in IDS}
+    newer = {id_: part(id_, b"a new whale", users=["carol"], modified=2) for id_ in IDS}
     with ThreadPoolExecutor() as pool:
-        answers = pool.map(lambda pair: partition(pair[0].nextcloud, *pair[1]), [(gateway, older), (other, newer)])
-        assert all(answer == (set(IDS), set()) for answer in answers)
+        for loading in [pool.submit(load_all, gateway, older), pool.submit(load_all, other, newer)]:
+            loading.result()
     found = {user: gateway.nextcloud.found(user) for user in USERS}
     assert found["carol"] == set(IDS)
     assert found["alice"] == found["bob"], "added where the old version came last, else replaced"
@@ -175,8 +186,7 @@ def test_a_reader_denied_through_one_gateway_stays_denied_by_a_newer_version_thr
     assert gateway.nextcloud.found("bob") == set()
 
 
-@pytest.mark.xfail(reason="the locks and marks that keep the order are those of one gateway", strict=True)
-def test_an_action_at_one_gateway_waits_for_the_source_that_the_other_indexes(
+def test_what_one_gateway_revokes_stays_revoked_when_the_other_was_indexing_it(
     gateway: GatewayProcess, other: GatewayProcess, embeddings: EmbeddingServer
 ) -> None:
     source_id = IDS[0]
@@ -185,8 +195,8 @@ def test_an_action_at_one_gateway_waits_for_the_source_that_the_other_indexes(
         loading = pool.submit(partition, gateway.nextcloud, part(source_id, users=["alice", "bob"]))
         eventually(lambda: embeddings.waiting > 0)
         denying = pool.submit(other.nextcloud.post, "/updateAccess", op="deny", userIds=["bob"], sourceId=source_id)
-        wait([denying], timeout=2)
+        wait([denying])
         embeddings.hold = None
-        assert loading.result() == ({source_id}, set())
         assert denying.result().status_code == 200
+        assert loading.result() == (set(), {source_id}), "to be sent again, with the readers of then"
     assert gateway.nextcloud.found("bob") == set()

@@ -1,13 +1,14 @@
 """Actions that arrive while their source is being indexed, and sources that take longer than a request may."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.gateway import GatewayProcess, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, gateway_process, held_actions
 
 from .tools import EmbeddingServer, database, embedding_server, eventually, files, partition
 
@@ -66,7 +67,8 @@ def test_an_action_that_arrives_while_its_source_is_indexed_is_applied_after_tha
     loading: Future[Loaded] = pool.submit(partition, nextcloud, part(WHALE, users=READERS))
     eventually(lambda: embeddings.waiting > before)
     acting: Future[httpx.Response] = pool.submit(nextcloud.post, path, **body)
-    assert not wait([acting], timeout=0.5).done
+    eventually(lambda: held_actions(gateway.folder) > 0)
+    assert not acting.done()
     embeddings.hold = None
     assert loading.result() == ({WHALE}, set())
     assert acting.result().status_code == 200
@@ -116,7 +118,7 @@ def test_a_source_that_takes_longer_than_the_request_is_not_embedded_again(pool:
     with (
         database() as server,
         embedding_server() as embeddings,
-        gateway_process({"CCB_DB_URL": server.uri, "LOAD_DEADLINE_SECS": "2", **embeddings.environment}) as gateway,
+        gateway_process({"CCB_DB_URL": server.uri, "LOAD_DEADLINE_SECS": "5", **embeddings.environment}) as gateway,
     ):
         nextcloud, slow, quick = gateway.nextcloud, part(WHALE), part(OTHER, b"a shark")
         embeddings.hold = "whale"
@@ -136,7 +138,7 @@ def test_an_action_waits_no_longer_than_it_may_and_nothing_overtakes_it_then(poo
     with (
         database() as server,
         embedding_server() as embeddings,
-        gateway_process({"CCB_DB_URL": server.uri, "ACTION_WAIT_SECS": "1", **embeddings.environment}) as gateway,
+        gateway_process({"CCB_DB_URL": server.uri, "ACTION_WAIT_SECS": "3", **embeddings.environment}) as gateway,
     ):
         nextcloud, (path, body) = gateway.nextcloud, ACTIONS["deny"]
         embeddings.hold = "whale"

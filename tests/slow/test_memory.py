@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway import GatewayProcess, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, gateway_process
 
 from .tools import MIB, file, files, forget_peak, memory, partition, prose
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of a process's memory from /proc"),
 ]
 

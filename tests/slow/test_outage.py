@@ -8,7 +8,8 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from tests.gateway import GatewayProcess, Nextcloud, gateway_process, part, wait_until_ready
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, Nextcloud, gateway_process, wait_until_ready
 
 from .tools import Database, EmbeddingServer, file, files, partition
 

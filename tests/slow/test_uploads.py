@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.gateway import BOUNDARY, GatewayProcess, gateway_process, headers, multipart, part
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, multipart, part
+from tests.gateway import GatewayProcess, gateway_process, headers
 
 from .tools import MIB, eventually, file, files, memory, partition
 
@@ -30,7 +31,7 @@ def request_head(length: int) -> bytes:
     sent = {
         **headers(),
         "Host": "gateway",
-        "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
+        "Content-Type": UPLOAD_TYPE,
         "Content-Length": str(length),
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())

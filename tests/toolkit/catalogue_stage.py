@@ -1,6 +1,6 @@
 """A `CatalogueDriver` between a real PostgreSQL and a store in memory, both of which fail on demand.
 
-Its couriers do nothing by themselves unless asked to.
+Its relays do nothing by themselves unless asked to.
 """
 
 import zlib
@@ -30,12 +30,13 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
-from context_chat_backend.toolkit.catalogue import CatalogueDriver, Chunk, DocumentKey, GroupKey
+from context_chat_backend.toolkit.catalogue import CatalogueDriver, ChunkRecord, DocumentKey, GroupKey
 from context_chat_backend.toolkit.catalogue.catalogue import Catalogue
-from context_chat_backend.toolkit.catalogue.outbox import Courier
+from context_chat_backend.toolkit.catalogue.outbox import OutboxRelay
 from context_chat_backend.toolkit.catalogue.settings import CatalogueSettings
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
-from context_chat_backend.toolkit.indexing.pipeline import Indexer, Page
+from context_chat_backend.toolkit.indexing.indexer import Indexer
+from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.database import Database
 
 from .memory_store import MemoryStore, nothing
@@ -44,7 +45,6 @@ from .test_schema import INVARIANTS as ACCESS_INVARIANTS
 
 FILES, MAIL = ProviderId("files"), ProviderId("mail")
 ALICE, BOB, CAROL = map(UserId, ("alice", "bob", "carol"))
-PAGE_LINES = 64
 
 INVARIANTS = {
     **{name: query for name, query in ACCESS_INVARIANTS.items() if "ccb.chunks" not in query},
@@ -92,11 +92,9 @@ class LineIndexer(Indexer):
             raise Rejected("no text")
         return text
 
-    async def pages(self, text: str, mime_type: str) -> AsyncIterator[Page]:
-        lines = text.splitlines()
-        for start in range(0, len(lines), PAGE_LINES):
-            texts = lines[start : start + PAGE_LINES]
-            yield Page(tuple(texts), await self.embedder.embed(texts))
+    def chunks(self, text: str, mime_type: str) -> Iterator[Chunk]:
+        for ordinal, line in enumerate(text.splitlines()):
+            yield Chunk(ordinal, f"above {line}", line)
 
 
 class Wire:
@@ -123,9 +121,11 @@ class Stage:
         self.folder = folder
         self.store = MemoryStore()
         self.wire = Wire()
-        self.couriers: list[Courier] = []
+        self.relays: list[OutboxRelay] = []
         """Of all drivers so far."""
-        self.couriers_run = False
+        self.relays_run = False
+        self.failure: Exception | None = None
+        """The last one of a relay."""
         self._files = 0
 
     # ------------------------------------------------------------------ drivers
@@ -143,9 +143,14 @@ class Stage:
     def catalogue(self, driver: CatalogueDriver) -> Catalogue:
         return driver._documents
 
-    async def deliver(self) -> bool:
-        """By the courier of the newest driver."""
-        return await self.couriers[-1].deliver()
+    async def deliver(self, relay: OutboxRelay | None = None) -> bool:
+        """By the relay of the newest driver. Whether all of it could be done."""
+        try:
+            await (relay or self.relays[-1]).deliver()
+        except Exception as error:  # noqa: BLE001 - as the loop of the relay does
+            self.failure = error
+            return False
+        return True
 
     def crash(self) -> None:
         """What was under way ends here: neither store nor catalogue hear any more of it."""
@@ -206,10 +211,11 @@ class Stage:
         embedding = await WordEmbedder().embed_query("the whale")
         for key, source in self.rows("select document_key, source_id from ccb.documents where doc_id > %s", first):
             for ordinal in range(chunks):
-                chunk = Chunk(
+                chunk = ChunkRecord(
                     document=DocumentKey(key),
                     ordinal=ordinal,
                     group=GroupKey(str(group)),
+                    heading="",
                     text=f"{source} {ordinal}",
                     embedding=embedding,
                 )
@@ -273,17 +279,17 @@ def set_up(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             await stage.wire.after(function)
             return value
 
-    class HeldCourier(Courier):
+    class HeldRelay(OutboxRelay):
         def __init__(self, *parts: Any) -> None:
             super().__init__(*parts)
-            stage.couriers.append(self)
+            stage.relays.append(self)
 
         async def run(self) -> None:
-            if stage.couriers_run:
+            if stage.relays_run:
                 await super().run()
             await anyio.sleep_forever()
 
     monkeypatch.setattr("context_chat_backend.toolkit.postgres.database.Database", WatchedDatabase)
-    monkeypatch.setattr("context_chat_backend.toolkit.catalogue.driver.Courier", HeldCourier)
+    monkeypatch.setattr("context_chat_backend.toolkit.catalogue.driver.OutboxRelay", HeldRelay)
     yield stage
     assert stage.violations() == {}

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from context_chat_backend.toolkit.catalogue import Chunk, Extent, GroupKey, Match, Reach, VectorStore
+from context_chat_backend.toolkit.catalogue import Candidates, ChunkRecord, Extent, GroupKey, Match, VectorStore
+from context_chat_backend.toolkit.catalogue.guard import MARKER
 
-Record = dict[str, Chunk]
+Record = dict[str, ChunkRecord]
 
 
 @dataclass
@@ -32,7 +33,8 @@ class MemoryStore(VectorStore):
 
     def __init__(self, address: str = "memory") -> None:
         self.accepted: Record = {}
-        """What all writes so far amount to."""
+        """What all writes so far amount to, without the marker."""
+        self.marker: Record = {}
         self.visible: Record = self.accepted
         """What searches and changes by document see."""
         self.calls = Calls()
@@ -50,6 +52,11 @@ class MemoryStore(VectorStore):
     @property
     def address(self) -> str:
         return self._address
+
+    def empty(self) -> None:
+        """Lose everything."""
+        for record in (self.accepted, self.visible, self.marker):
+            record.clear()
 
     def fall_behind(self) -> None:
         """From now on writes are accepted and not visible."""
@@ -71,12 +78,14 @@ class MemoryStore(VectorStore):
         await self._begin("prepare")
         self.namespace = namespace
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
-        self.calls.put += 1
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
+        is_marker = chunks[0].document == MARKER
+        self.calls.put += not is_marker
         await self._begin("put")
         assert 0 < len(chunks) <= self.chunks_per_put
         assert len({chunk.document for chunk in chunks}) == 1
-        self.accepted.update({chunk.id: chunk for chunk in chunks})
+        record = self.marker if is_marker else self.accepted
+        record.update({chunk.id: chunk for chunk in chunks})
         self.after_call("put")
 
     async def regroup(self, documents: Sequence[Extent], group: GroupKey) -> bool:
@@ -100,21 +109,22 @@ class MemoryStore(VectorStore):
             del self.accepted[id_]
         self.after_call("remove")
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
         self.calls.searches += 1
         await self._begin("nearest")
-        assert reach.groups or reach.documents
-        groups, documents = set(reach.groups), set(reach.documents)
-        hits = [chunk for chunk in self.visible.values() if chunk.group in groups or chunk.document in documents]
+        assert candidates.groups or candidates.documents
+        groups, documents = set(candidates.groups), set(candidates.documents)
+        stored = [*self.visible.values(), *self.marker.values()]
+        hits = [chunk for chunk in stored if chunk.group in groups or chunk.document in documents]
         hits.sort(key=lambda chunk: -float(chunk.embedding @ embedding))
-        matches = [Match(document=c.document, ordinal=c.ordinal, text=c.text) for c in hits]
+        matches = [Match(document=c.document, ordinal=c.ordinal, heading=c.heading, text=c.text) for c in hits]
         return [*self.strangers, *matches][:limit]
 
     async def wait_until_searchable(self, document: Extent) -> None:
         await self._begin("wait_until_searchable")
 
     async def chunk_count(self) -> int | None:
-        return len(self.visible)
+        return len(self.visible) + len(self.marker)
 
     async def _begin(self, name: str) -> None:
         await self.pause(name)

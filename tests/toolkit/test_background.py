@@ -7,7 +7,7 @@ import pytest
 
 from context_chat_backend.contract import Unavailable
 from context_chat_backend.metrics import Metrics
-from context_chat_backend.toolkit.background import Occasionally, failures, periodically
+from context_chat_backend.toolkit.background import failures, pause_after, periodically
 
 pytestmark = pytest.mark.anyio
 
@@ -41,14 +41,10 @@ async def test_a_failure_is_logged_and_counted_and_the_loop_goes_on(
     assert sum("the loop failed and is tried again" in message for message in caplog.messages) == 2
 
 
-async def test_the_same_failure_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_is_said_when_it_works_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    await run(Step(*[Unavailable("away")] * 5, Unavailable("else"), None))
-    assert caplog.messages == [
-        "the loop failed and is tried again: away",
-        "the loop failed and is tried again: else",
-        "the loop works again",
-    ]
+    await run(Step(Unavailable("away"), None, None))
+    assert caplog.messages == ["the loop failed and is tried again: away", "the loop works again"]
 
 
 async def test_failures_are_shown_by_the_metrics() -> None:
@@ -77,14 +73,35 @@ async def test_cancellation_ends_it() -> None:
     assert scope.cancelled_caught
 
 
-def test_a_complaint_is_due_once_a_minute_and_whenever_it_changes() -> None:
-    now = 100.0
-    complaint = Occasionally(60, clock=lambda: now)
-    assert [complaint.due("a"), complaint.due("a"), complaint.due("b"), complaint.due("b")] == [
-        True,
-        False,
-        True,
-        False,
-    ]
-    now += 60
-    assert complaint.due("b")
+def test_the_pause_doubles_with_each_failure_up_to_the_longest() -> None:
+    assert [pause_after(failures, 2, 60) for failures in range(1, 8)] == [2, 4, 8, 16, 32, 60, 60]
+
+
+def test_the_pause_stays_as_it_is_without_a_longer_one() -> None:
+    assert [pause_after(failures, 5, 0) for failures in (1, 2, 100)] == [5, 5, 5]
+
+
+def test_a_loop_that_failed_ten_thousand_times_still_has_a_pause() -> None:
+    assert pause_after(10_000, 5, 60) == 60
+
+
+async def test_a_step_is_run_at_once_when_it_is_woken_and_not_while_it_fails() -> None:
+    runs, woken, failing = 0, 0, anyio.Event()
+
+    async def step() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            failing.set()
+            raise Unavailable("down")
+
+    async def wake() -> None:
+        nonlocal woken
+        woken += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: periodically("the test", step, 3600, first=0, wake=wake))
+        await failing.wait()
+        await anyio.wait_all_tasks_blocked()
+        assert (runs, woken) == (3, 2)
+        tasks.cancel_scope.cancel()

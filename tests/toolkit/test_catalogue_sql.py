@@ -103,12 +103,12 @@ def test_a_staged_document_is_reached_by_nobody_and_counted_nowhere(db: Connecti
     assert readable(db, "a", [staged["document"]]) == {}
     assert reach(db, "a")["documents"] == reach(db, "a", sources=["files: 1"])["documents"] == []
     assert one(db, "select ccb_count_documents()") == {}
-    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 0}
+    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 0, "marked": False}
     assert publish(db, staged, ["a"]) == "created"
     assert readable(db, "a", [staged["document"]]) == {
         staged["document"]: {"source_id": "files: 1", "title": "title 1", "chunks": 3}
     }
-    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 3}
+    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 0, "chunks": 3, "marked": False}
 
 
 def test_keys_are_hexadecimal_and_never_the_same(db: Connection) -> None:
@@ -184,7 +184,7 @@ def test_whatever_deletes_a_document_leaves_word_for_the_store(
     delete(db)
     assert readable(db, "a", [key]) == {}
     assert removals(db) == [{"document": key, "chunks": 3}]
-    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 1, "chunks": 0}
+    assert one(db, "select ccb_outbox()") == {"stale": 0, "removals": 1, "chunks": 0, "marked": False}
 
 
 def test_word_of_a_deletion_that_is_rolled_back_is_not_left(db: Connection) -> None:
@@ -326,7 +326,7 @@ def test_removals_come_in_the_order_of_keys_within_the_budgets_until_confirmed(d
 
 
 def operate(db: Connection, rng: random.Random) -> None:
-    """One operation of a busy gateway, or of its courier."""
+    """One operation of a busy gateway, or of its relay."""
     number, names = rng.randrange(12), rng.sample([f"u{i}" for i in range(8)], rng.randrange(1, 4))
     new = source(number, names, rng.choice(["files", "mail"]), modified=rng.randrange(10_000))
     new["content_hash"] = str(rng.random())
@@ -366,6 +366,6 @@ def write(catalogue: str, seed: int) -> list[str]:
 
 
 @pytest.mark.slow
-def test_concurrent_writers_and_couriers_neither_fail_nor_break_an_invariant(db: Connection, catalogue: str) -> None:
+def test_concurrent_writers_and_relays_neither_fail_nor_break_an_invariant(db: Connection, catalogue: str) -> None:
     with ThreadPoolExecutor(6) as writers:
         assert list(writers.map(lambda seed: write(catalogue, seed), range(6))) == [[]] * 6

@@ -162,6 +162,27 @@ async def test_a_failure_reaches_each_caller_and_not_the_next_ones() -> None:
         assert await batcher.get(2) == 4
 
 
+async def test_each_caller_gets_a_failure_of_its_own() -> None:
+    """One object for all would collect the tracebacks of all."""
+
+    async def fetch(_: Sequence[int]) -> Mapping[int, int]:
+        raise Unavailable("reset", retry_after=3)
+
+    failures: list[Unavailable] = []
+
+    async def ask(batcher: Batcher[int, int], key: int) -> None:
+        try:
+            await batcher.get(key)
+        except Unavailable as error:
+            failures.append(error)
+
+    async with Batcher(fetch, size=100) as batcher, anyio.create_task_group() as tasks:
+        for key in range(10):
+            tasks.start_soon(ask, batcher, key)
+    assert len({id(failure) for failure in failures}) == 10
+    assert {(str(failure), failure.retry_after) for failure in failures} == {("reset", 3)}
+
+
 async def test_an_announced_call_is_waited_for() -> None:
     fetch, go_on = Fetch(), anyio.Event()
 

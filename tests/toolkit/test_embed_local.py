@@ -1,6 +1,7 @@
 import json
 import shutil
 import sys
+import unicodedata
 from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import Event
@@ -8,6 +9,7 @@ from threading import Event
 import anyio
 import numpy as np
 import pytest
+from tokenizers import Encoding
 
 from context_chat_backend.contract import Misconfigured
 from context_chat_backend.toolkit.indexing.embed import local
@@ -70,6 +72,91 @@ async def test_a_long_text_is_cut_after_the_models_last_token(embedder: LocalEmb
     whole, cut, shorter = await embedder.embed([LONG, LONG[:end], LONG[: end // 2]])
     np.testing.assert_allclose(whole, cut, atol=1e-5)
     assert not np.allclose(whole, shorter, atol=1e-5)
+
+
+SCRIPTS = {
+    "English": "The blue whale is the largest animal that has ever lived. ",
+    "German": "Donaudampfschifffahrtsgesellschaftskapitän fährt über größere Flüsse; ",
+    "Vietnamese, composed": "Cá voi xanh là loài động vật lớn nhất từng tồn tại. ",
+    "Vietnamese, decomposed": unicodedata.normalize("NFD", "Cá voi xanh là loài động vật lớn nhất từng tồn tại. "),
+    "Russian": "Синий кит — самое большое животное на Земле. ",
+    "Greek": "Γαλάζια φάλαινα, μεγαλύτερο ζώο. ",
+    "Arabic": "الحوت الأزرق هو أكبر حيوان عاش على الأرض. ",
+    "Hebrew with points": "בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם ",
+    "Hindi": "नीली व्हेल अब तक का सबसे बड़ा जानवर है। ",
+    "Thai, one long word": "วาฬสีน้ำเงินเป็นสัตว์ที่ใหญ่ที่สุด",
+    "Thai with blanks": "วาฬสีน้ำเงิน เป็นสัตว์ ที่ใหญ่ที่สุด ",
+    "Chinese": "蓝鲸是有史以来最大的动物。",
+    "Japanese": "シロナガスクジラは史上最大の動物である。",
+    "Korean": "대왕고래는 지금까지 살았던 가장 큰 동물이다. ",
+    "Tibetan": "ཉ་ཆེན་པོ་སྔོན་པོ། ",
+    "emoji": "🐋👩\u200d👩\u200d👧🇫🇮",
+    "punctuation": "!?.,;:-()",
+    "digits": "3.14159 ",
+    "base64": "aGVsbG8gd29ybGQhIHRoZSB3aGFsZQ==",
+    "control characters": "w\x00h\x07a\x1fl\u200be\ufeff ",
+    "many accents": "e" + "\u0301" * 50 + " ",
+    "longest words": "w" * 100 + " ",
+    "too long words": "w" * 101 + " ",
+    "many blanks": "whale" + " " * 1000,
+}
+
+
+@pytest.mark.parametrize("phrase", SCRIPTS.values(), ids=SCRIPTS.keys())
+async def test_a_long_text_has_the_vector_of_its_first_tokens_and_the_rest_is_never_looked_at(
+    embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch, phrase: str
+) -> None:
+    text = phrase * (2 * local.MAX_CHARS // len(phrase) + 1)
+    tokens = embedder.tokenizer.encode(text).ids
+    tokens = [*tokens[: local.MAX_TOKENS - 1], tokens[-1]] if len(tokens) > local.MAX_TOKENS else tokens
+    seen = watch_the_tokenizer(embedder, monkeypatch)
+    vectors = [*await embedder.embed([text]), await embedder.embed_query(text)]
+    if fits(phrase, embedder):
+        np.testing.assert_allclose(vectors, [embedder._model.encode([np.array(tokens, np.int64)])[0]] * 2, atol=1e-5)
+    assert max(map(len, seen)) <= local.MAX_CHARS
+
+
+def fits(phrase: str, embedder: LocalEmbedder) -> bool:
+    """Whether a repetition of the phrase has all the tokens that the model reads before the bound."""
+    return len(embedder.tokenizer.encode(phrase * (local.MAX_CHARS // len(phrase))).ids) > local.MAX_TOKENS
+
+
+def test_all_scripts_but_those_without_boundaries_fit(embedder: LocalEmbedder) -> None:
+    assert {name for name, phrase in SCRIPTS.items() if not fits(phrase, embedder)} == {
+        "Thai, one long word",
+        "emoji",
+        "too long words",
+        "many blanks",
+    }
+
+
+@pytest.mark.parametrize("rest", [" end", "w", "w" * 200, "\u0301", "鲸"])
+@pytest.mark.parametrize("unknown", [0, 100, 254])
+async def test_the_last_token_that_the_model_reads_may_end_where_the_bound_is(
+    embedder: LocalEmbedder, unknown: int, rest: str
+) -> None:
+    """Words of 100 characters, of which a strange one makes one token, with one blank behind each."""
+    strange = "\N{RUNIC LETTER FEHU FEOH FE F}" * 100
+    words = [strange] * unknown + ["whale"] * (local.MAX_TOKENS - 2 - unknown)
+    text = " ".join(words)
+    text = " " * (local.MAX_CHARS - len(text)) + text
+    assert len(embedder.tokenizer.encode(text).ids) == local.MAX_TOKENS
+    whole, cut = await embedder.embed([f"{text} {rest * 1000}", text])
+    np.testing.assert_allclose(whole, cut, atol=1e-5)
+
+
+def watch_the_tokenizer(embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All texts that it gets."""
+    seen: list[str] = []
+    tokenizer = embedder.tokenizer
+
+    class Watched:
+        def encode(self, text: str) -> Encoding:
+            seen.append(text)
+            return tokenizer.encode(text)
+
+    monkeypatch.setattr(embedder._model, "tokenizer", Watched())
+    return seen
 
 
 async def test_the_tokenizer_counts_all_tokens_of_a_text(embedder: LocalEmbedder) -> None:

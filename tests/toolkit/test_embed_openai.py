@@ -12,8 +12,9 @@ from pydantic import SecretStr, ValidationError
 from context_chat_backend.contract import Busy, DriverError, Misconfigured, Rejected, Unavailable
 from context_chat_backend.toolkit.indexing.embed import EmbedSettings, make_embedder
 from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
-from context_chat_backend.toolkit.indexing.embed.openai import OpenAIEmbedder
+from context_chat_backend.toolkit.indexing.embed.openai import PROBE, OpenAIEmbedder
 from context_chat_backend.toolkit.settings import read_settings
+from tests.bombs import Bomb, bombed
 from tests.doubles.openai import EmbeddingRequest, FakeOpenAI
 
 pytestmark = pytest.mark.anyio
@@ -159,21 +160,71 @@ async def test_a_smaller_limit_of_the_server_costs_requests_but_no_document(serv
         np.testing.assert_allclose(await openai.embed(texts), expected(server, texts), atol=1e-6)
 
 
-async def test_a_text_that_the_server_refuses_is_rejected(server: FakeOpenAI) -> None:
-    server.max_characters = 100
+@pytest.mark.parametrize("longest", [32, 100, 249, 250, 999])
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_text_that_is_too_long_has_the_vector_of_its_beginning(
+    server: FakeOpenAI, longest: int, status: int
+) -> None:
+    server.max_characters, server.too_long_status = longest, status
+    long = "".join(f"{number:04d}" for number in range(250))
+    kept = next(long[:length] for length in (500, 250, 125, 62, 32) if length <= longest)
+    texts = ["short", long, "short too"]
     async with entered(server) as openai:
-        with pytest.raises(Rejected):
-            await openai.embed(["short", "x" * 101, "short too"])
-        with pytest.raises(Rejected):
-            await openai.embed_query("x" * 101)
-        await openai.embed(["short"])
+        np.testing.assert_allclose(await openai.embed(texts), expected(server, ["short", kept, "short too"]), atol=1e-6)
+        np.testing.assert_allclose(await openai.embed_query(long), expected(server, [kept])[0], atol=1e-6)
+
+
+async def test_a_text_whose_words_are_refused_has_a_neutral_vector_and_the_others_their_own(
+    server: FakeOpenAI,
+) -> None:
+    server.refused_word = "forbidden"
+    texts = ["short", "forbidden " * 100, "forbidden", "short too"]
+    async with entered(server) as openai:
+        vectors = await openai.embed(texts)
+    np.testing.assert_allclose(vectors, expected(server, ["short", PROBE, PROBE, "short too"]), atol=1e-6)
+
+
+async def test_a_question_whose_words_are_refused_is_rejected(server: FakeOpenAI) -> None:
+    """To answer it with whatever is near to something else would be no answer."""
+    server.refused_word = "forbidden"
+    async with entered(server) as openai:
+        for question in ("forbidden", "forbidden " * 100, ""):
+            with pytest.raises(Rejected):
+                await openai.embed_query(question)
+        await openai.embed_query("short")
 
 
 async def test_a_server_that_refuses_everything_is_misconfigured(server: FakeOpenAI) -> None:
     server.max_characters = 0
     async with entered(server) as openai:
         with pytest.raises(Misconfigured):
-            await openai.embed(["text", "more text"])
+            await openai.embed(["text", "more text" * 100])
+        with pytest.raises(Misconfigured):
+            await openai.embed_query("text" * 100)
+
+
+GOOD = [1.0] * DIMENSION
+
+
+@pytest.mark.parametrize("refusals", range(1, 7))
+async def test_a_server_that_fails_while_a_text_is_shortened_is_unavailable(server: FakeOpenAI, refusals: int) -> None:
+    refused = Response(status_code=400)
+    server.script.extend([refused, listing((0, GOOD)), *[refused] * 5][:refusals])
+    server.script.append(Response(status_code=502))
+    async with entered(server) as openai:
+        with pytest.raises(Unavailable):
+            await openai.embed(["text" * 250])
+
+
+async def test_what_is_logged_of_a_shortened_text_does_not_quote_it(
+    server: FakeOpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    server.max_characters, server.refused_word = 100, "forbidden"
+    async with entered(server) as openai:
+        await openai.embed(["secret" * 100, "forbidden secret"])
+    assert "600 characters" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_a_server_that_fails_while_the_refused_text_is_looked_for_is_unavailable(server: FakeOpenAI) -> None:
@@ -185,9 +236,6 @@ async def test_a_server_that_fails_while_the_refused_text_is_looked_for_is_unava
 
 def listing(*items: tuple[int, object]) -> JSONResponse:
     return JSONResponse({"data": [{"index": index, "embedding": vector} for index, vector in items]})
-
-
-GOOD = [1.0] * DIMENSION
 
 
 @pytest.mark.parametrize(
@@ -211,6 +259,21 @@ async def test_an_answer_that_makes_no_sense_is_unavailable(server: FakeOpenAI, 
     async with entered(server) as openai:
         with pytest.raises(Unavailable):
             await openai.embed(["text"])
+
+
+async def test_an_immense_answer_is_unavailable_before_it_fills_the_memory() -> None:
+    bomb = Bomb()
+    async with OpenAIEmbedder(settings(dimension=8), transport=bombed(bomb)) as openai:
+        with pytest.raises(Unavailable, match="answered with more than 2,097,152 bytes"):
+            await openai.embed(["text", "more text"])
+    assert bomb.unpacked < 10 * 2**20
+
+
+async def test_the_longest_vectors_in_the_largest_batch_are_read(server: FakeOpenAI) -> None:
+    server.embedding_models = {MODEL: 8192}
+    texts = [str(number) for number in range(128)]
+    async with embedder(server, batch_size=128) as openai:
+        assert (await openai.embed(texts)).shape == (128, 8192)
 
 
 @pytest.mark.parametrize("vector", [[], [1.0], [1.0] * 9])

@@ -1,22 +1,26 @@
 """The embedded server through everything that happens to processes and folders."""
 # ruff: noqa: ASYNC220, ASYNC240 - nothing else runs in these event loops
 
+import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import anyio
 import psycopg
 import pytest
 
-from context_chat_backend.contract import Misconfigured
+from context_chat_backend.contract import Misconfigured, Unavailable
+from context_chat_backend.toolkit.postgres import embedded
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 
 pytestmark = pytest.mark.anyio
@@ -246,11 +250,221 @@ async def test_root_can_use_a_folder_that_nobody_else_can_reach(tmp_path: Path) 
 
 
 @as_root
-async def test_a_folder_that_the_account_of_the_server_cannot_reach_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_server_of_root_can_read_nothing_of_root(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    monkeypatch.setenv("PATH", str(tmp_path))  # no program for user namespaces
-    with pytest.raises(Misconfigured, match=str(tmp_path)):
-        async with EmbeddedPostgres(tmp_path / "data"):
+    (tmp_path / "secret").write_text("of the admin")
+    Path(tmp_path / "secret").chmod(0o644)
+    async with EmbeddedPostgres(tmp_path / "data") as server:
+        status = Path(f"/proc/{postmaster(tmp_path / 'data')}/status").read_text()
+        assert "\nUid:\t0" not in status
+        assert "\nCapPrm:\t0000000000000000\n" in status
+        for file in ("/etc/shadow", str(tmp_path / "secret")):
+            with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFile)):
+                ask(server.uri, f"select pg_read_file('{file}')")
+
+
+def owned_by_root(folder: Path) -> None:
+    """As an earlier version left it behind in a folder that only root could reach."""
+    subprocess.run(["chown", "-R", "0:0", str(folder)], check=True)
+
+
+@as_root
+async def test_a_folder_that_belongs_to_root_is_handed_over_with_all_that_is_in_it(folder: Path) -> None:
+    owned_by_root(folder)
+    async with EmbeddedPostgres(folder) as server:
+        assert note(server.uri) == "kept"
+    assert 0 not in {path.stat().st_uid for path in [folder, *folder.rglob("*")]}
+
+
+@as_root
+async def test_a_server_that_an_earlier_version_left_running_as_root_is_replaced(folder: Path) -> None:
+    before = start_as_earlier_versions_did(folder)
+    async with EmbeddedPostgres(folder) as server:
+        assert postmaster(folder) != before
+        assert note(server.uri) == "kept"
+
+
+def start_as_earlier_versions_did(folder: Path) -> int:
+    owned_by_root(folder)
+    namespace = ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
+    if subprocess.run([*namespace, "true"], check=False).returncode != 0:
+        pytest.skip("no user namespaces here")
+    command = [*namespace, str(embedded.PROGRAMS / "bin" / "pg_ctl"), "start", "-w", "-D", str(folder / "cluster")]
+    with (folder / "server.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, pass_fds=(lock.fileno(),))
+    return postmaster(folder)
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv to give up a right of root")
+def test_without_the_right_to_mount_a_closed_folder_is_refused_by_name(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    without = ["setpriv", "--bounding-set", "-sys_admin", sys.executable, "-c", GATEWAY, str(tmp_path / "data")]
+    done = subprocess.run(
+        without, check=False, capture_output=True, text=True, env={"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert done.returncode != 0
+    assert "Misconfigured" in done.stderr
+    assert f"another account cannot enter {tmp_path / 'data'}" in done.stderr
+
+
+# -- a machine that is short of something
+
+PATCHED = {
+    "create the folder": (Path, "mkdir"),
+    "close the folder": (Path, "chmod"),
+    "open a file": (Path, "open"),
+    "take a lock": (fcntl, "flock"),
+    "make the folder of the cluster": (tempfile, "mkdtemp"),
+    "read the version": (Path, "read_text"),
+    "write the settings": (tempfile, "NamedTemporaryFile"),
+    "replace the settings": (Path, "replace"),
+    "read what a program says": (tempfile, "TemporaryFile"),
+    "run a program": (subprocess, "run"),
+    "remove what is stale": (Path, "unlink"),
+}
+SHORTAGES = [errno.ENOSPC, errno.EMFILE]
+
+
+def break_down(monkeypatch: pytest.MonkeyPatch, operation: str, number: int) -> anyio.Event:
+    """From now on the operation fails. The event is set when it does."""
+    failed = anyio.Event()
+
+    def fail(*_: object, **__: object) -> None:
+        anyio.from_thread.run_sync(failed.set)
+        raise OSError(number, os.strerror(number))
+
+    owner, name = PATCHED[operation]
+    monkeypatch.setattr(owner, name, fail)
+    return failed
+
+
+@pytest.mark.parametrize("number", SHORTAGES)
+@pytest.mark.parametrize("operation", PATCHED)
+async def test_a_start_that_the_machine_has_too_little_for_may_be_tried_again(
+    folder: Path, parent: Path, monkeypatch: pytest.MonkeyPatch, operation: str, number: int
+) -> None:
+    data = parent / "new" if operation == "make the folder of the cluster" else folder
+    with monkeypatch.context() as broken:
+        break_down(broken, operation, number)
+        with pytest.raises(Unavailable, match=re.escape(os.strerror(number))):
+            async with EmbeddedPostgres(data):
+                pytest.fail("entered")
+    async with EmbeddedPostgres(folder) as server:
+        assert note(server.uri) == "kept"
+
+
+async def test_a_start_that_only_an_admin_can_help_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_down(monkeypatch, "close the folder", errno.EROFS)
+    with pytest.raises(Misconfigured, match="Read-only file system"):
+        async with EmbeddedPostgres(folder):
             pytest.fail("entered")
+
+
+@contextmanager
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as quick:
+        quick.setattr(embedded, "LOOK_SECONDS", 0.01)
+        quick.setattr(embedded, "LONGEST_PAUSE", 0.01)
+        yield
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Of real processes, which tell nobody."""
+    with anyio.fail_after(120):
+        while not await anyio.to_thread.run_sync(condition):  # noqa: ASYNC110
+            await anyio.sleep(0.05)
+
+
+async def revived(server: EmbeddedPostgres) -> None:
+    await until(server._accepts_connections)
+
+
+@pytest.mark.parametrize("number", SHORTAGES)
+@pytest.mark.parametrize("operation", ["open a file", "take a lock", "run a program"])
+async def test_a_gateway_outlives_that_its_server_cannot_be_revived_and_revives_it_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, operation: str, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with without_pauses(monkeypatch):
+        async with EmbeddedPostgres(folder) as server, anyio.create_task_group() as tasks:
+            with monkeypatch.context() as broken:
+                pid = postmaster(folder)
+                failed = break_down(broken, operation, number)
+                os.kill(pid, signal.SIGKILL)
+                tasks.start_soon(server.keep_running)
+                await failed.wait()
+            await revived(server)
+            assert note(server.uri) == "kept"
+            tasks.cancel_scope.cancel()
+    assert os.strerror(number) in caplog.text
+
+
+async def test_leaving_does_not_fail_when_the_machine_is_short_of_something(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EmbeddedPostgres(folder) as server:
+        before = start_time(server.uri)
+        monkeypatch.setattr(fcntl, "flock", raising(errno.EMFILE))
+    monkeypatch.undo()
+    async with EmbeddedPostgres(folder) as server:
+        assert start_time(server.uri) == before
+
+
+def raising(number: int) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def write_much(uri: str) -> None:
+    """To the write-ahead log alone: without it the server cannot live."""
+    for _ in range(200):
+        ask(uri, "select pg_logical_emit_message(true, 'test', repeat('x', 1000000))")
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 200 MB of its own."""
+    folder.mkdir(mode=0o755)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)], check=False).returncode != 0:
+        pytest.skip("THE FULL DISK WAS NOT TESTED: only root may mount a small one")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Until nothing is free; removing the file makes room again."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(2**20)):
+            pass
+        while file.write(b"0"):
+            pass
+    return filler
+
+
+async def test_a_full_disk_stops_the_server_and_not_the_gateway_and_room_brings_it_back(
+    parent: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with small_disk(parent / "disk") as disk, without_pauses(monkeypatch):
+        filler = fill(disk)
+        with pytest.raises((Unavailable, Misconfigured), match="No space left on device"):
+            async with EmbeddedPostgres(disk / "data"):
+                pytest.fail("entered")
+        filler.unlink()
+        async with EmbeddedPostgres(disk / "data") as server, anyio.create_task_group() as tasks:
+            ask(server.uri, "create table note as select 'kept' as content")
+            tasks.start_soon(server.keep_running)
+            filler = fill(disk)
+            with pytest.raises(psycopg.OperationalError):
+                await anyio.to_thread.run_sync(write_much, server.uri)
+            await until(lambda: "watching the embedded PostgreSQL failed" in caplog.text)
+            assert "MiB of disk space are free" in caplog.text
+            filler.unlink()
+            await revived(server)
+            assert note(server.uri) == "kept"
+            tasks.cancel_scope.cancel()

@@ -8,6 +8,10 @@ import pytest
 from anyio.abc import SocketStream
 from pydantic import BaseModel
 
+from backends.builtin.settings import BuiltinSettings
+from backends.pinecone.settings import PineconeSettings
+from backends.r2r.settings import R2RSettings
+from backends.supabase.settings import SupabaseSettings
 from context_chat_backend.contract import (
     Busy,
     DriverError,
@@ -17,7 +21,21 @@ from context_chat_backend.contract import (
     TransientError,
     Unavailable,
 )
-from context_chat_backend.toolkit.http import json_model, json_object, retry_after, translate_errors
+from context_chat_backend.layers.probes import QueueSettings
+from context_chat_backend.retrieval.settings import AnswerSettings
+from context_chat_backend.settings import Settings
+from context_chat_backend.toolkit.http import (
+    ANSWER_BYTES,
+    http_url,
+    json_model,
+    json_object,
+    limited_request,
+    retry_after,
+    translate_errors,
+)
+from context_chat_backend.toolkit.indexing.embed import EmbedSettings
+from context_chat_backend.toolkit.settings import VariableSettings, read_settings
+from tests.bombs import Bomb, bombed
 
 pytestmark = pytest.mark.anyio
 
@@ -195,3 +213,108 @@ def assert_not_shown(secret: str, caught: pytest.ExceptionInfo[DriverError]) -> 
     while exc is not None:
         assert secret not in f"{exc!s} {exc!r}"
         exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+
+
+# ---------------------------------------------------------------------- large answers
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+async def test_an_answer_is_read_no_further_than_its_limit(encoding: str) -> None:
+    bomb = Bomb(encoding)
+    async with httpx.AsyncClient(transport=bombed(bomb)) as client:
+        with pytest.raises(
+            Unavailable, match=r"^POST https://backend\.example/v3/documents answered with more than"
+        ) as caught:
+            await limited_request(client, "POST", URL, json={})
+    assert f"{ANSWER_BYTES:,} bytes" in str(caught.value)
+    assert bomb.closed
+    assert bomb.unpacked <= ANSWER_BYTES + 2 * Bomb.PART
+
+
+@pytest.mark.parametrize("size", [0, 1, 999, 1000])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+async def test_an_answer_within_its_limit_is_what_the_client_would_have_read(encoding: str, size: int) -> None:
+    async with httpx.AsyncClient(transport=bombed(Bomb(encoding, size), 201, {"X-Other": "1"})) as client:
+        plain = await client.post(URL)
+    async with httpx.AsyncClient(transport=bombed(Bomb(encoding, size), 201, {"X-Other": "1"})) as client:
+        limited = await limited_request(client, "POST", URL, limit=1000)
+    assert (limited.status_code, limited.content, limited.headers["X-Other"]) == (201, plain.content, "1")
+    assert limited.content == b" " * size
+    assert limited.request.url == plain.request.url
+
+
+async def test_a_refusal_stays_a_refusal() -> None:
+    async with httpx.AsyncClient(transport=bombed(Bomb("gzip", 10), 429, {"Retry-After": "3"})) as client:
+        with pytest.raises(Busy) as caught, translate_errors():
+            (await limited_request(client, "POST", URL)).raise_for_status()
+    assert caught.value.retry_after == 3
+
+
+# ---------------------------------------------------------------------- addresses in settings
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http",
+        "http://",
+        "https:///v1",
+        "file:///etc/passwd",
+        "ftp://models",
+        "models:8000/v1",
+        "//models/v1",
+        "http://models:port",
+        "http://models:99999",
+        "http://mod els/v1",
+        "http://[::1",
+        "javascript:alert(1)",
+    ],
+)
+def test_what_is_no_address_of_a_web_server_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="has to begin with http:// or https:// and name a host"):
+        http_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://localhost:8000/v1", "http://localhost:8000/v1"),
+        ("https://models.example/v1//", "https://models.example/v1"),
+        (" HTTPS://models \n", "HTTPS://models"),
+        ("http://[::1]:11434", "http://[::1]:11434"),
+        ("http://user:pass@models", "http://user:pass@models"),
+    ],
+)
+def test_an_address_of_a_web_server_is_taken(url: str, address: str) -> None:
+    assert http_url(url) == address
+
+
+URLS = {
+    "APP_SECRET": "of-no-use-here",
+    "SUPABASE_KEY": "sb_secret_key",
+    "PINECONE_API_KEY": "key",
+    "QUEUE_MAX_MESSAGES": "1",
+    "R2R_API_KEY": "key",
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        (Settings, "NEXTCLOUD_URL"),
+        (AnswerSettings, "CC_LLM_BASE_URL"),
+        (EmbedSettings, "CC_EM_BASE_URL"),
+        (QueueSettings, "QUEUE_HEALTH_URL"),
+        (BuiltinSettings, "CCB_DB_URL"),
+        (PineconeSettings, "PINECONE_HOST"),
+        (PineconeSettings, "PINECONE_CONTROLLER_HOST"),
+        (PineconeSettings, "PINECONE_PROXY_URL"),
+        (R2RSettings, "R2R_BASE_URL"),
+        (SupabaseSettings, "SUPABASE_URL"),
+    ],
+)
+def test_no_setting_takes_a_file_for_an_address(settings: type[VariableSettings], variable: str) -> None:
+    with pytest.raises(Misconfigured, match=variable) as caught:
+        read_settings(settings, {**URLS, variable: "file:///etc/hunter2"})
+    assert "hunter2" not in str(caught.value)

@@ -1,7 +1,6 @@
-"""The courier: a store that is behind, fails or lies about it is healed, in few calls, and never shows too much."""
+"""The relay: a store that is behind, fails or lies about it is healed, in few calls, and never shows too much."""
 
 import contextlib
-import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence, Set
 from pathlib import Path
@@ -217,7 +216,7 @@ ERRORS = [Busy("slow down"), Unavailable("down"), Misconfigured("the key was rev
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_a_failing_regroup_keeps_no_removal_from_being_done(
-    stage: Stage, driver: CatalogueDriver, error: Exception, caplog: pytest.LogCaptureFixture
+    stage: Stage, driver: CatalogueDriver, error: Exception
 ) -> None:
     await driver.upsert(stage.source(1, [ALICE, BOB]))
     await driver.upsert(stage.source(2, [ALICE, BOB]))
@@ -225,7 +224,7 @@ async def test_a_failing_regroup_keeps_no_removal_from_being_done(
     await driver.delete({TWO})
     stage.store.before_call = raiser("regroup", error)
     assert not await stage.deliver()
-    assert [record.levelno >= logging.WARNING for record in caplog.records] == [True]
+    assert stage.failure is error
     assert stage.stored().keys() == stage.wanted().keys()
     assert await stage.found(driver, BOB) == set()
     assert await stage.found(driver, ALICE) == {ONE}
@@ -269,11 +268,11 @@ async def test_the_driver_outlives_its_store_and_heals_it_by_itself(
         if function == "ccb_confirm_group":
             healed.set()
 
-    stage.store.before_call, stage.wire.after, stage.couriers_run = fail_twice, confirmed, True
+    stage.store.before_call, stage.wire.after, stage.relays_run = fail_twice, confirmed, True
     async with stage.driver() as driver:
         await driver.upsert(stage.source(1, [ALICE, BOB]))
         await driver.update_access(AccessOp.DENY, ONE, {BOB})
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await failed.wait()
             assert await stage.found(driver, BOB) == set()
             await healed.wait()
@@ -289,12 +288,12 @@ async def test_changes_come_to_the_store_soon_and_together(stage: Stage) -> None
         ):
             done.set()
 
-    stage.wire.after, stage.couriers_run = confirmed, True
+    stage.wire.after, stage.relays_run = confirmed, True
     async with stage.driver() as driver:
         await stage.seed(50)
         for number in range(1, 51):
             await driver.update_access(AccessOp.ALLOW, SourceId(f"files: {number}"), {BOB})
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await done.wait()
     assert stage.store.calls.regroup < 10
     assert stage.stored() == stage.wanted()
@@ -318,16 +317,16 @@ async def test_removals_that_become_due_are_carried_out_without_any_change(
         with pytest.raises(Unavailable):
             await driver.upsert(stage.source("kept", text="new", modified=2000))
     assert len(stage.store.accepted) == 2
-    stage.wire.after, stage.couriers_run = watch, True
+    stage.wire.after, stage.relays_run = watch, True
     async with stage.driver() as driver:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await looked.wait()
             stage.sql("update ccb.removals set due = now()")
             await removed.wait()
     assert stage.stored() == stage.wanted()
 
 
-async def test_a_catalogue_that_cannot_be_reached_ends_no_courier(stage: Stage, driver: CatalogueDriver) -> None:
+async def test_a_catalogue_that_cannot_be_reached_ends_no_relay(stage: Stage, driver: CatalogueDriver) -> None:
     await driver.upsert(stage.source(1))
     await driver.update_access(AccessOp.ALLOW, ONE, {BOB})
     stage.wire.cut = True
@@ -358,7 +357,7 @@ CRASHES = [
 
 @pytest.mark.parametrize("lag", [False, True], ids=["", "lag"])
 @pytest.mark.parametrize(("where", "step"), CRASHES)
-async def test_a_courier_that_ends_anywhere_is_followed_by_one_that_heals(
+async def test_a_relay_that_ends_anywhere_is_followed_by_one_that_heals(
     stage: Stage, where: str, step: str, lag: bool
 ) -> None:
     async with stage.driver() as driver:
@@ -520,7 +519,7 @@ async def test_what_was_told_before_a_failure_is_not_told_again(stage: Stage, dr
 # -- several gateways
 
 
-async def test_of_two_couriers_one_works_at_a_time(stage: Stage) -> None:
+async def test_of_two_relays_one_works_at_a_time(stage: Stage) -> None:
     inside, go_on = anyio.Event(), anyio.Event()
 
     async def hold(name: str) -> None:
@@ -529,23 +528,23 @@ async def test_of_two_couriers_one_works_at_a_time(stage: Stage) -> None:
             await go_on.wait()
 
     async with stage.driver() as one, stage.driver() as other:
-        first, second = stage.couriers
+        first, second = stage.relays
         await one.upsert(stage.source(1))
         await other.update_access(AccessOp.ALLOW, ONE, {BOB})
         stage.store.pause = hold
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(first.deliver)
                 await inside.wait()
-                assert await second.deliver()
+                assert await stage.deliver(second)
                 assert stage.store.calls.regroup == 1
                 go_on.set()
-        assert await second.deliver()
+        assert await stage.deliver(second)
         assert stage.store.calls.regroup == 1
         assert stage.stored() == stage.wanted()
 
 
-async def test_a_courier_leaves_to_the_other_what_it_did_not_live_to_do(stage: Stage) -> None:
+async def test_a_relay_leaves_to_the_other_what_it_did_not_live_to_do(stage: Stage) -> None:
     async with stage.driver() as one:
         await one.upsert(stage.source(1))
         await one.update_access(AccessOp.ALLOW, ONE, {BOB})
@@ -556,7 +555,7 @@ async def test_a_courier_leaves_to_the_other_what_it_did_not_live_to_do(stage: S
             await anyio.sleep_forever()
 
         stage.store.pause = hold
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(stage.deliver)
                 await inside.wait()
@@ -825,12 +824,12 @@ async def test_two_busy_gateways_leave_one_store_that_agrees_with_the_catalogue(
                 await change_something(stage, driver, rng)
             await stage.hits(driver, rng.choice(Player.USERS))
 
-    stage.couriers_run = True
+    stage.relays_run = True
     async with stage.driver() as one, stage.driver() as other, anyio.create_task_group() as tasks:
         for driver in (one, other) * 3:
             tasks.start_soon(work, driver)
     assert stage.store.calls.regroup > 0
-    stage.couriers_run = False
+    stage.relays_run = False
     async with stage.driver():
         stage.make_due()
         assert await stage.deliver()

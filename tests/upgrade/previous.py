@@ -65,7 +65,7 @@ def restore_state(name: str, folder: Path) -> None:
 def restore_database(name: str, uri: str) -> None:
     """Into a database without anything in it."""
     subprocess.run(
-        [embedded._BIN / "psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", uri, "-f", FOLDER / name],
+        [embedded.PROGRAMS / "bin" / "psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", uri, "-f", FOLDER / name],
         env={"LC_ALL": "C.UTF-8"},
         stdout=subprocess.DEVNULL,
         check=True,

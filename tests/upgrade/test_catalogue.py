@@ -10,6 +10,7 @@ from pathlib import Path
 
 from qdrant_client import QdrantClient
 
+from context_chat_backend.toolkit.catalogue.guard import NOBODY
 from tests.doubles.nextcloud import FakeNextcloud, serving
 from tests.gateway import Nextcloud, make_settings, running_gateway
 from tests.golden.previous.documents import BEGIN, BOOK, COUNTS, CRANE, LETTER, REPLY, STORED, WHALE, allow, seen_of
@@ -26,11 +27,12 @@ def gateway(folder: Path, **settings: object) -> AbstractContextManager[Nextclou
 
 
 def points(folder: Path) -> Mapping[object, tuple[str, str]]:
-    """Text and access group of each point, by id."""
+    """Text and access group of each point but the guard's marker, by id."""
     with closing(QdrantClient(path=str(folder / "store"))) as client:
         (collection,) = client.get_collections().collections
         found, _ = client.scroll(collection.name, limit=1000)
-        return {point.id: (point.payload["text"], point.payload["acl"]) for point in found if point.payload}
+        contents = {point.id: (point.payload["text"], point.payload["acl"]) for point in found if point.payload}
+        return {point: (text, group) for point, (text, group) in contents.items() if group != NOBODY}
 
 
 def test_every_user_finds_what_they_could_find_before_and_nothing_else(qdrant: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import psycopg
 
 from context_chat_backend.contract import ProviderId
-from tests.gateway import part
+from context_chat_backend.nextcloud.push_client import part
 
 from .corpus import Corpus
 from .processes import Client, Server

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.gateway import part
+from context_chat_backend.nextcloud.push_client import part
 
 from .processes import Client, Server
 from .report import Table

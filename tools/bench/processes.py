@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.gateway import BOUNDARY, SECRET, headers, multipart
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, appapi_headers, multipart
+from tests.gateway import SECRET, free_port
 
 REPO = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -27,7 +27,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-        self._headers = headers()
+        self._headers = appapi_headers(SECRET)
 
     def get(self, path: str) -> bytes:
         """The body of an answer. Raises `RuntimeError` unless the status is 200, as the others do."""
@@ -38,9 +38,8 @@ class Client:
         return json.loads(self._request("POST", path, json.dumps(body).encode(), "application/json"))
 
     def load(self, parts: Iterable[bytes]) -> Any:
-        """The decoded answer to `PUT /loadSources`; the parts are made by `tests.gateway.part`."""
-        content_type = f"multipart/form-data; boundary={BOUNDARY}"
-        return json.loads(self._request("PUT", "/loadSources", multipart(parts), content_type))
+        """The decoded answer to `PUT /loadSources`; the parts are made by `push_client.part`."""
+        return json.loads(self._request("PUT", "/loadSources", multipart(parts), UPLOAD_TYPE))
 
     def close(self) -> None:
         """Close the connection."""
@@ -73,7 +72,7 @@ class Server:
 def serving(*module_and_arguments: str, storage: Path) -> Iterator[Server]:
     """Run a module of this repository as a server, ready when entered. What it prints is in `output.log`."""
     storage.mkdir()
-    server = Server(_free_port(), storage)
+    server = Server(free_port(), storage)
     with (storage / "output.log").open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *module_and_arguments],
@@ -98,12 +97,6 @@ def _environment(server: Server) -> dict[str, str]:
         "APP_PORT": str(server.port),
         "APP_PERSISTENT_STORAGE": str(server.storage),
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(server: Server, process: subprocess.Popen[bytes]) -> None:

@@ -25,12 +25,20 @@ from context_chat_backend.contract import (
 )
 from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http.app import create_app
+from context_chat_backend.http.server import GatewayServer, open_listener
 from context_chat_backend.logs import set_up_logging
 from context_chat_backend.settings import Settings, environment
 from context_chat_backend.toolkit.settings import read_settings
 
 HITS = [
-    Hit(source_id=SourceId(f"files__default: {number}"), title=f"files/{number}.txt", text="", score=1 / (number + 1))
+    Hit(
+        source_id=SourceId(f"files__default: {number}"),
+        title=f"files/{number}.txt",
+        ordinal=0,
+        heading="",
+        text="",
+        score=1 / (number + 1),
+    )
     for number in range(20)
 ]
 
@@ -80,17 +88,20 @@ def main() -> None:
     variables = environment()
     settings = read_settings(Settings, variables)
     set_up_logging(settings)
-    app = create_app(plan_gateway(settings, variables, NoopDriver())) if sys.argv[1] == "noop" else bare_app()
-    uvicorn.run(
-        app,
-        host=settings.app_host,
-        port=settings.app_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        lifespan="on",
-    )
+    if sys.argv[1] == "noop":
+        with open_listener(settings) as listener:
+            GatewayServer(create_app(plan_gateway(settings, variables, NoopDriver()))).run([listener])
+    else:
+        uvicorn.run(
+            bare_app(),
+            host=settings.app_host,
+            port=settings.app_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            lifespan="on",
+        )
 
 
 if __name__ == "__main__":

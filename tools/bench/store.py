@@ -12,7 +12,8 @@ from psycopg import sql
 from context_chat_backend.conformance.kit import FileContent
 from context_chat_backend.contract import ProviderId, Source, SourceId, UserId
 from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
-from context_chat_backend.toolkit.indexing.pipeline import Page
+from context_chat_backend.toolkit.indexing.indexer import Page
+from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.database import Database
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.migrations import Edition
@@ -85,7 +86,8 @@ def _source(number: int, document: Document) -> Source:
 
 
 async def _pages(document: Document) -> AsyncIterator[Page]:
-    yield Page(document.texts, document.vectors)
+    chunks = tuple(Chunk(ordinal, "", text) for ordinal, text in enumerate(document.texts))
+    yield Page(chunks, document.vectors)
 
 
 def versions(uri: str) -> str:

@@ -1,6 +1,5 @@
 """The demo: starts a gateway with its defaults, loads documents of several users, asks questions as them."""
 
-import os
 import secrets
 import signal
 import socket
@@ -8,14 +7,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import httpx
 
-from .client import APP_ID, Document, load, make_client
+from ...nextcloud.push_client import APP_ID, CLIENT_VERSION, PushClient
+from ..command import FAILURE, INTERRUPTED, SUCCESS, Variables
+from .samples import Document
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ANNA, BJOERN, CARMEN = "anna", "björn", "carmen"
@@ -43,6 +46,9 @@ QUESTIONS = (
 )
 TITLES = {document.source_id: document.title for document in DOCUMENTS}
 START_TIMEOUT = 120
+STOP_TIMEOUT = 60
+
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 class GatewayFailed(Exception):
@@ -63,25 +69,48 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def run_demo(*, once: bool, port: int) -> int:
-    """Run it; without `once` serve until Ctrl-C. Returns the exit code."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends the demo as Ctrl-C does
-        signal.signal(ending, signal.default_int_handler)
-    secret = secrets.token_urlsafe(16)
+def run_demo(variables: Variables, *, once: bool, port: int) -> int:
+    """Run it; without `once` serve until Ctrl-C. Returns the exit status."""
     try:
-        with tempfile.TemporaryDirectory(prefix="context-chat-demo-") as folder:
-            Path(folder).chmod(0o711)  # as root, the database runs under another account
-            with _gateway(Path(folder), secret, port) as gateway, make_client(gateway.base_url, secret) as client:
-                return 0 if _show(gateway, client, secret, once=once) else 1
+        with signals_handled_by(signal.default_int_handler):
+            return SUCCESS if _run(variables, once=once, port=port) else FAILURE
     except KeyboardInterrupt:
         say("\nstopped")
-        return 0 if not once else 130
+        return INTERRUPTED if once else SUCCESS
     except GatewayFailed as failure:
         say(f"\n{failure}")
-        return 1
+        return FAILURE
 
 
-def _show(gateway: Gateway, client: httpx.Client, secret: str, *, once: bool) -> bool:
+def _run(variables: Variables, *, once: bool, port: int) -> bool:
+    secret = secrets.token_urlsafe(16)
+    with tempfile.TemporaryDirectory(prefix="context-chat-demo-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # as root, the database runs under another account
+        environment = _environment(variables, folder, secret, port or _free_port())
+        with _gateway(folder, environment) as gateway, PushClient(gateway.base_url, secret) as client:
+            return _show(gateway, client, secret, once=once)
+
+
+@contextmanager
+def signals_handled_by(handler: Handler) -> Iterator[None]:
+    """Have it called for whatever asks the demo to stop, a closed terminal included; in the end all is as before.
+
+    It does not matter how the signals were handled before. A shell starts what runs in the background with Ctrl-C
+    ignored; only `nohup` is taken at its word.
+    """
+    endings = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        endings.remove(signal.SIGHUP)
+    before = {ending: signal.signal(ending, handler) for ending in endings}
+    try:
+        yield
+    finally:
+        for ending, previous in before.items():
+            signal.signal(ending, previous)
+
+
+def _show(gateway: Gateway, client: PushClient, secret: str, *, once: bool) -> bool:
     say("1. A gateway with nothing configured: embedded PostgreSQL with pgvector, embeddings computed right here")
     start = time.monotonic()
     _wait_until_ready(gateway, client)
@@ -93,27 +122,33 @@ def _show(gateway: Gateway, client: httpx.Client, secret: str, *, once: bool) ->
     return ok
 
 
-def _load_documents(client: httpx.Client) -> None:
+def _load_documents(client: PushClient) -> None:
     say(f"\n2. {len(DOCUMENTS)} documents over HTTP, one request each, as the Nextcloud app sends them")
     for number, document in enumerate(DOCUMENTS, start=1):
-        answer = load(client, [document])
+        answer = _load(client, [document])
         done = "loaded" if document.source_id in answer["loaded_sources"] else "NOT LOADED"
         readers = ", ".join(document.users)
         say(f"   [{number:2}/{len(DOCUMENTS)}] {done}  {document.title:32} for {readers}")
-    counts = client.post("/countIndexedDocuments").json()
+    counts = client.http.post("/countIndexedDocuments").json()
     say(f"   indexed: {', '.join(f'{provider} {count}' for provider, count in counts.items())}")
-    say("   102 is private to anna; 108 and 109 have equal bytes and different owners; carmen may read nothing")
+    say("   102 is private to anna; 108 and 109 have the same bytes but different owners; carmen may read nothing")
 
 
-def _ask_questions(client: httpx.Client) -> bool:
+def _load(client: PushClient, documents: Sequence[Document]) -> dict[str, Any]:
+    response = client.load(*(document.part() for document in documents))
+    response.raise_for_status()
+    return dict(response.json())
+
+
+def _ask_questions(client: PushClient) -> bool:
     say("\n3. Questions. Each user is answered from their own documents only, with the sources of the answer")
     private = [_ask(client, user, question) for user, question in QUESTIONS]
     return all(private)
 
 
-def _ask(client: httpx.Client, user: str, question: str) -> bool:
+def _ask(client: PushClient, user: str, question: str) -> bool:
     say(f"\n   {user} asks: {question}")
-    response = client.post("/query", json={"userId": user, "query": question, "useContext": True})
+    response = client.post("/query", userId=user, query=question, useContext=True)
     body = response.json()
     if response.is_error:
         say(f"     refused ({response.status_code}): {body['error']}")
@@ -134,22 +169,22 @@ def _only_own(user: str, source_ids: list[str]) -> bool:
     return not leaked
 
 
-def _revoke(client: httpx.Client) -> bool:
-    say("\n4. The shared calendar is taken away from björn: it is gone from his next search")
+def _revoke(client: PushClient) -> bool:
+    say("\n4. björn loses access to the shared calendar: his next search no longer finds it")
     question = {"userId": BJOERN, "query": "office calendar", "ctxLimit": 20}
-    before = [hit["source_id"] for hit in client.post("/docSearch", json=question).json()]
-    client.post("/updateAccess", json={"op": "deny", "userIds": [BJOERN], "sourceId": DOCUMENTS[0].source_id})
-    after = [hit["source_id"] for hit in client.post("/docSearch", json=question).json()]
+    before = [hit["source_id"] for hit in client.post("/docSearch", **question).json()]
+    client.post("/updateAccess", op="deny", userIds=[BJOERN], sourceId=DOCUMENTS[0].source_id)
+    after = [hit["source_id"] for hit in client.post("/docSearch", **question).json()]
     say(f"   before: {', '.join(before)}")
     say(f"   after:  {', '.join(after)}")
     return DOCUMENTS[0].source_id in before and DOCUMENTS[0].source_id not in after
 
 
-def _load_again(client: httpx.Client) -> bool:
-    say("\n5. Nextcloud scans again and sends nine unchanged documents: answered without indexing anything")
+def _load_again(client: PushClient) -> bool:
+    say("\n5. Nextcloud scans again and sends nine unchanged documents: nothing is indexed again")
     unchanged = DOCUMENTS[1:]
     start = time.monotonic()
-    answer = load(client, unchanged)
+    answer = _load(client, unchanged)
     milliseconds = (time.monotonic() - start) * 1000
     say(f"   {len(answer['loaded_sources'])} of {len(unchanged)} in {milliseconds:.0f} ms")
     return len(answer["loaded_sources"]) == len(unchanged)
@@ -157,25 +192,28 @@ def _load_again(client: httpx.Client) -> bool:
 
 def _serve(gateway: Gateway, secret: str) -> None:
     say("\nThe gateway is still running; ask it yourself, and stop it with Ctrl-C:\n")
-    say(f"  curl {gateway.base_url}/query -H 'EX-APP-ID: {APP_ID}' -H 'EX-APP-VERSION: 5.3.1' \\")
+    say(f"  curl {gateway.base_url}/query -H 'EX-APP-ID: {APP_ID}' -H 'EX-APP-VERSION: {CLIENT_VERSION}' \\")
     say(f"""    -H "AUTHORIZATION-APP-API: $(printf ':%s' '{secret}' | base64)" \\""")
     say("""    -H 'Content-Type: application/json' -d '{"userId": "anna", "query": "Who delivers coffee beans?"}'""")
     say(f"  curl {gateway.base_url}/metrics")
     gateway.process.wait()
-    raise GatewayFailed("the gateway has ended")
+    raise GatewayFailed("the gateway has stopped")
 
 
-@contextmanager
-def _gateway(folder: Path, secret: str, port: int) -> Iterator[Gateway]:
-    """Run `ccbe serve` with default settings until the block ends."""
-    port = port or _free_port()
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
+def _environment(variables: Variables, folder: Path, secret: str, port: int) -> dict[str, str]:
+    """Nothing is configured but what keeps the demo apart from a real gateway."""
+    return {
+        **{name: variables[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in variables},
         "APP_SECRET": secret,
         "APP_PORT": str(port),
         "APP_PERSISTENT_STORAGE": str(folder),
         "LOG_LEVEL": "WARNING",
     }
+
+
+@contextmanager
+def _gateway(folder: Path, environment: Mapping[str, str]) -> Iterator[Gateway]:
+    """Run `ccbe serve` in this environment until the block ends."""
     command = [sys.executable, "-m", "context_chat_backend", "serve"]
     process = subprocess.Popen(  # noqa: S603 - fixed words
         command,
@@ -184,11 +222,11 @@ def _gateway(folder: Path, secret: str, port: int) -> Iterator[Gateway]:
         start_new_session=True,  # Ctrl-C ends the demo, and the demo ends the gateway
     )
     try:
-        yield Gateway(process, f"http://127.0.0.1:{port}")
+        yield Gateway(process, f"http://127.0.0.1:{environment['APP_PORT']}")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience must not leave a database behind
-        process.terminate()
-        process.wait(timeout=60)
+        with signals_handled_by(signal.SIG_IGN):  # impatience must not leave a database behind
+            process.terminate()
+            process.wait(timeout=STOP_TIMEOUT)
 
 
 def _free_port() -> int:
@@ -198,7 +236,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(gateway: Gateway, client: httpx.Client) -> None:
+def _wait_until_ready(gateway: Gateway, client: PushClient) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if gateway.process.poll() is not None:
@@ -212,10 +250,10 @@ def _wait_until_ready(gateway: Gateway, client: httpx.Client) -> None:
     raise GatewayFailed(f"the gateway was not ready within {START_TIMEOUT} s")
 
 
-def _is_ready(client: httpx.Client) -> bool:
-    if client.get("/enabled").status_code != httpx.codes.OK:  # knows our secret, so it is ours
+def _is_ready(client: PushClient) -> bool:
+    if client.http.get("/enabled").status_code != httpx.codes.OK:  # knows our secret, so it is ours
         raise GatewayFailed(f"something else answers at {client.base_url}")
-    health = client.get("/health/ready")
+    health = client.http.get("/health/ready")
     if health.json()["status"] == "misconfigured":
         raise GatewayFailed("the gateway cannot open its backend, see above")
     return health.is_success

@@ -1,14 +1,17 @@
 """The cases of the kit. The first line of a docstring is a promise of the contract, its last paragraph says what to do
 if a driver breaks it. The order of the imports is the order in which the groups run."""
 
-from . import (  # isort: skip - isolation first: what leaks is worse than what is missing
+from . import (  # isort: skip - isolation first: a leak is worse than a gap
     isolation,
     indexing,
+    replacing,
     access,
     deletion,
     search,
     capabilities,
-    store,
+    inventory,
+    store_search,
+    store_write,
     congruence,
     faults,
     golden,
@@ -25,7 +28,10 @@ __all__ = [
     "faults",
     "golden",
     "indexing",
+    "inventory",
     "isolation",
+    "replacing",
     "search",
-    "store",
+    "store_search",
+    "store_write",
 ]

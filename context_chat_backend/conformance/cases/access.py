@@ -9,7 +9,7 @@ from .base import case, expect, expect_error, name_of_error
 
 @case("access")
 async def allowing_adds_readers(kit: Kit) -> None:
-    """`update_access(ALLOW)` adds readers, also ones that have access already.
+    """`update_access(ALLOW)` adds readers; some may have access already.
 
     If this fails: store the union of the readers, in one step.
     """
@@ -22,9 +22,9 @@ async def allowing_adds_readers(kit: Kit) -> None:
 
 @case("access")
 async def a_revoked_reader_finds_nothing(kit: Kit) -> None:
-    """After a denial the reader finds nothing of the source; the others still do.
+    """A reader who is denied access no longer finds the source; the others still do.
 
-    If this fails: the change reaches the list of readers, but not what searches filter by, or only one of its chunks.
+    If this fails: the change reaches the list of readers but not what searches filter by, or only one of the chunks.
     """
     await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
     await kit.expect("bob", kit.ids(1))
@@ -35,9 +35,9 @@ async def a_revoked_reader_finds_nothing(kit: Kit) -> None:
 
 @case("access")
 async def denying_twice_is_fine(kit: Kit) -> None:
-    """`update_access(DENY)` may be repeated and may name users that have no access.
+    """`update_access(DENY)` may be repeated and may name users who have no access.
 
-    If this fails: removing a reader who is none has to count as done.
+    If this fails: removing somebody who is not a reader counts as done.
     """
     await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
     await kit.expect("alice", kit.ids(1))
@@ -49,7 +49,7 @@ async def denying_twice_is_fine(kit: Kit) -> None:
 
 @case("access")
 async def setting_makes_readers_exact(kit: Kit) -> None:
-    """`set_access` makes the readers exactly the given ones; none deletes the source.
+    """`set_access` makes the readers exactly those given; an empty set deletes the source.
 
     If this fails: remove those who are not in the new list as well as adding those who are.
     """
@@ -82,10 +82,10 @@ async def access_of_an_unknown_source_is_not_found(kit: Kit) -> None:
 
 @case("access")
 async def every_access_change_may_be_repeated(kit: Kit) -> None:
-    """An access change that comes twice in a row leaves the same and raises the same.
+    """Any access change may be repeated: it leaves the same state.
 
-    If this fails: Nextcloud repeats actions whose answer it did not get. Let a change that is in place already succeed.
-    The one exception is a change that deletes its source: its repetition finds nothing and raises `NotFound`.
+    If this fails: Nextcloud repeats actions whose answer it did not get. A change that is in place already
+    succeeds. The one exception is a change that deleted its source: its repetition raises `NotFound`.
     """
     driver, bob, carol = kit.driver, kit.users("bob"), kit.users("carol")
     changes: dict[str, Callable[[], Awaitable[object]]] = {
@@ -113,7 +113,7 @@ async def every_access_change_may_be_repeated(kit: Kit) -> None:
 
 @case("access")
 async def a_provider_wide_change_reaches_each_source_of_it(kit: Kit) -> None:
-    """`update_provider_access` changes each source of that provider and no other.
+    """`update_provider_access` changes every source of that provider and no other.
 
     If this fails: `find` misses sources, for instance those on later pages or those that are changed while it lists.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..kit import Kit
 
-CURE = "If this fails: "
+REMEDY = "If this fails: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Case:
         return (self.run.__doc__ or "").partition("\n")[0]
 
     @property
-    def cure(self) -> str:
-        """Where the author of a driver has to look: the docstring from `CURE` on, in one line."""
-        return " ".join((self.run.__doc__ or "").partition(CURE)[2].split())
+    def remedy(self) -> str:
+        """What the author of a driver has to do: the docstring from `REMEDY` on, in one line."""
+        return " ".join((self.run.__doc__ or "").partition(REMEDY)[2].split())
 
 
 CASES: list[Case] = []

@@ -14,10 +14,10 @@ READERS, PROVIDERS, ITEMS = ("ann", "ben joe", "çem", "dò", "e,f"), ("default"
 
 @case("congruence")
 async def random_operations_agree_with_the_reference_driver(kit: Kit) -> None:
-    """A random sequence of operations leaves the same sources to the same users as the reference driver.
+    """After random operations the same users find the same sources as with the reference driver.
 
-    If this fails: the step that is named did something else than in the reference driver, or an earlier one did and
-    only showed now. Read the operation in `conformance/reference.py`; it is as short as the contract allows.
+    If this fails: the named step, or an earlier one whose effect only showed now, did something other than in the
+    reference driver. Read the operation in `conformance/reference.py`; it is as short as the contract allows.
     """
     rng = random.Random(20)  # noqa: S311 - repeatable, not secret
     reference = Kit(ReferenceDriver(), kit.folder, kit.namespace)

@@ -7,7 +7,7 @@ from .base import case
 
 @case("deletion")
 async def unknown_things_can_be_deleted(kit: Kit) -> None:
-    """Deleting unknown sources, providers and users is fine, also twice.
+    """Deleting unknown sources, providers or users succeeds, however often.
 
     If this fails: what is not there counts as deleted. Turn your backend's "not found" into success in these places.
     """
@@ -22,10 +22,10 @@ async def unknown_things_can_be_deleted(kit: Kit) -> None:
 
 @case("deletion")
 async def every_deletion_may_be_repeated(kit: Kit) -> None:
-    """A deletion that comes twice in a row leaves the same and raises nothing, also when some of it is gone already.
+    """Any deletion may be repeated, also when part of what it names is already gone.
 
-    If this fails: Nextcloud repeats deletions whose answer it did not get, and names sources that are unknown among
-    others that are not. Delete what is there and succeed.
+    If this fails: Nextcloud repeats deletions whose answer it did not get, and names unknown sources beside
+    known ones. Delete what is there and succeed.
     """
     for item in (1, 2, 3):
         await kit.driver.upsert(kit.source(item))
@@ -45,9 +45,9 @@ async def every_deletion_may_be_repeated(kit: Kit) -> None:
 
 @case("deletion")
 async def a_deleted_provider_leaves_the_others(kit: Kit) -> None:
-    """`delete_provider` removes its sources only, also those of a longer name stay.
+    """`delete_provider` leaves other providers alone, even one whose name begins with this one's.
 
-    If this fails: providers are compared by their beginning. A source says itself which provider it is of.
+    If this fails: providers are compared by prefix. Compare `source.provider`, the whole of it.
     """
     for item in range(3):
         await kit.driver.upsert(kit.source(item))
@@ -61,7 +61,7 @@ async def a_deleted_provider_leaves_the_others(kit: Kit) -> None:
 
 @case("deletion")
 async def a_deleted_user_is_gone_everywhere(kit: Kit) -> None:
-    """`delete_user` removes the reader everywhere, and sources that nobody else may read.
+    """`delete_user` removes the reader everywhere and deletes sources that nobody else may read.
 
     If this fails: `find(user_id=...)` misses sources, or `count` still counts what was deleted.
     """

@@ -9,7 +9,8 @@ from ..faults import Faults
 from ..kit import CaseSkipped, Kit, patiently
 from ..proxy import Reply, Reset, Trouble
 from .base import case, expect
-from .battery import QUOTED, SECONDS, Battery, Outcomes, expect_branches, expect_recovery, problems_of
+from .battery import QUOTED, SECONDS, Battery, Outcomes, expect_recovery
+from .verdicts import expect_branches, problems_of
 
 SMALL, LARGE = 16 * 1024, 48 * 1024
 FIRST_REQUESTS = 3
@@ -47,9 +48,9 @@ async def _pass(kit: Kit, trouble: Trouble, *allowed: type[Exception]) -> None:
 
 @case("faults")
 async def the_constructor_does_no_io(kit: Kit) -> None:
-    """Making a driver sends nothing to the backend.
+    """Constructing a driver sends nothing to the backend.
 
-    If this fails: connect in `__aenter__`. A gateway is configured, and answers its heartbeat, before its backend runs.
+    If this fails: connect in `__aenter__`. A gateway is configured, and answers heartbeats, before its backend runs.
     """
     sent = _faults(kit).requests_of_constructor
     expect(sent == 0, f"the constructor sent {sent} requests")
@@ -75,14 +76,14 @@ async def opening_is_tried_again(kit: Kit) -> None:
             async with driver:
                 await patiently(driver.ping)
         except Exception as error:
-            raise AssertionError(f"opening let a {type(error).__name__} out: {error}") from error
+            raise AssertionError(f"opening raised {type(error).__name__}, which is no DriverError: {error}") from error
 
 
 @case("faults")
 async def unauthorized_is_misconfigured(kit: Kit) -> None:
     """401: `Misconfigured`, and the driver works again once its key is accepted.
 
-    If this fails: map the status to `Misconfigured` at the edge of your client. A source must not be dropped for it,
+    If this fails: map the status to `Misconfigured` where your client receives it. A source must not be dropped for it,
     and an access change or deletion that did not happen must not be reported as done.
     """
     await _pass(kit, Reply(status=401, body=JSON), Misconfigured)
@@ -90,29 +91,29 @@ async def unauthorized_is_misconfigured(kit: Kit) -> None:
 
 @case("faults")
 async def forbidden_is_misconfigured(kit: Kit) -> None:
-    """403: `Misconfigured`, and the driver works again once it has its rights.
+    """403: `Misconfigured`, and the driver works again once it has permission.
 
-    If this fails: map the status to `Misconfigured` at the edge of your client, also where a list comes back empty.
+    If this fails: map the status to `Misconfigured` where your client receives it, for listings too.
     """
     await _pass(kit, Reply(status=403, body=JSON), Misconfigured)
 
 
 @case("faults")
 async def not_found_is_never_taken_for_nothing_to_do(kit: Kit) -> None:
-    """404 for everything: `Misconfigured`; only access changes of one source may raise `NotFound`.
+    """404 for everything: `Misconfigured`; only access changes of a single source may raise `NotFound`.
 
-    If this fails: proxies answer 404 for a backend that is just starting. Where your API has a 404 of its own for what
-    is unknown, tell it from others by the body, or ask for something that has to exist before you believe it. What a
-    wide operation or a deletion takes for done here is lost.
+    If this fails: proxies answer 404 for a backend that is just starting. Where your API answers 404
+    for what is unknown, tell that from other 404s by its body, or check something that must exist before you believe
+    it. A deletion that takes this for success is lost.
     """
     await _pass(kit, Reply(status=404, body=PAGE, content_type=b"text/html"), Misconfigured, NotFound)
 
 
 @case("faults")
 async def too_large_costs_the_source_only(kit: Kit) -> None:
-    """413 for large requests: an upsert raises `Rejected` or `Misconfigured`, or finds a way and holds.
+    """413 for large requests: an upsert raises `Rejected` or `Misconfigured`, or succeeds another way.
 
-    If this fails: 413 never passes by itself, so a transient error would have the source sent for ever. Send less at a
+    If this fails: 413 never passes by itself, so a transient error would have the source sent forever. Send less at a
     time, or reject the source and remove what is stored of it.
     """
     battery = Battery(kit, _faults(kit), size=LARGE)
@@ -144,7 +145,7 @@ async def a_server_error_is_transient(kit: Kit) -> None:
 
 @case("faults")
 async def a_bad_gateway_is_transient(kit: Kit) -> None:
-    """502 with a page of HTML: a `TransientError`.
+    """502 with an HTML page: a `TransientError`.
 
     If this fails: the body of an error need not be JSON; look at the status first.
     """
@@ -155,36 +156,36 @@ async def a_bad_gateway_is_transient(kit: Kit) -> None:
 async def an_unavailable_service_is_transient(kit: Kit) -> None:
     """503: a `TransientError`.
 
-    If this fails: map it to `Unavailable` or `Busy`. Nextcloud sends again what failed so.
+    If this fails: map it to `Unavailable` or `Busy`; Nextcloud then sends the source again.
     """
     await _pass(kit, Reply(status=503, body=JSON), TransientError)
 
 
 @case("faults")
 async def garbage_is_no_answer(kit: Kit) -> None:
-    """200 with something else than the API sends: a `TransientError` or `Misconfigured`, never success.
+    """200 with a body that the API would never send: a `TransientError` or `Misconfigured`, never success.
 
-    If this fails: check the form of each answer (pydantic, or the status alone where there is no body) before you call
-    it a success: pages of logins and of maintenance come with 200.
+    If this fails: validate every response (with pydantic, or by its status if it has no body) before you call it a
+    success: login and maintenance pages come with 200, too.
     """
     await _pass(kit, Reply(status=200, body=PAGE, content_type=b"text/html"), TransientError, Misconfigured)
 
 
 @case("faults")
 async def a_reset_connection_is_transient(kit: Kit) -> None:
-    """Connections that are reset: a `TransientError`.
+    """A connection that is reset: a `TransientError`.
 
-    If this fails: translate the errors of the transport, too; for httpx that is `httpx.RequestError`.
+    If this fails: translate transport errors, too; for httpx that is `httpx.RequestError`.
     """
     await _pass(kit, Reset(), TransientError)
 
 
 @case("faults")
 async def a_hanging_backend_can_be_left_at_once(kit: Kit) -> None:
-    """An operation that waits for an answer which never ends can be cancelled at once, and nothing is lost by it.
+    """An operation that waits for an endless response can be cancelled at once, and nothing is lost.
 
     If this fails: something catches the cancellation (`except BaseException`, a shielded scope that itself waits for
-    the backend), or blocks the event loop by a synchronous client. Run that one in a thread that may be abandoned.
+    the backend), or a synchronous client blocks the event loop. Run such a client in a thread that may be abandoned.
     """
     battery = Battery(kit, _faults(kit))
     await battery.store()
@@ -195,10 +196,10 @@ async def a_hanging_backend_can_be_left_at_once(kit: Kit) -> None:
 
 @case("faults")
 async def half_done_changes_are_not_wider_and_can_be_finished(kit: Kit) -> None:
-    """Broken off after any of its first requests, an operation has shown nothing to others, and a repetition completes.
+    """An operation cut off after any of its first requests has widened no access, and can be completed by repeating it.
 
-    If this fails: the order of the steps. Take away before you give, add the new version before you remove the old one,
-    and let each step succeed when it was done before. An answer that is lost is not a change that did not happen.
+    If this fails: reorder the steps: take access away before you grant any, add the new version before you remove the
+    old one, and let each step succeed if it was done before. A lost response does not mean that nothing happened.
     """
     faults = _faults(kit)
     kits = [Kit(kit.driver, kit.folder, faults=faults) for _ in range(2 * FIRST_REQUESTS)]

@@ -53,9 +53,9 @@ async def _expect_found(kit: Kit, user_id: UserId, expected: set[SourceId]) -> N
 
 @case("golden HTTP")
 async def recorded_uploads_are_loaded(kit: Kit) -> None:
-    """What the real client uploads is loaded, each time that it comes, and found by its readers only.
+    """What the real client uploads is loaded, however often it is sent, and found by its readers only.
 
-    If this fails: the answer names what is to be sent again; the log says why. Users and titles come as raw UTF-8.
+    If this fails: the response lists what has to be sent again; the log says why. Users and titles are raw UTF-8.
     """
     for name in LOADS:
         async with _nextcloud(kit) as nextcloud:
@@ -73,9 +73,9 @@ def _readable(nextcloud: golden.Nextcloud, name: str, user: str, loaded: list[So
 
 @case("golden HTTP")
 async def recorded_titles_come_back(kit: Kit) -> None:
-    """A title in several scripts, uploaded by the real client, comes back from its search as it was.
+    """A title in several scripts, uploaded by the real client, comes back from a search unchanged.
 
-    If this fails: the title was decoded with another encoding, cut or made safe on the way into or out of the backend.
+    If this fails: the title was decoded wrongly, cut or sanitised on the way into or out of the backend.
     """
     async with _nextcloud(kit) as nextcloud:
         (id_,) = await _load(kit, nextcloud, "load_utf8_title")
@@ -88,7 +88,7 @@ async def recorded_titles_come_back(kit: Kit) -> None:
 
 @case("golden HTTP")
 async def recorded_questions_are_answered(kit: Kit) -> None:
-    """The real client's search and question get the sources of their user, in the form that it can read.
+    """The real client's searches and questions get their user's sources, in the form that it can read.
 
     If this fails: each source has to come back once, with the id that was uploaded; an answer needs a text and the
     ids of its sources.
@@ -110,7 +110,7 @@ async def recorded_questions_are_answered(kit: Kit) -> None:
 
 @case("golden HTTP")
 async def recorded_access_changes_are_applied(kit: Kit) -> None:
-    """The real client's access changes are answered with 200 and apply, each time that they come.
+    """The real client's access changes get a 200 and take effect, however often they are sent.
 
     If this fails: see the group "access"; here users come as PHP writes them into JSON.
     """
@@ -128,7 +128,7 @@ async def recorded_access_changes_are_applied(kit: Kit) -> None:
 
 @case("golden HTTP")
 async def recorded_deletions_are_applied(kit: Kit) -> None:
-    """The real client's deletion is answered with 200 and removes that source only, each time that it comes.
+    """The real client's deletion gets a 200 and removes that source only, however often it is sent.
 
     If this fails: see the group "deletion".
     """

@@ -1,28 +1,28 @@
 """What `upsert` promises."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+import re
+from dataclasses import replace
 
 import anyio
 
-from ...contract import AccessOp, Content, NotFound, Outcome, Rejected, Source, Unavailable
+from ...contract import AccessOp, NotFound, Outcome, Rejected
 from ...core.contents import NoContent
-from ..kit import Kit
+from ..kit import PAPER, Kit
 from .base import case, expect, expect_error, name_of_error
 
 READERS_OF_ONE = 300
 AT_ONCE = 12
-PAPER = "A whale made of paper."
 LONG = "\n\n".join(f"Paragraph {number}: the whale dives {number} fathoms deep. " * 8 for number in range(60))
+
+FATHOMS = re.compile(r"dives (\d+) fathoms")
 
 
 @case("indexing")
 async def a_new_source_is_created(kit: Kit) -> None:
-    """A new source is `CREATED`, or `PENDING` where `settle_seconds` says how long that takes, and counts as one.
+    """A new source is `CREATED` (or `PENDING`, if `settle_seconds` is set) and counts as one.
 
-    If this fails: check what `upsert` returns. `PENDING` is for backends that index after they have answered; those
-    have to declare how long a write takes until it is searchable.
+    If this fails: check what `upsert` returns. `PENDING` is for backends that index after they have answered; they
+    have to declare how long it takes until a write is searchable.
     """
     outcome = await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
     expect(outcome in {Outcome.CREATED, Outcome.PENDING}, f"upsert of a new source answered {outcome}")
@@ -34,7 +34,7 @@ async def a_new_source_is_created(kit: Kit) -> None:
 
 @case("indexing")
 async def hits_carry_id_title_and_text(kit: Kit) -> None:
-    """A hit has the id byte for byte, the title and the text of its source.
+    """A hit carries its source's id (byte for byte), title and text.
 
     If this fails: store the title and the id beside each chunk as they are; Nextcloud shows the title and finds the
     file by the id.
@@ -47,8 +47,29 @@ async def hits_carry_id_title_and_text(kit: Kit) -> None:
 
 
 @case("indexing")
+async def hits_tell_their_place_in_the_document(kit: Kit) -> None:
+    """Chunks of a source have distinct ordinals, in the order of its text and the same in each search.
+
+    If this fails: number the chunks from 0 when you split a text, store the number and the heading beside each and give
+    them back with each hit. A backend that keeps no headings gives an empty one.
+    """
+    await kit.driver.upsert(kit.source(1, text=LONG))
+    await kit.expect("alice", kit.ids(1))
+    hits = [*await kit.hits("alice"), *await kit.hits("alice", text="Paragraph 40: 40 fathoms deep", limit=3)]
+    for hit in hits:
+        expect(isinstance(hit.heading, str), f"the heading of a hit is {hit.heading!r}")
+        expect(hit.ordinal >= 0, f"the ordinal of a hit is {hit.ordinal!r}")
+    texts = {hit.ordinal: hit.text for hit in hits}
+    expect(all(hit.text == texts[hit.ordinal] for hit in hits), "two chunks of one source have the same ordinal")
+    expect(len(set(texts.values())) == len(texts), "one chunk has two ordinals")
+    places = [[int(number) for number in FATHOMS.findall(text)] for _, text in sorted(texts.items())]
+    depths = [(min(numbers), max(numbers)) for numbers in places if numbers]
+    expect(depths == sorted(depths), "the ordinals do not follow the order of the text")
+
+
+@case("indexing")
 async def the_same_version_again_changes_nothing(kit: Kit) -> None:
-    """Upserting the same version twice is `UNCHANGED` and stores it once.
+    """Upserting the same version again returns `UNCHANGED` and stores it once.
 
     If this fails: look up the stored `modified` before indexing; Nextcloud sends the same version again and again.
     """
@@ -61,10 +82,10 @@ async def the_same_version_again_changes_nothing(kit: Kit) -> None:
 
 @case("indexing")
 async def a_version_that_is_not_newer_adds_readers(kit: Kit) -> None:
-    """Equal or less `modified`: the text stays, readers are added and none removed.
+    """If `modified` is not greater, the text stays and readers are only added.
 
-    If this fails: compare by `modified` alone, with "greater"; for all others store the union of the readers and leave
-    the text as it is.
+    If this fails: only a greater `modified` is a newer version. For all others store the union of the readers and
+    leave the text alone.
     """
     await kit.driver.upsert(kit.source(1, users=("alice",), modified=10))
     await kit.expect("alice", kit.ids(1))
@@ -78,7 +99,7 @@ async def a_version_that_is_not_newer_adds_readers(kit: Kit) -> None:
 
 @case("indexing")
 async def a_newer_version_replaces_text_and_readers(kit: Kit) -> None:
-    """Newer by `modified`: the new text is found, the old is not, and the readers are exactly the new ones.
+    """If `modified` is greater, the new text replaces the old and the readers are exactly the new ones.
 
     If this fails: remove the chunks of the old version when the new one is in place, and set the readers instead of
     adding to them.
@@ -95,9 +116,9 @@ async def a_newer_version_replaces_text_and_readers(kit: Kit) -> None:
 
 @case("indexing")
 async def a_touched_source_has_the_new_readers(kit: Kit) -> None:
-    """Newer by `modified` with equal bytes: the readers are exactly the new ones.
+    """A newer version with identical bytes still makes the readers exactly the new ones.
 
-    If this fails: whoever skips indexing for unchanged content still has to set the readers and `modified`.
+    If this fails: if you skip indexing unchanged content, you still have to set the readers and `modified`.
     """
     await kit.driver.upsert(kit.source(1, users=("alice",), modified=10))
     await kit.expect("alice", kit.ids(1))
@@ -110,7 +131,7 @@ async def a_touched_source_has_the_new_readers(kit: Kit) -> None:
 
 @case("indexing")
 async def every_upsert_may_be_repeated(kit: Kit) -> None:
-    """An upsert that comes twice in a row leaves the same and raises the same, whatever it is.
+    """Any upsert may be repeated: it leaves the same state and raises the same error.
 
     If this fails: Nextcloud repeats requests whose answer it did not get. Look for state that the first call leaves and
     the second trips over, such as a record that exists already.
@@ -134,7 +155,7 @@ async def every_upsert_may_be_repeated(kit: Kit) -> None:
 
 @case("indexing")
 async def a_long_source_is_one_source(kit: Kit) -> None:
-    """A source of many chunks counts as one and is gone at once when it is deleted.
+    """A source of many chunks counts as one and is deleted as a whole.
 
     If this fails: `count` counts chunks, or `delete` removes only the first page of them.
     """
@@ -150,8 +171,8 @@ async def a_long_source_is_one_source(kit: Kit) -> None:
 async def a_source_without_text_is_rejected(kit: Kit) -> None:
     """A source without text raises `Rejected`, and an older version of it is no longer found.
 
-    If this fails: raise `Rejected` for blanks, so that Nextcloud drops the source from its queue, and remove what is
-    stored of it before.
+    If this fails: raise `Rejected` for text that is all whitespace, so that Nextcloud drops the source from its queue;
+    before that, remove what is stored of it.
     """
     await kit.driver.upsert(kit.source(1, modified=10))
     await kit.expect("alice", kit.ids(1))
@@ -163,9 +184,9 @@ async def a_source_without_text_is_rejected(kit: Kit) -> None:
 
 @case("indexing")
 async def a_version_whose_content_is_refused_removes_the_old_one(kit: Kit) -> None:
-    """A newer version whose content raises `Rejected` (too large, wrong type) is not indexed and removes older ones.
+    """A newer version whose content raises `Rejected` is not indexed, and the older one is removed.
 
-    If this fails: let the `Rejected` of `content.path()` pass, after removing the older version. Look at `modified`
+    If this fails: let the `Rejected` of `content.path()` through, after removing the older version. Look at `modified`
     first: a version that is not newer removes nothing.
     """
     await kit.driver.upsert(kit.source(1, modified=10))
@@ -180,139 +201,9 @@ async def a_version_whose_content_is_refused_removes_the_old_one(kit: Kit) -> No
     await kit.expect("alice", set())
 
 
-# ---------------------------------------------------------------------- halves
-
-
-def _nothing() -> None:
-    """Content that can be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """`Content` that calls a hook before its digest and another one before its bytes."""
-
-    inner: Content
-    before_digest: Callable[[], None] = _nothing
-    before_path: Callable[[], None] = _nothing
-
-    @property
-    def size(self) -> int:
-        return self.inner.size
-
-    async def sha256(self) -> str:
-        self.before_digest()
-        return await self.inner.sha256()
-
-    async def path(self) -> Path:
-        self.before_path()
-        return await self.inner.path()
-
-    def release(self) -> None:
-        return None
-
-
-def _fail() -> None:
-    raise Unavailable("the content cannot be fetched right now")
-
-
-@case("indexing")
-async def a_failed_update_leaves_the_old_version_to_readers_of_both(kit: Kit) -> None:
-    """When a newer version fails half-way, only those find the old one who may read both.
-
-    If this fails: before a newer version is indexed, reduce the readers of the stored one to those whom both versions
-    have, and delete it if there are none. The old text stays until the new one takes its place.
-    """
-    await kit.driver.upsert(kit.source(1, users=("alice", "bob"), modified=10))
-    await kit.driver.upsert(kit.source(2, users=("alice",), modified=10))
-    await kit.expect("alice", kit.ids(1, 2))
-    for item, readers in ((1, ("bob", "carol")), (2, ("carol",))):
-        source = kit.source(item, users=readers, modified=11, text=PAPER)
-        broken = replace(source, content=Interrupted(source.content, before_path=_fail))
-        advice = "the Unavailable of content.path() did not come out of upsert"
-        await expect_error(Unavailable, kit.driver.upsert(broken), advice)
-    await kit.expect("alice", set())
-    await kit.expect("bob", kit.ids(1))
-    await kit.expect("carol", set())
-    text = await kit.text("bob", kit.id(1))
-    expect("deep blue" in text and "paper" not in text, f"half of an update left the text {text!r}")
-    advice = "nobody may read both versions, so the old one must be deleted"
-    await expect_error(NotFound, kit.driver.update_access(AccessOp.ALLOW, kit.id(2), kit.users("alice")), advice)
-    await kit.driver.upsert(kit.source(1, users=("bob", "carol"), modified=11, text=PAPER))
-    await kit.expect("carol", kit.ids(1))
-
-
-@dataclass
-class _Cancellation:
-    """Cancels an upsert from inside of it."""
-
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-
-    async def upsert(self, kit: Kit, source: Source) -> None:
-        with self.scope:
-            await kit.driver.upsert(source)
-
-
-@case("indexing")
-async def a_cancelled_upsert_leaves_a_consistent_state(kit: Kit) -> None:
-    """An upsert that is cancelled leaves the old version or the new one, each to its own readers, and can be repeated.
-
-    If this fails: some step removes before another one adds. Make the new version beside the old one and switch in one
-    step; give up what was begun when it is cancelled, or find and finish it the next time.
-    """
-    for item in ("digest", "path"):
-        await kit.driver.upsert(kit.source(item, users=("alice", "bob"), modified=10))
-    await kit.expect("bob", kit.ids("digest", "path"))
-    for item in ("digest", "path"):
-        source, cancellation = kit.source(item, users=("bob", "carol"), modified=11, text=PAPER), _Cancellation()
-        hook = cancellation.scope.cancel
-        content = Interrupted(source.content, **{f"before_{item}": hook})
-        await cancellation.upsert(kit, replace(source, content=content))
-        await _expect_one_version(kit, item)
-    for item in ("digest", "path"):
-        await kit.driver.upsert(kit.source(item, users=("bob", "carol"), modified=11, text=PAPER))
-    await kit.expect("alice", set())
-    await kit.expect("carol", kit.ids("digest", "path"))
-    await kit.expect_count(2)
-
-
-async def _expect_one_version(kit: Kit, item: str) -> None:
-    await kit.expect_found(kit.user("bob"), kit.ids(item), kit.ids("digest", "path"))
-    text = {user: await kit.text(user, kit.id(item)) for user in ("alice", "bob", "carol")}
-    expect("paper" not in text["alice"], "user 'alice' finds the new version and may not read it")
-    expect("deep blue" not in text["carol"], "user 'carol' finds the old version and may not read it")
-    expect(not ("paper" in text["bob"] and "deep blue" in text["bob"]), "both versions are found at once")
-
-
-@case("indexing")
-async def a_replacement_is_one_step(kit: Kit) -> None:
-    """While a newer version is being made, each search finds all of one version or all of the other, never a mixture.
-
-    If this fails: chunks of the new version become visible one by one, or those of the old one go one by one. Make them
-    visible by one write, such as a transaction or the number of the current version in one record.
-    """
-    texts = [" ".join([f"{word} whale number {n}." for n in range(400)]) for word in ("Ancient", "Modern")]
-    await kit.driver.upsert(kit.source(1, modified=10, text=texts[0]))
-    await kit.expect("alice", kit.ids(1))
-    done = anyio.Event()
-
-    async def replace_it() -> None:
-        await kit.driver.upsert(kit.source(1, modified=11, text=texts[1]))
-        done.set()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(replace_it)
-        while not done.is_set():
-            text = await kit.text("alice", kit.id(1))
-            expect(not ("Ancient" in text and "Modern" in text), "a search found chunks of both versions")
-            await anyio.sleep(0.001)
-
-
-# ---------------------------------------------------------------------- many
-
-
 @case("indexing")
 async def sources_can_be_indexed_at_the_same_time(kit: Kit) -> None:
-    """Upserts of different sources that overlap do not disturb each other.
+    """Concurrent upserts of different sources do not interfere with each other.
 
     If this fails: look for attributes of the driver that one upsert sets and another one reads, and for records that
     two sources share.
@@ -334,10 +225,10 @@ async def sources_can_be_indexed_at_the_same_time(kit: Kit) -> None:
 
 @case("indexing")
 async def a_source_may_have_many_readers(kit: Kit) -> None:
-    """A source with 300 readers is found by each of them, and by the rest when some are removed.
+    """A source with 300 readers is found by each of them, and by those left when some are removed.
 
-    If this fails: a list of readers is cut, or does not fit into one request or record of your backend. Send it in
-    pieces, or keep the readers in a table of their own. Nextcloud shares folders with whole companies.
+    If this fails: the list of readers is cut, or does not fit into one request or record of your backend. Send it in
+    parts, or keep readers in a table of their own. Nextcloud shares folders with whole companies.
     """
     everybody = [f"reader {number}" for number in range(READERS_OF_ONE)]
     await kit.driver.upsert(kit.source(1, users=everybody))

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 
 from ...contract import AccessOp, NotFound, ProviderScope, Scope, SourceId, SourceScope
-from ..kit import WHALE, Kit
+from ..kit import PAPER, WHALE, Kit
 from .base import case, expect, expect_error
 
 STRANGE_USERS = (
@@ -26,10 +26,10 @@ CROWD = 20
 
 @case("isolation")
 async def a_new_source_is_found_by_its_readers(kit: Kit) -> None:
-    """A new source is found by each of its readers, by nobody else.
+    """A new source is found by each of its readers and by nobody else.
 
-    If this fails: look at the filter of `search`. It has to compare the user of the query with the readers that are
-    stored, inside of the backend.
+    If this fails: look at the filter of `search`. It has to compare the user of the query with the stored readers,
+    inside the backend.
     """
     await kit.driver.upsert(kit.source(1, users=("alice", "bob")))
     await kit.expect("alice", kit.ids(1))
@@ -39,10 +39,10 @@ async def a_new_source_is_found_by_its_readers(kit: Kit) -> None:
 
 @case("isolation")
 async def equal_bytes_are_two_sources(kit: Kit) -> None:
-    """Two sources with equal bytes and different readers stay apart.
+    """Two sources with identical bytes but different readers stay separate.
 
-    If this fails: the id of what you store is made of the content alone. Put the source id into it, or keep readers per
-    source and not per content.
+    If this fails: you derive ids from the content alone. Include the source id, or keep readers per source and not per
+    content.
     """
     await kit.driver.upsert(kit.source(1, users=("alice",)))
     await kit.driver.upsert(kit.source(2, users=("bob",)))
@@ -55,15 +55,15 @@ async def equal_bytes_are_two_sources(kit: Kit) -> None:
 
 @case("isolation")
 async def an_update_of_one_of_two_equal_sources_leaves_the_other(kit: Kit) -> None:
-    """When one of two sources with equal bytes changes, the other keeps its text and its readers.
+    """When one of two sources with identical bytes changes, the other keeps its text and its readers.
 
     If this fails: the update writes into content that both share. Give the new version content of its own, and remove
-    the old content only when no source has it any more.
+    the old content only when no source refers to it any more.
     """
     await kit.driver.upsert(kit.source(1, users=("alice",), modified=10))
     await kit.driver.upsert(kit.source(2, users=("bob",), modified=10))
     await kit.expect("bob", kit.ids(2))
-    await kit.driver.upsert(kit.source(1, users=("carol",), modified=11, text="A whale made of paper."))
+    await kit.driver.upsert(kit.source(1, users=("carol",), modified=11, text=PAPER))
     await kit.expect("carol", kit.ids(1))
     await kit.expect("alice", set())
     await kit.expect("bob", kit.ids(2))
@@ -76,17 +76,17 @@ async def an_update_of_one_of_two_equal_sources_leaves_the_other(kit: Kit) -> No
 
 @case("isolation")
 async def a_revoked_hit_is_never_seen(kit: Kit) -> None:
-    """The first search after any revocation or deletion shows nothing of it, whatever `settle_seconds` says.
+    """The first search after a revocation or deletion no longer shows the source, whatever `settle_seconds` says.
 
-    If this fails: your backend applies writes late. Compare its hits with what is known to be right (a table of your
-    own, or a read that is up to date) before you return them. `settle_seconds` excuses late additions only.
+    If this fails: your backend applies writes late. Check its hits against what is certain (a table of your own, or a
+    consistent read) before you return them. `settle_seconds` excuses late additions only.
     """
     alice, bob = kit.users("alice"), kit.users("bob")
     changes: dict[str, Callable[[], Awaitable[object]]] = {
         "update_access": lambda: kit.driver.update_access(AccessOp.DENY, kit.id("update_access"), bob),
         "set_access": lambda: kit.driver.set_access(kit.id("set_access"), alice),
         "delete": lambda: kit.driver.delete(kit.ids("delete")),
-        "upsert": lambda: kit.driver.upsert(kit.source("upsert", modified=11, text="A whale made of paper.")),
+        "upsert": lambda: kit.driver.upsert(kit.source("upsert", modified=11, text=PAPER)),
         "touch": lambda: kit.driver.upsert(kit.source("touch", modified=11)),
     }
     wide: dict[str, Callable[[], Awaitable[object]]] = {
@@ -135,9 +135,9 @@ async def a_scope_cannot_widen_access(kit: Kit) -> None:
 
 @case("isolation")
 async def what_others_may_read_does_not_crowd_out(kit: Kit) -> None:
-    """A user finds the few things that are theirs and in scope however many better ones are not.
+    """A user finds the few sources within reach, however many better matches are out of reach.
 
-    If this fails: the best hits of all are fetched and filtered afterwards. Give the filter to the backend.
+    If this fails: the best hits overall are fetched and then filtered. Pass the filter to the backend.
     """
     for item in range(CROWD):
         text = f"The whale, whale number {item}, is a whale."
@@ -158,7 +158,7 @@ async def _expect_first(kit: Kit, user: str, expected: SourceId, scope: Scope) -
 
 @case("isolation")
 async def a_deleted_source_does_not_come_back_with_its_readers(kit: Kit) -> None:
-    """After delete and a new upsert only the new readers find a source.
+    """A source that is deleted and uploaded again is found by its new readers only.
 
     If this fails: `delete` leaves the list of readers behind, and the next version of the source finds it again.
     """
@@ -173,7 +173,7 @@ async def a_deleted_source_does_not_come_back_with_its_readers(kit: Kit) -> None
 
 @case("isolation")
 async def the_last_reader_takes_the_source_along(kit: Kit) -> None:
-    """A source that nobody may read is deleted: allowing somebody later finds nothing to allow.
+    """A source that loses its last reader is deleted; granting access later raises `NotFound`.
 
     If this fails: delete the source in the same step that removes its last reader, in `update_access`, `set_access`,
     `update_provider_access` and `delete_user`.
@@ -199,9 +199,9 @@ async def the_last_reader_takes_the_source_along(kit: Kit) -> None:
 
 @case("isolation")
 async def strange_user_ids_stay_apart(kit: Kit) -> None:
-    """User ids with blanks, commas, quotes, wildcards and other scripts are compared byte for byte.
+    """User ids with spaces, commas, quotes, wildcards or other scripts are compared byte for byte.
 
-    If this fails: user ids are joined into one text, used as a pattern, or folded (case, accents, Unicode's normal
+    If this fails: user ids are joined into one string, used as a pattern, or folded (case, accents, Unicode normal
     forms) on the way. Pass them as parameters; encode them if your backend allows less.
     """
     for item, user in enumerate(STRANGE_USERS):
@@ -214,7 +214,7 @@ async def strange_user_ids_stay_apart(kit: Kit) -> None:
 
 @case("isolation")
 async def source_ids_are_kept_byte_for_byte(kit: Kit) -> None:
-    """Ids that are prefixes of each other, are long or differ in case or accents are different sources.
+    """Ids that are prefixes of one another, very long, or differ only in case or accents name different sources.
 
     If this fails: source ids are cut, folded or compared as a pattern. Where your backend limits the length or the
     characters of its own ids, use a digest (SHA-256) of the source id there, and store the id itself beside it.
@@ -234,10 +234,10 @@ async def source_ids_are_kept_byte_for_byte(kit: Kit) -> None:
 
 @case("isolation")
 async def wide_changes_keep_to_names_byte_for_byte(kit: Kit) -> None:
-    """Provider- and user-wide operations leave alone whoever has a name that only looks alike.
+    """Operations on a whole provider or user do not touch others with a similar name.
 
     If this fails: providers or users are looked up by a prefix or a pattern, in which `_` stands for any character, or
-    a list of users is searched as a text. Compare whole ids.
+    a list of users is searched as text. Compare whole ids.
     """
     providers, users = ("d_fault", "default", "d_fault2", "D_fault"), ("al", "alice", "AL", "al,ice")
     for provider in providers:
@@ -258,10 +258,10 @@ async def wide_changes_keep_to_names_byte_for_byte(kit: Kit) -> None:
 
 @case("isolation")
 async def errors_do_not_quote_documents(kit: Kit) -> None:
-    """The message of an error holds nothing of a document's text.
+    """Error messages never contain text from a document.
 
-    If this fails: an exception of a parser or of your backend is turned into a message as it is. Say what happened in
-    words of your own; `raise ... from None` where the original quotes what it was given.
+    If this fails: the message of a parser or of your backend is passed on as it is. Say what happened in your own
+    words, and `raise ... from None` where the original quotes its input.
     """
     secret = "abracadabra"  # noqa: S105 - not a password
     broken = {

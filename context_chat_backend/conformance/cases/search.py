@@ -8,7 +8,7 @@ from .base import case, expect
 async def a_limit_is_kept(kit: Kit) -> None:
     """A search returns at most `limit` hits, best first.
 
-    If this fails: sort by score before cutting, and let a higher score be the better one.
+    If this fails: sort by score before you apply the limit; a higher score is better.
     """
     for item in range(5):
         await kit.driver.upsert(kit.source(item, text=f"Whale number {item} sings."))
@@ -23,8 +23,8 @@ async def a_limit_is_kept(kit: Kit) -> None:
 async def the_fitting_source_comes_first(kit: Kit) -> None:
     """A question about one of several sources finds that one first.
 
-    If this fails: questions and documents are embedded by different models or with the wrong prefixes, or the order of
-    the hits is turned round.
+    If this fails: questions and documents are embedded by different models or with the wrong prefixes, or the order
+    of the hits is reversed.
     """
     texts = {
         "recipe": "Bake the apple cake for forty minutes. Flour, butter, apples and cinnamon are needed.",
@@ -43,8 +43,8 @@ async def the_fitting_source_comes_first(kit: Kit) -> None:
 async def odd_questions_do_no_harm(kit: Kit) -> None:
     """Questions with quotes, operators, control characters or no words at all raise nothing.
 
-    If this fails: pass the question as a parameter, never as a part of a query language; remove what your backend does
-    not take, such as NUL.
+    If this fails: pass the question as a parameter, never as part of a query language; remove what your backend does
+    not accept, such as NUL.
     """
     await kit.driver.upsert(kit.source(1))
     for text in ("'; drop table x; --", '"', "a & b | !c <-> d:*", "😀", "?!", "\x00 whale \x01", "whale " * 2000):

@@ -1,7 +1,7 @@
 """Routes of the push contract: parse, ask the service, render. docs/contract.md says what Nextcloud makes of it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -19,11 +19,14 @@ from ...core.actions import (
 )
 from ...core.service import ContextChat
 from ...gateway import Gateway
-from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway, spool_folder
-from ..errors import BadRequest, Disabled, error
+from ...storage import spool_folder
+from ..connections import client_waits
+from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway
+from ..errors import RETRY_AFTER, BadRequest, Disabled, error
+from ..openapi import UPLOAD, problems
 from .batch import LoadReport
 from .ids import is_provider_id, is_source_id, survives_enrichment
-from .multipart import MalformedUpload, ParsedUpload, read_upload
+from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
 from .schemas import (
     DeleteProviderBody,
     DeleteSourcesBody,
@@ -40,7 +43,11 @@ from .schemas import (
 )
 
 log = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(responses=problems(401, 500, 503))
+REFUSALS = problems(400, 413, 422, 501)
+
+MOST_LINES = 100
+"""Logged about the parts of one request."""
 
 
 def _chat(gateway: EnabledGateway) -> ContextChat:
@@ -54,18 +61,26 @@ AppApiVersion = Annotated[str, Header(alias="AA-VERSION")]
 # ---------------------------------------------------------------------- indexing
 
 
-@router.put("/loadSources", response_model=LoadedSources)
+@router.put("/loadSources", response_model=LoadedSources, responses=problems(400), openapi_extra=UPLOAD)
 async def load_sources(
     request: Request, gateway: EnabledGateway, batches: CurrentBatches
 ) -> LoadedSources | JSONResponse:
     """Index the sources of a multipart body (see `multipart.py`)."""
-    with gateway.chat.arrival() as arrival:
-        upload = await _read(request, gateway)
-        report = await batches.load(upload.sources, arrival)
+    try:
+        with gateway.chat.arrival() as arrival:
+            upload = await _read(request, gateway)
+            report = await batches.load(upload.sources, arrival)
+    except UploadNotKept as problem:
+        log.error("an upload cannot be kept on the disk: %s", problem)  # noqa: TRY400 - the reason says it all
+        return _repeat("uploads cannot be kept right now; the log of the backend says why")
     if not upload.complete:
-        # what would have followed is unknown, and Nextcloud forgets what is not listed: have all of it repeated
-        return error(503, "the request body ended early", {"cc-retry": "true", "Retry-After": "30"})
+        return _repeat("the request body ended early")
     return _render(report, upload)
+
+
+def _repeat(reason: str) -> JSONResponse:
+    """Have Nextcloud send the whole request again: it forgets what an answer does not list."""
+    return error(503, reason, {"cc-retry": "true", "Retry-After": str(RETRY_AFTER)})
 
 
 async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
@@ -73,19 +88,25 @@ async def _read(request: Request, gateway: Gateway) -> ParsedUpload:
         upload = await read_upload(
             request.stream(),
             request.headers.get("content-type", ""),
-            spool_folder(gateway.plan.settings),
+            spool_folder(gateway.plan.settings.app_persistent_storage),
             max_part_bytes=gateway.chat.max_source_bytes,
         )
     except MalformedUpload as exc:
         raise BadRequest(str(exc)) from exc
-    for part in upload.skipped:
-        log.info("%s is skipped: %s", part.source_id or "a part of an upload", part.reason)
+    _log_skipped(upload.skipped)
     return upload
 
 
+def _log_skipped(parts: Sequence[SkippedPart]) -> None:
+    for part in parts[:MOST_LINES]:
+        log.info("%s is skipped: %s", part.source_id or "a part of an upload", part.reason)
+    if len(parts) > MOST_LINES:
+        log.info("%d more parts of the upload are skipped", len(parts) - MOST_LINES)
+
+
 def _render(report: LoadReport, upload: ParsedUpload) -> LoadedSources:
-    retry = list(dict.fromkeys([*report.retry, *upload.retry]))
-    loaded = [source_id for source_id in report.loaded if source_id not in upload.retry]
+    retry = dict.fromkeys([*report.retry, *upload.retry])
+    loaded = [source_id for source_id in report.loaded if source_id not in retry]
     return LoadedSources(loaded_sources=list(loaded), sources_to_retry=list(retry))
 
 
@@ -98,17 +119,17 @@ async def count_indexed_documents(chat: Chat) -> dict[str, int]:
 # ---------------------------------------------------------------------- questions
 
 
-@router.post("/query")
+@router.post("/query", responses=REFUSALS)
 async def query(body: QueryBody, chat: Chat, aa_version: AppApiVersion = "") -> QueryAnswer:
     """Answer a question, with the ids of the sources behind the answer."""
     if not body.use_context:
-        return QueryAnswer(output=await chat.chat(UserId(body.user_id), body.query), sources=[])
+        return QueryAnswer(output=await chat.chat(UserId(body.user_id), body.text), sources=[])
     answer = await chat.query(body.to_query())
     sources = [source_id for source_id in answer.source_ids if survives_enrichment(source_id, aa_version)]
     return QueryAnswer(output=answer.text, sources=list(sources))
 
 
-@router.post("/docSearch")
+@router.post("/docSearch", responses=REFUSALS)
 async def doc_search(body: SearchBody, chat: Chat, aa_version: AppApiVersion = "") -> list[FoundDocument]:
     """Find sources, best first."""
     found = await chat.search(body.to_query())
@@ -134,7 +155,7 @@ async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Actio
             await gateway.chat.keep_order(action)
             raise Disabled
         async with gateway.chat.apply(action) as place:
-            if not await request.is_disconnected():
+            if await client_waits(request):
                 await place.settle()
 
     return apply
@@ -143,21 +164,21 @@ async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Actio
 Apply = Annotated[Callable[[Action], Awaitable[None]], Depends(_applier)]
 
 
-@router.post("/updateAccess")
+@router.post("/updateAccess", responses=REFUSALS)
 async def update_access(body: UpdateAccessBody, apply: Apply) -> Message:
     """Add or remove readers of a source."""
     await apply(UpdateAccess(body.op, _users(body.users()), _source_id(body.source_id)))
     return ACCESS_UPDATED
 
 
-@router.post("/updateAccessDeclarative")
+@router.post("/updateAccessDeclarative", responses=REFUSALS)
 async def set_access(body: SetAccessBody, apply: Apply) -> Message:
     """Replace the readers of a source."""
     await apply(SetAccess(_users(body.users()), _source_id(body.source_id)))
     return ACCESS_UPDATED
 
 
-@router.post("/updateAccessProvider")
+@router.post("/updateAccessProvider", responses=REFUSALS)
 async def update_provider_access(body: UpdateProviderAccessBody, apply: Apply) -> Message:
     """Add or remove readers of every source of a provider."""
     if not is_provider_id(body.provider_id):
@@ -166,7 +187,7 @@ async def update_provider_access(body: UpdateProviderAccessBody, apply: Apply) -
     return ACCESS_UPDATED
 
 
-@router.post("/deleteSources")
+@router.post("/deleteSources", responses=REFUSALS)
 async def delete_sources(body: DeleteSourcesBody, apply: Apply) -> Message:
     """Remove sources; unknown ones are no error."""
     if not body.source_ids:
@@ -175,17 +196,17 @@ async def delete_sources(body: DeleteSourcesBody, apply: Apply) -> Message:
     return SOURCES_DELETED
 
 
-@router.post("/deleteProvider")
+@router.post("/deleteProvider", responses=REFUSALS)
 async def delete_provider(body: DeleteProviderBody, apply: Apply) -> Message:
     """Remove every source of a provider. A bare provider id, which a listener of the app sends, matches nothing."""
-    await apply(DeleteProvider(ProviderId(_filled("providerKey", body.provider_key))))
+    await apply(DeleteProvider(ProviderId(body.provider_key)))
     return SOURCES_DELETED
 
 
-@router.post("/deleteUser")
+@router.post("/deleteUser", responses=REFUSALS)
 async def delete_user(body: DeleteUserBody, apply: Apply) -> Message:
     """Remove a user everywhere."""
-    await apply(DeleteUser(UserId(_filled("userId", body.user_id))))
+    await apply(DeleteUser(UserId(body.user_id)))
     return USER_DELETED
 
 
@@ -199,9 +220,3 @@ def _source_id(text: str) -> SourceId:
     if not is_source_id(text):
         raise BadRequest("sourceId: expected the form appId__providerId: itemId")
     return SourceId(text)
-
-
-def _filled(name: str, text: str) -> str:
-    if not text.strip():
-        raise BadRequest(f"{name}: must not be blank")
-    return text

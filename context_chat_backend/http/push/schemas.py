@@ -1,20 +1,18 @@
 """JSON bodies of the push contract, as the PHP client of context_chat 4.0 to 5.3 writes them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 
 from ...contract import AccessOp, ProviderId, ProviderScope, Query, Scope, SourceId, SourceScope, UserId
+from ...nextcloud.php import PhpId, PhpIds
+from .ids import PROVIDER_ID, SOURCE_ID
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 200
 """More is not an error; the answer is just not longer."""
-
-
-def _list_values(value: Any) -> Any:
-    """PHP turns a list with gaps (array_unique, array_filter) into an object: `{"0": "a", "2": "b"}`."""
-    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _not_blank(value: str) -> str:
@@ -23,8 +21,17 @@ def _not_blank(value: str) -> str:
     return value
 
 
-PhpList = Annotated[list[str], BeforeValidator(_list_values)]
-NotBlank = Annotated[str, AfterValidator(_not_blank)]
+Question = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+SentSourceId = Annotated[PhpId, WithJsonSchema({"type": "string", "pattern": f"^{SOURCE_ID.pattern}$"})]
+SentProviderId = Annotated[PhpId, WithJsonSchema({"type": "string", "pattern": f"^{PROVIDER_ID.pattern}$"})]
+
+MAX_QUESTION_BYTES = 512_000
+"""Nextcloud lets no more through. What is longer is answered from its beginning."""
+
+_SCOPE_NEEDS_A_LIST: JsonDict = {
+    "if": {"required": ["scopeType"], "properties": {"scopeType": {"enum": ["provider", "source"]}}},
+    "then": {"required": ["scopeList"], "properties": {"scopeList": {"not": {"type": "null"}}}},
+}
 
 
 class ScopeError(ValueError):
@@ -40,17 +47,24 @@ class Body(BaseModel):
 class SearchBody(Body):
     """`POST /docSearch`."""
 
-    query: NotBlank
-    user_id: NotBlank
+    model_config = ConfigDict(json_schema_extra=_SCOPE_NEEDS_A_LIST)
+
+    query: Question
+    user_id: PhpId
     scope_type: Literal["none", "provider", "source"] | None = None
-    scope_list: PhpList | None = None
+    scope_list: PhpIds | None = None
     ctx_limit: PositiveInt = DEFAULT_LIMIT
+
+    @property
+    def text(self) -> str:
+        """The question, cut where it is too long, and without half surrogate pairs, which cannot be sent anywhere."""
+        return self.query.strip().encode("utf-8", "replace")[:MAX_QUESTION_BYTES].decode("utf-8", "ignore")
 
     def to_query(self) -> Query:
         """Raises `ScopeError`."""
         return Query(
             user_id=UserId(self.user_id),
-            text=self.query.encode("utf-8", "replace").decode(),  # half a surrogate pair cannot be sent anywhere
+            text=self.text,
             limit=min(self.ctx_limit, LARGEST_LIMIT),
             scope=self._scope(),
         )
@@ -58,7 +72,7 @@ class SearchBody(Body):
     def _scope(self) -> Scope:
         if self.scope_type in {None, "none"}:
             return None
-        ids = [id_ for id_ in self.scope_list or () if id_]
+        ids = self.scope_list
         if not ids:
             raise ScopeError(f"scopeType is {self.scope_type!r}, so scopeList must name at least one")
         if self.scope_type == "provider":
@@ -73,48 +87,48 @@ class QueryBody(SearchBody):
 
 
 class _Users(Body):
-    user_ids: PhpList = Field(description="readers")
+    user_ids: PhpIds
 
     def users(self) -> frozenset[UserId]:
-        return frozenset(UserId(user_id) for user_id in self.user_ids if user_id.strip())
+        return frozenset(map(UserId, self.user_ids))
 
 
 class UpdateAccessBody(_Users):
     """`POST /updateAccess`."""
 
     op: AccessOp
-    source_id: str
+    source_id: SentSourceId
 
 
 class SetAccessBody(_Users):
     """`POST /updateAccessDeclarative`."""
 
-    source_id: str
+    source_id: SentSourceId
 
 
 class UpdateProviderAccessBody(_Users):
     """`POST /updateAccessProvider`."""
 
     op: AccessOp
-    provider_id: str
+    provider_id: SentProviderId
 
 
 class DeleteSourcesBody(Body):
     """`POST /deleteSources`."""
 
-    source_ids: PhpList
+    source_ids: PhpIds
 
 
 class DeleteProviderBody(Body):
     """`POST /deleteProvider`."""
 
-    provider_key: str
+    provider_key: PhpId
 
 
 class DeleteUserBody(Body):
     """`POST /deleteUser`."""
 
-    user_id: str
+    user_id: PhpId
 
 
 class LoadedSources(BaseModel):

@@ -1,16 +1,16 @@
 """For stores that keep vectors and know nothing of users: see `store` for what an author writes."""
 
 from .driver import CatalogueDriver
-from .store import Chunk, DocumentKey, Extent, GroupKey, Match, Reach, VectorStore, chunk_id
+from .store import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey, Match, VectorStore, chunk_id
 
 __all__ = [
+    "Candidates",
     "CatalogueDriver",
-    "Chunk",
+    "ChunkRecord",
     "DocumentKey",
     "Extent",
     "GroupKey",
     "Match",
-    "Reach",
     "VectorStore",
     "chunk_id",
 ]

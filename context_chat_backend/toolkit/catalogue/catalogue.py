@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 
 from ...contract import Outcome, Query, Source, SourceId
-from ..postgres.documents import OUTCOME, Documents, described, read, storable, who_and_where
+from ..postgres.documents import OUTCOME, Documents, read, source_argument, storable, who_and_where
 from ..postgres.functions import Functions
-from .store import DocumentKey, Extent, GroupKey, Reach
+from .store import Candidates, DocumentKey, Extent, GroupKey
 
 LAST_NUMBER = 2**63 - 1
 NEW_DOCUMENTS = 1000
@@ -57,6 +57,8 @@ class Outbox:
     """Documents to be removed."""
     chunks: int
     """Chunks of the documents that are stored."""
+    marked: bool
+    """Whether the store was given its marker."""
 
 
 class Changes:
@@ -101,7 +103,7 @@ class Catalogue(Documents):
     @asynccontextmanager
     async def staged(self, source: Source, content_hash: str) -> AsyncIterator[Staged]:
         """A place for the chunks of a new version, given up if the block fails."""
-        row = await self._functions.call("ccb_stage_document", p_source=described(source, content_hash))
+        row = await self._functions.call("ccb_stage_document", p_source=source_argument(source, content_hash))
         async with self.discarded_on_failure(row["doc_id"]):
             yield Staged(
                 number=row["doc_id"],
@@ -128,10 +130,10 @@ class Catalogue(Documents):
         )
         return read(published, OUTCOME)
 
-    async def reach(self, query: Query) -> Reach:
+    async def candidates(self, query: Query) -> Candidates:
         """What a search of this user with this scope may return, as the store knows it."""
         row = await self._functions.call("ccb_reach", **who_and_where(query), p_documents=NEW_DOCUMENTS)
-        return Reach(groups=row["groups"], documents=row["documents"])
+        return Candidates(groups=row["groups"], documents=row["documents"])
 
     async def readable(self, query: Query, documents: Set[DocumentKey]) -> Mapping[DocumentKey, Readable]:
         """Those of the documents that are stored, in the scope, and readable by the user now."""
@@ -158,7 +160,7 @@ class Catalogue(Documents):
 
     async def confirm_group(self, stale: StaleDocuments, *, settle_seconds: float) -> None:
         """The chunks of these documents carry the group now, and searches see that after `settle_seconds`: until then
-        `reach` goes on naming the documents."""
+        `candidates` goes on naming the documents."""
         keys = [extent.document for extent in stale.extents]
         await self._functions.call("ccb_confirm_group", p_keys=keys, p_group=stale.group, p_settle=settle_seconds)
 
@@ -172,6 +174,10 @@ class Catalogue(Documents):
     async def confirm_removals(self, removed: Sequence[Extent]) -> None:
         """The store has no chunks of these documents any more."""
         await self._functions.call("ccb_confirm_removals", p_keys=[extent.document for extent in removed])
+
+    async def confirm_marker(self) -> None:
+        """The store has its marker, see `StoreGuard`."""
+        await self._functions.call("ccb_confirm_marker")
 
     async def _change(self, function: str, /, **arguments: object) -> Any:
         try:

@@ -8,32 +8,30 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-import anyio
-
 from ...contract import (
     Capabilities,
     DriverConfig,
     Finding,
     Hit,
     Level,
-    Misconfigured,
     Outcome,
     Query,
     Source,
 )
-from ..background import run_in_background
+from ..background import periodically, run_in_background
 from ..concurrency import gather
 from ..indexing.extract import SUPPORTED_MIME_TYPES
-from ..indexing.pipeline import Indexer, Page
+from ..indexing.indexer import Indexer, Page
 from ..postgres.database import open_database
 from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
 from ..settings import driver_settings
 from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
-from .outbox import Courier
+from .guard import StoreGuard
+from .outbox import OutboxRelay
 from .settings import CatalogueSettings
-from .store import Chunk, DocumentKey, Extent, Match, Reach, VectorStore
+from .store import Candidates, ChunkRecord, DocumentKey, Extent, Match, VectorStore
 
 RANK_OFFSET = 60
 """Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
@@ -57,14 +55,14 @@ class CatalogueDriver(DocumentsDriver):
             settle_seconds=store.settle_seconds,
             max_source_bytes=MAX_SOURCE_BYTES,
             mime_types=SUPPORTED_MIME_TYPES,
-            exclusive=settings.catalogue_url is None,  # other gateways may use an external catalogue, too
+            shared=settings.catalogue_url is not None,  # other gateways may use an external catalogue, too
         )
         self._name = name
         self._store = store
         self._settings = settings
         self._folder = folder
         self._identity: str
-        self._lost: Misconfigured | None = None
+        self._guard: StoreGuard
 
     @classmethod
     def from_config(cls, name: str, store: VectorStore, config: DriverConfig) -> Self:
@@ -74,6 +72,7 @@ class CatalogueDriver(DocumentsDriver):
 
     @property
     def identity(self) -> str:
+        self._guard.require()  # what was remembered of a store that was emptied must not be believed
         return f"{self._name}:{self._identity}"
 
     @property
@@ -98,79 +97,57 @@ class CatalogueDriver(DocumentsDriver):
         self._identity = status["store_id"]
         await stack.enter_async_context(self._store)
         await self._store.prepare(f"ccb-{self._identity.replace('-', '')}", dimension)
-        await self._require_chunks(await catalogue.outbox())
+        self._guard = StoreGuard(self._store, catalogue, dimension)
+        await self._guard.check()
         await catalogue.bind(address, dimension=dimension, model=model)  # not before: the address may be mistyped
-        if self.capabilities.exclusive:  # so what is staged was left by a gateway that is gone; its chunks hide others
+        await self._guard.mark()
+        if not self.capabilities.shared:  # so what is staged was left by a gateway that is gone; its chunks hide others
             await catalogue.collect_garbage(older_than="0 seconds")
-        self._lost = None
-        await run_in_background(stack, partial(self._watch, catalogue))
-        courier = Courier(catalogue, self._store, database, changes)
-        stack.push_async_callback(courier.deliver_last)
-        await run_in_background(stack, courier.run)
+        await run_in_background(stack, partial(periodically, "watching the store", self._guard.look, WATCH_SECONDS))
+        relay = OutboxRelay(catalogue, self._store, database, changes)
+        stack.push_async_callback(relay.deliver_last)
+        await run_in_background(stack, relay.run)
         return catalogue
 
-    async def _require_chunks(self, outbox: Outbox) -> None:
-        """A store that was emptied behind our back would look well and find nothing, and nobody would fill it again."""
-        if outbox.chunks and await self._store.chunk_count() == 0:
-            raise Misconfigured(
-                f"{self._store.address} holds none of the {outbox.chunks:,} chunks that the catalogue lists. If it was "
-                "emptied, remove the catalogue, too, so that Nextcloud's next scan fills both again"
-            )
-
-    async def _watch(self, catalogue: Catalogue) -> None:
-        """Notice that the store was emptied meanwhile. Its count may lag behind, so two looks have to agree."""
-        suspected = False
-        while True:
-            await anyio.sleep(WATCH_SECONDS)
-            try:
-                await self._require_chunks(await catalogue.outbox())
-            except Misconfigured as error:
-                self._lost = error if suspected else None
-                suspected = True
-            except Exception as error:  # noqa: BLE001 - whoever asks meets the same; it must not end the gateway
-                log.warning("the store could not be looked at: %s", error)
-            else:
-                self._lost, suspected = None, False
-
-    def _require_store(self) -> None:
-        if self._lost is not None:
-            raise Misconfigured(str(self._lost))
+    async def upsert(self, source: Source) -> Outcome:
+        self._guard.require()
+        return await super().upsert(source)
 
     async def ping(self) -> None:
-        self._require_store()
+        self._guard.require()
         await self._documents.status()
         await self._store.ping()
 
     async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
         async with self._documents.staged(source, content_hash) as staged:
             count = 0
-            pages = self._indexer.pages(text, source.mime_type)
-            async for chunks in _chunks(pages, staged, self._store.chunks_per_put):
-                count += len(chunks)
+            pages = self._indexer.embedded(self._indexer.chunks(text, source.mime_type))
+            async for records in _records(pages, staged, self._store.chunks_per_put):
+                count += len(records)
                 await self._documents.expect_chunks(staged, count)
-                await self._store.put(chunks)
+                await self._store.put(records)
             if staged.replaces:
                 await self._store.wait_until_searchable(Extent(document=staged.document, chunks=count))
             return await self._documents.publish(staged, source, count, ticket=ticket)
 
     async def search(self, query: Query) -> Sequence[Hit]:
-        self._require_store()
-        reach = await self._documents.reach(query)
-        if not reach.groups and not reach.documents:
+        self._guard.require()
+        candidates = await self._documents.candidates(query)
+        if not candidates.groups and not candidates.documents:
             return []
         wanted, most = 2 * query.limit + 10, self._store.matches_per_search
-        hits, complete = await self._search(query, reach, min(wanted, most))
+        hits, complete = await self._search(query, candidates, min(wanted, most))
         while len(hits) < query.limit and not complete and wanted < most:
             wanted *= MORE
-            hits, complete = await self._search(query, reach, min(wanted, most))
+            hits, complete = await self._search(query, candidates, min(wanted, most))
         return hits[: query.limit]
 
-    async def _search(self, query: Query, reach: Reach, wanted: int) -> tuple[list[Hit], bool]:
+    async def _search(self, query: Query, candidates: Candidates, wanted: int) -> tuple[list[Hit], bool]:
         """Readable hits, best first, and whether the store had no others."""
         embedding = await self._indexer.embed_query(query.text)
         found = await gather(
-            lambda: self._store.nearest(embedding, reach, wanted),
-            lambda: self._store.matching(words_of(query.text), reach, wanted),
+            lambda: self._store.nearest(embedding, candidates, wanted),
+            lambda: self._store.matching(words_of(query.text), candidates, wanted),
         )
         readable = await self._documents.readable(query, {match.document for matches in found for match in matches})
         return list(_hits(_fused(found), readable)), all(len(matches) < wanted for matches in found)
@@ -180,14 +157,15 @@ class CatalogueDriver(DocumentsDriver):
         return [*_outbox_findings(outbox), *await self._drift(outbox), *await self._store.check()]
 
     async def _drift(self, outbox: Outbox) -> Sequence[Finding]:
-        stored = await self._store.chunk_count()
-        if stored is None or outbox.removals or stored == outbox.chunks:
+        count = await self._store.chunk_count()
+        if count is None or outbox.removals or count == outbox.chunks + 1:
             return ()
+        stored = max(0, count - 1)  # without the marker
         text = f"the store has {stored:,} chunks, the catalogue lists {outbox.chunks:,}"
         if stored > outbox.chunks:
             return (Finding(level=Level.OK, subject="chunks", text=f"{text}; the others are found by nobody"),)
-        cure = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
-        return (Finding(level=Level.WARNING, subject="chunks", text=text, cure=cure),)
+        remedy = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
+        return (Finding(level=Level.WARNING, subject="chunks", text=text, remedy=remedy),)
 
 
 def _outbox_findings(outbox: Outbox) -> Sequence[Finding]:
@@ -211,19 +189,31 @@ def _hits(scored: Iterable[tuple[Match, float]], readable: Mapping[DocumentKey, 
     for match, score in scored:
         document = readable.get(match.document)
         if document is not None and match.ordinal < document.chunks:
-            yield Hit(source_id=document.source_id, title=document.title, text=match.text, score=score)
-
-
-async def _chunks(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[Chunk]]:
-    """The chunks of all pages, `size` at a time."""
-    waiting: list[Chunk] = []
-    ordinal = 0
-    async for page in pages:
-        for text, embedding in zip(page.texts, page.embeddings, strict=True):
-            waiting.append(
-                Chunk(document=staged.document, ordinal=ordinal, group=staged.group, text=text, embedding=embedding)
+            yield Hit(
+                source_id=document.source_id,
+                title=document.title,
+                ordinal=match.ordinal,
+                heading=match.heading,
+                text=match.text,
+                score=score,
             )
-            ordinal += 1
+
+
+async def _records(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[ChunkRecord]]:
+    """The chunks of all pages as they are to be stored, `size` at a time."""
+    waiting: list[ChunkRecord] = []
+    async for page in pages:
+        waiting += [
+            ChunkRecord(
+                document=staged.document,
+                ordinal=chunk.ordinal,
+                group=staged.group,
+                heading=chunk.heading,
+                text=chunk.text,
+                embedding=vector,
+            )
+            for chunk, vector in zip(page.chunks, page.vectors, strict=True)
+        ]
         while len(waiting) >= size:
             yield waiting[:size]
             del waiting[:size]

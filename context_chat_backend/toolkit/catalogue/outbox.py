@@ -1,11 +1,13 @@
 """Brings a store up to what its catalogue says: in the background, in few calls, again after failures."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 
-from ...contract import DriverError, Misconfigured, TransientError
+from ...contract import TransientError, Unavailable
+from ..background import periodically
 from ..postgres.database import Database
 from .catalogue import Catalogue, Changes, StaleDocuments
 from .store import DocumentKey, VectorStore
@@ -24,7 +26,7 @@ SMALLER = 4
 log = logging.getLogger(__name__)
 
 
-class Courier:
+class OutboxRelay:
     """Carries the outbox of a catalogue to its store.
 
     Nobody waits for it: every match is checked in the catalogue, so that a store which is behind shows nothing that it
@@ -42,62 +44,57 @@ class Courier:
 
     async def run(self) -> None:
         """Ends by cancellation."""
-        pause = FIRST_PAUSE
-        while True:
-            if await self.deliver():
-                if pause > FIRST_PAUSE:
-                    log.info("the store is up to date again")
-                pause = FIRST_PAUSE
-                await self._next_changes()
-            else:
-                await anyio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+        await periodically(
+            "bringing the store up to date",
+            self.deliver,
+            LOOK_SECONDS,
+            first=0,
+            wake=self._next_changes,
+            pause=FIRST_PAUSE,
+            longest=LONGEST_PAUSE,
+        )
 
     async def deliver_last(self) -> None:
         """What can be done in a moment, before the driver is left."""
         with anyio.move_on_after(LAST_SECONDS, shield=True):
-            await self.deliver()
+            try:
+                await self.deliver()
+            except Exception as error:  # noqa: BLE001 - the next start does it; leaving must not fail
+                log.warning("the store is brought up to date at the next start: %s", error)
 
-    async def deliver(self) -> bool:
-        """Carry out what there is to do now. False where some of it has to be tried again; why is in the log."""
+    async def deliver(self) -> None:
+        """Carry out what there is to do now. Where something fails the rest is done, and the first failure raised."""
         self._seen = self._changes.count
-        return await _attempt(self._deliver_alone)
-
-    async def _deliver_alone(self) -> bool:
         async with self._database.alone("outbox") as alone:
-            return not alone or all([await _attempt(self._regroup), await _attempt(self._remove)])
+            failures = [await _failure_of(step) for step in (self._regroup, self._remove)] if alone else []
+        _raise_first(failures)
 
-    async def _regroup(self) -> bool:
+    async def _regroup(self) -> None:
         """Have the chunks of each document carry its group. Order does not matter: the newest state is what counts."""
-        complete, after = True, (0, 0)
+        failures, after = list[Exception | None](), (0, 0)
         budget = self._budget()
         while stale := await self._catalogue.stale_documents(after, **budget):
-            try:
-                complete &= await self._tell_group(stale)
-            except TransientError:
-                raise  # the others would meet the same
-            except Exception as error:  # noqa: BLE001 - reported; what is wrong with these must not keep the others
-                _report(error)
-                complete = False
+            failure = await _failure_of(partial(self._tell_group, stale))
+            if isinstance(failure, TransientError) and not isinstance(failure, _NotShown):
+                raise failure  # the others would meet the same
+            failures.append(failure)
             after = stale.last
         # what cannot be confirmed is isolated step by step, so that it does not keep the others of its batch waiting
+        complete = not any(failures)
         self._divisor = 1 if complete else min(self._divisor * SMALLER, self._store.documents_per_call)
-        return complete
+        _raise_first(failures)
 
-    async def _tell_group(self, stale: StaleDocuments) -> bool:
+    async def _tell_group(self, stale: StaleDocuments) -> None:
         if not await self._store.regroup(stale.extents, stale.group):
-            log.info("the store does not show all chunks of %d documents yet, it is told again", len(stale.extents))
-            return False
+            raise _NotShown(f"the store does not show all chunks of {len(stale.extents)} documents yet")
         await self._catalogue.confirm_group(stale, settle_seconds=self._store.settle_seconds)
-        return True
 
-    async def _remove(self) -> bool:
+    async def _remove(self) -> None:
         after: DocumentKey | None = None
         while extents := await self._catalogue.due_removals(after, **self._budget()):
             await self._store.remove(extents)
             await self._catalogue.confirm_removals(extents)
             after = extents[-1].document
-        return True
 
     def _budget(self) -> dict[str, int]:
         documents = max(1, self._store.documents_per_call // self._divisor)
@@ -105,11 +102,10 @@ class Courier:
 
     async def _next_changes(self) -> None:
         """Wait for changes, and then for them to cease, so that sharing a folder is a few calls and not thousands."""
-        with anyio.move_on_after(LOOK_SECONDS):
-            while not self._new_changes:
-                await self._changes.wait()
-            with anyio.move_on_after(LONGEST_WAIT):
-                await self._silence()
+        while not self._new_changes:
+            await self._changes.wait()
+        with anyio.move_on_after(LONGEST_WAIT):
+            await self._silence()
 
     async def _silence(self) -> None:
         before = 0
@@ -123,19 +119,18 @@ class Courier:
         return self._changes.count - self._seen
 
 
-async def _attempt(step: Callable[[], Awaitable[bool]]) -> bool:
+class _NotShown(Unavailable):
+    """The store lags behind with these documents; others may be fine."""
+
+
+async def _failure_of(step: Callable[[], Awaitable[None]]) -> Exception | None:
     try:
-        return await step()
-    except Exception as error:  # noqa: BLE001 - reported; a bug here must not end the gateway, which is right without it
-        _report(error)
-        return False
+        await step()
+    except Exception as error:  # noqa: BLE001 - raised again once the rest is done
+        return error
+    return None
 
 
-def _report(error: Exception) -> None:
-    match error:
-        case Misconfigured():
-            log.error("the store cannot be brought up to date: %s", error)
-        case DriverError():
-            log.warning("the store could not be brought up to date, it is tried again: %s", error)
-        case _:
-            log.error("the store could not be brought up to date, it is tried again", exc_info=error)
+def _raise_first(failures: Sequence[Exception | None]) -> None:
+    for failure in filter(None, failures):
+        raise failure

@@ -31,13 +31,15 @@ GroupKey = NewType("GroupKey", str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Chunk:
-    """A piece of a document as it is to be stored."""
+class ChunkRecord:
+    """A chunk as it is to be stored: with its document, its group and its vector."""
 
     document: DocumentKey
     ordinal: int
     """Its place in the document, from 0."""
     group: GroupKey
+    heading: str
+    """The headings above it; may be empty. To be kept beside the text and given back with it."""
     text: str
     embedding: NDArray[np.float32]
     """A unit vector of shape (dimension,)."""
@@ -62,7 +64,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Candidates:
     """The chunks that a search may return: of one of these groups, or of one of these documents. Never both empty."""
 
     groups: Sequence[GroupKey]
@@ -75,6 +77,8 @@ class Match:
 
     document: DocumentKey
     ordinal: int
+    heading: str
+    """As it was put; empty where a record was written without one."""
     text: str
 
 
@@ -119,7 +123,7 @@ class VectorStore(ABC):
         """
 
     @abstractmethod
-    async def put(self, chunks: Sequence[Chunk]) -> None:
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         """Store chunks of one document, in place of those with the same ids."""
 
     @abstractmethod
@@ -132,12 +136,19 @@ class VectorStore(ABC):
         """Remove all chunks of these documents; unknown ones are fine."""
 
     @abstractmethod
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        """The chunks in reach with the most similar embeddings, best first, at most `limit`."""
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        """The candidates with the most similar embeddings, best first, at most `limit`."""
 
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:  # noqa: ARG002 - for those that can
-        """The chunks in reach that fit the words of a question, best first. Leave it as it is without such a search."""
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:  # noqa: ARG002 - for those that can
+        """The candidates that fit the words of a question, best first. Leave it as it is without such a search."""
         return ()
+
+    async def holds(self, chunk: ChunkRecord) -> bool:
+        """Whether searches find this chunk: asked every minute about the marker of the gateway, a document of one
+        chunk. Override it where a look-up by id costs less than a search."""
+        candidates = Candidates(groups=(), documents=(chunk.document,))
+        found = await self.nearest(chunk.embedding, candidates, self.matches_per_search)
+        return any((match.document, match.ordinal) == (chunk.document, chunk.ordinal) for match in found)
 
     async def ping(self) -> None:
         """Return if the store answers; cheap enough for every few seconds."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
@@ -21,6 +22,17 @@ BOUNDARIES = ("\n\n", "\n", " ")
 
 # Thousands of blank lines in a row take the Markdown splitter half a minute.
 _GAP = re.compile(r"\s{100,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a source's text."""
+
+    ordinal: int
+    """Its place in the text, from 0."""
+    heading: str
+    """The headings above it, outermost first; empty for none."""
+    text: str
 
 
 class Splitter:

@@ -66,7 +66,7 @@ class Database:
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        with translate_errors():
+        with database_errors():
             await self._install()
             # Short attempts: a database that comes back is noticed after two seconds, not after minutes.
             self._pool = AsyncConnectionPool(
@@ -90,13 +90,13 @@ class Database:
 
     async def call(self, function: str, /, **arguments: object) -> Any:
         """See `Functions`."""
-        with translate_errors():
+        with database_errors():
             return await self._value_again_on_conflict(function, arguments)
 
     @asynccontextmanager
     async def alone(self, task: str) -> AsyncIterator[bool]:
-        """Whether no other gateway is inside of this block for the same task; if so, none gets in meanwhile."""
-        with translate_errors():
+        """Whether no other gateway is inside this block for the same task; if so, none gets in meanwhile."""
+        with database_errors():
             # bound to a transaction, not to the session, which poolers share
             async with self._pool.connection() as connection, connection.transaction():
                 cursor = await connection.execute(
@@ -128,7 +128,7 @@ class Database:
                 row = await cursor.fetchone()
             except psycopg.OperationalError:
                 if connection.broken:
-                    await self._pool.drain()  # the others are most likely broken too
+                    await self._pool.drain()  # the others are probably broken too
                 raise
         return None if row is None or row[0] == "" else row[0]
 
@@ -148,7 +148,7 @@ async def open_database(
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
+def database_errors() -> Iterator[None]:
     """Turn errors of psycopg into `DriverError`s, by SQLSTATE where the server sent one. Others are bugs."""
     try:
         yield

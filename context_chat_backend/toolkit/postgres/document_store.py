@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ...contract import Hit, Outcome, Query, Source, SourceId
-from ..indexing.pipeline import Page
-from .documents import INTEGER, OBJECT, OUTCOME, Documents, described, read, who_and_where, words_of
+from ..indexing.indexer import Page
+from ..indexing.split import Chunk
+from .documents import INTEGER, OBJECT, OUTCOME, Documents, read, source_argument, who_and_where, words_of
 from .driver import DocumentsDriver
 from .functions import Functions
 
@@ -24,13 +25,12 @@ _BYTES_PER_NUMBER = 10
 _FLOAT = "%.5g"
 """Enough digits for the 11 significant bits of a halfvec."""
 
-Chunk = dict[str, object]
-"""One chunk as the database takes it."""
-
 
 class _Found(TypedDict):
     source_id: SourceId
     title: str
+    ordinal: int
+    heading: str
     content: str
     score: float
 
@@ -39,7 +39,7 @@ _FOUND = TypeAdapter(list[_Found])
 
 
 class DocumentStore(Documents):
-    """A typed client of the functions in `sql/chunks`, too."""
+    """A typed client of the functions in `sql/chunks` as well."""
 
     def __init__(self, functions: Functions, *, dimension: int) -> None:
         super().__init__(functions)
@@ -59,9 +59,9 @@ class DocumentStore(Documents):
 
         `ticket` is that of `begin`; without it nothing else may happen to the source meanwhile.
         """
-        description = {**described(source, content_hash), "ticket": ticket}
-        async with aclosing(_numbered(pages, self._page_size)) as calls:
-            first: list[Chunk] = await anext(calls, [])
+        description = {**source_argument(source, content_hash), "ticket": ticket}
+        async with aclosing(_arguments(pages, self._page_size)) as calls:
+            first: list[dict[str, object]] = await anext(calls, [])
             second = await anext(calls, None)
             if second is None:
                 stored = await self._functions.call("ccb_store_source", p_source={**description, "chunks": first})
@@ -89,11 +89,18 @@ class DocumentStore(Documents):
             **who_and_where(query),
         )
         return [
-            Hit(source_id=row["source_id"], title=row["title"], text=row["content"], score=row["score"])
+            Hit(
+                source_id=row["source_id"],
+                title=row["title"],
+                ordinal=row["ordinal"],
+                heading=row["heading"],
+                text=row["content"],
+                score=row["score"],
+            )
             for row in read(rows, _FOUND)
         ]
 
-    async def _stage(self, document: int, chunks: list[Chunk]) -> int:
+    async def _stage(self, document: int, chunks: list[dict[str, object]]) -> int:
         return read(await self._functions.call("ccb_stage_chunks", p_doc_id=document, p_chunks=chunks), INTEGER)
 
     @asynccontextmanager
@@ -134,7 +141,7 @@ class DocumentStoreDriver(DocumentsDriver):
         await self._documents.status()
 
     async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
-        pages = self._indexer.pages(text, source.mime_type)
+        pages = self._indexer.embedded(self._indexer.chunks(text, source.mime_type))
         return await self._documents.publish(source, content_hash, pages, ticket=ticket)
 
     async def search(self, query: Query) -> Sequence[Hit]:
@@ -145,15 +152,19 @@ def _vector(numbers: Iterable[float]) -> str:
     return "[" + ",".join([_FLOAT % number for number in numbers]) + "]"
 
 
-async def _numbered(pages: AsyncIterable[Page], size: int) -> AsyncGenerator[list[Chunk], None]:
-    """The chunks of all pages as arguments for the database, at most `size` at a time."""
-    ordinal = 0
+async def _arguments(pages: AsyncIterable[Page], size: int) -> AsyncGenerator[list[dict[str, object]], None]:
+    """The chunks of all pages as the database takes them, at most `size` at a time."""
     async for page in pages:
-        for start in range(0, len(page.texts), size):
-            texts = page.texts[start : start + size]
-            vectors = page.embeddings[start : start + size].tolist()
-            yield [
-                {"ordinal": ordinal + index, "content": text, "embedding": _vector(vector)}
-                for index, (text, vector) in enumerate(zip(texts, vectors, strict=True))
-            ]
-            ordinal += len(texts)
+        for start in range(0, len(page.chunks), size):
+            chunks = page.chunks[start : start + size]
+            vectors = page.vectors[start : start + size].tolist()
+            yield [_argument(chunk, vector) for chunk, vector in zip(chunks, vectors, strict=True)]
+
+
+def _argument(chunk: Chunk, vector: Iterable[float]) -> dict[str, object]:
+    return {
+        "ordinal": chunk.ordinal,
+        "heading": chunk.heading,
+        "content": chunk.text,
+        "embedding": _vector(vector),
+    }

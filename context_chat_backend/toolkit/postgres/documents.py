@@ -31,10 +31,13 @@ T = TypeVar("T")
 USER_PAGE, PROVIDER_PAGE = 500, 2000
 """Rows per call of the paged deletions: each call stays far below usual statement timeouts."""
 DISCARD_SECONDS = 2.0
+WORDS_CHARS = 10_000
+"""The rest of a longer question is not looked for by words: PostgreSQL refuses 1 MB of them, and stores look through
+what they get before they answer anybody else."""
 
 
-class State(StrEnum):
-    """How the stored version of a source compares with the one that came."""
+class Decision(StrEnum):
+    """What a version that came needs, by what is stored of its source."""
 
     UNCHANGED = "unchanged"
     """The stored version is not older: the readers were added."""
@@ -48,7 +51,7 @@ class State(StrEnum):
 class Begun:
     """What `Documents.begin` found."""
 
-    state: State
+    decision: Decision
     ticket: str | None
     """For publishing, with `INDEX`: void as soon as anything else happens to the source."""
 
@@ -62,13 +65,16 @@ class Documents:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def begin(self, source: Source, content_hash: str) -> Begun:
+    async def begin(self, source: Source, content_hash: str, *, ticket: str | None = None) -> Begun:
         """Decide what this version of a source needs, and do what needs no chunks.
 
         Meant for `INDEX`: until the new version is published, the older one is found by those of its readers who may
         read the new one too. `content_hash` stands for the text: equal hashes mean equal chunks.
+
+        `ticket` is that of a former try, which failed. Raises `Overtaken` if it is void.
         """
-        row = await self._change("ccb_begin_upsert", p_source=described(source, content_hash))
+        description = {**source_argument(source, content_hash), "ticket": ticket}
+        row = await self._change("ccb_begin_upsert", p_source=description)
         answer = read(row, BEGUN)
         return Begun(answer["state"], answer.get("ticket"))
 
@@ -149,7 +155,7 @@ class Documents:
 
 
 class _BegunAnswer(TypedDict):
-    state: State
+    state: Decision
     ticket: NotRequired[str]
 
 
@@ -173,7 +179,7 @@ def read(answer: Any, expected: TypeAdapter[T]) -> T:
         raise Unavailable("the database gave an answer of another form than its functions have") from None
 
 
-def described(source: Source, content_hash: str) -> dict[str, object]:
+def source_argument(source: Source, content_hash: str) -> dict[str, object]:
     """A source as the functions take it. Raises `Rejected` if it cannot be stored."""
     return {
         "source_id": _text("source id", source.id),
@@ -202,8 +208,8 @@ def storable(texts: Iterable[str]) -> list[str]:
 
 
 def words_of(question: str) -> str:
-    """A question without what PostgreSQL cannot take."""
-    return question.replace("\0", " ").encode("utf-8", "replace").decode()
+    """The words of a question to be looked for, without what PostgreSQL cannot take."""
+    return question[:WORDS_CHARS].replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _can_store(text: str) -> bool:

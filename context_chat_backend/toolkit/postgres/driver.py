@@ -2,35 +2,33 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
-
-import anyio
+from weakref import WeakKeyDictionary
 
 from ...contract import (
     AccessOp,
-    Answer,
     Capabilities,
-    DriverError,
     Finding,
     Hit,
     NotFound,
     Outcome,
+    Overtaken,
     ProviderId,
     Query,
     Rejected,
     Source,
     SourceId,
-    StoredVersion,
     TransientError,
-    Unsupported,
     UserId,
 )
-from ..background import run_in_background
-from ..indexing.pipeline import Indexer
-from .documents import Documents, State
+from ...contract.driver import WritesNoAnswers
+from ..background import periodically, run_in_background
+from ..indexing.indexer import Indexer
+from .documents import Decision, Documents
 
 MIB = 2**20
 MAX_SOURCE_BYTES = 100 * MIB
@@ -40,7 +38,7 @@ DAY = 86_400
 log = logging.getLogger(__name__)
 
 
-class DocumentsDriver(ABC):
+class DocumentsDriver(WritesNoAnswers, ABC):
     """Embeds documents itself and leaves every decision about versions and readers to `Documents`.
 
     A subclass opens what it needs in `_open`, and brings indexing and searching.
@@ -51,6 +49,8 @@ class DocumentsDriver(ABC):
 
     def __init__(self, indexer: Indexer) -> None:
         self._indexer = indexer
+        self._tickets: WeakKeyDictionary[Source, str] = WeakKeyDictionary()
+        """Of the uploads that are under way, or failed and may be repeated."""
         self._resources = AsyncExitStack()
 
     @property
@@ -79,7 +79,9 @@ class DocumentsDriver(ABC):
             await stack.enter_async_context(self._indexer)
             self._documents = await self._open(stack)
             await self._tidy_up()
-            await run_in_background(stack, self._tidy_up_daily)
+            await run_in_background(
+                stack, partial(periodically, "the daily clean-up", self._documents.collect_garbage, DAY)
+            )
             self._resources = stack.pop_all()
         return self
 
@@ -90,20 +92,28 @@ class DocumentsDriver(ABC):
 
     async def upsert(self, source: Source) -> Outcome:
         try:
-            return await self._bring_up_to_date(source)
+            outcome = await self._bring_up_to_date(source)
+        except Overtaken:
+            self._tickets.pop(source, None)
+            raise
         except Rejected:
+            self._tickets.pop(source, None)
             await self._documents.delete_older(source.id, source.modified)
             raise
+        self._tickets.pop(source, None)
+        return outcome
 
     async def _bring_up_to_date(self, source: Source) -> Outcome:
         content_hash = await self._indexer.fingerprint(source)
-        begun = await self._documents.begin(source, content_hash)
-        match begun.state:
-            case State.UNCHANGED:
+        begun = await self._documents.begin(source, content_hash, ticket=self._tickets.get(source))
+        match begun.decision:
+            case Decision.UNCHANGED:
                 return Outcome.UNCHANGED
-            case State.REFRESHED:
+            case Decision.REFRESHED:
                 return Outcome.UPDATED
-            case State.INDEX:
+            case Decision.INDEX:
+                if begun.ticket is not None:
+                    self._tickets[source] = begun.ticket
                 return await self._index(source, content_hash, await self._indexer.text(source), begun.ticket)
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
@@ -127,31 +137,11 @@ class DocumentsDriver(ABC):
     async def count(self) -> Mapping[ProviderId, int]:
         return await self._documents.count()
 
-    async def answer(self, query: Query) -> Answer:  # noqa: ARG002 - part of the contract
-        raise Unsupported("this backend does not generate answers")
-
-    def inventory(
-        self,
-        source_ids: Set[SourceId] | None = None,  # noqa: ARG002 - part of the contract
-        *,
-        skip: int = 0,  # noqa: ARG002
-        bulk: bool = False,  # noqa: ARG002
-    ) -> AsyncIterator[StoredVersion]:
-        raise Unsupported("this backend asks its database instead of keeping an inventory")
-
     async def _tidy_up(self) -> None:
         try:
             await self._documents.collect_garbage()
         except TransientError as error:  # no reason to stay down: the daily run will do it
             log.warning("the clean-up of the database failed: %s", error)
-
-    async def _tidy_up_daily(self) -> None:
-        while True:
-            await anyio.sleep(DAY)
-            try:
-                await self._tidy_up()
-            except DriverError as error:
-                log.warning("the daily clean-up of the database failed: %s", error)
 
 
 def _require(stored: bool) -> None:

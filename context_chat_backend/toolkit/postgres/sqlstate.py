@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from ...contract import Busy, DriverError, Misconfigured, Rejected, Unavailable
+from ...contract import Busy, DriverError, Misconfigured, Overtaken, Rejected, Unavailable
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BY_STATE: Mapping[str, type[DriverError]] = {
     "23505": Busy,  # two writers met; the next attempt sees the other's row
     "57014": Unavailable,  # statement timeout
-    "P0002": Unavailable,  # the staged document was deleted meanwhile
+    "P0002": Overtaken,  # the ticket is void or the staged document gone: something else happened to the source
 }
 _BY_CLASS: Mapping[str, type[DriverError]] = {
     "08": Unavailable,  # connection

@@ -3,6 +3,7 @@
 import io
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psycopg
@@ -17,6 +18,7 @@ from context_chat_backend.conformance.kit import Kit
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import AccessOp, Busy, Outcome, Query, TransientError
 from context_chat_backend.toolkit.catalogue import CatalogueDriver
+from context_chat_backend.toolkit.catalogue.guard import MARKER
 from context_chat_backend.toolkit.catalogue.settings import CatalogueSettings
 from context_chat_backend.toolkit.settings import read_settings
 from tests.config import config
@@ -67,6 +69,12 @@ def kinds(double: PineconeDouble) -> list[str]:
 def namespace(double: PineconeDouble) -> str:
     (name,) = {call.namespace for call in double.calls if call.namespace}
     return name
+
+
+def stored(double: PineconeDouble) -> dict[str, dict[str, Any]]:
+    """Records beside the marker."""
+    records = double.stored(namespace(double))
+    return {id_: record for id_, record in records.items() if record["doc"] != MARKER}
 
 
 WAITING = """select (select count(*) from ccb.documents where group_id <> store_group)
@@ -145,9 +153,9 @@ async def test_a_document_shared_with_5000_users_has_one_number_in_pinecone(kit:
     for reader in ("user 0", "user 4999"):
         assert await kit.found(reader) == {kit.id(1)}
     assert await kit.found("user 5000") == set()
-    (record,) = pinecone.stored(namespace(pinecone)).values()
+    (record,) = stored(pinecone).values()
     assert len(str(record["acl"])) < 10
-    assert set(record) == {"_id", "embedding", "text", "doc", "acl", "ord"}
+    assert set(record) == {"_id", "embedding", "text", "head", "doc", "acl", "ord"}
 
 
 async def test_what_pinecone_did_not_hear_of_is_made_up_for_by_the_next_gateway(
@@ -160,10 +168,10 @@ async def test_what_pinecone_did_not_hear_of_is_made_up_for_by_the_next_gateway(
                 await driver.upsert(kit.source(item, users=("alice", "bob")))
             await driver.update_access(AccessOp.DENY, kit.id(1), kit.users("bob"))
             await driver.delete({kit.id(2)})
-    assert len(pinecone.stored(namespace(pinecone))) == 2
+    assert len(stored(pinecone)) == 2
     async with make_driver(variables, catalogue, tmp_path) as driver:
         await until_delivered(catalogue)
-        (record,) = pinecone.stored(namespace(pinecone)).values()
+        (record,) = stored(pinecone).values()
         assert "whale" in str(record["text"])
         assert await Kit(driver, tmp_path, kit.namespace).found("alice") == {kit.id(1)}
 
@@ -230,5 +238,5 @@ async def test_sharing_a_folder_of_10_000_files_costs_pinecone_few_requests(
     await until_delivered(catalogue)
     changes = [kind for kind in kinds(pinecone) if kind in {"documents/update", "documents/delete", "documents/upsert"}]
     assert 10 <= len(changes) <= 20, changes
-    groups = {record["acl"] for record in pinecone.stored(namespace(pinecone)).values()}
+    groups = {record["acl"] for record in stored(pinecone).values()}
     assert len(groups) == 1

@@ -32,12 +32,12 @@ from pinecone.errors import (
 from pydantic import SecretStr, ValidationError
 
 from backends.pinecone.errors import pinecone_errors
-from backends.pinecone.rate import Pace
+from backends.pinecone.rate import RateLimiter
 from backends.pinecone.records import JOINT, REQUEST_BYTES, record_bytes, stored_text, to_record
 from backends.pinecone.settings import PineconeSettings
 from backends.pinecone.store import PineconeStore
 from context_chat_backend.contract import Busy, DriverError, Level, Misconfigured, TransientError, Unavailable
-from context_chat_backend.toolkit.catalogue.store import Chunk, DocumentKey, Extent, GroupKey, Reach
+from context_chat_backend.toolkit.catalogue.store import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey
 from tests.doubles.pinecone import PineconeDouble, pinecone_server
 
 pytestmark = pytest.mark.anyio
@@ -114,10 +114,13 @@ def chunk(
     ordinal: int = 0,
     *,
     group: GroupKey = EVERYONE,
+    heading: str = "",
     text: str = "The whale swims.",
     embedding: NDArray[np.float32] = EAST,
-) -> Chunk:
-    return Chunk(document=key(document), ordinal=ordinal, group=group, text=text, embedding=embedding)
+) -> ChunkRecord:
+    return ChunkRecord(
+        document=key(document), ordinal=ordinal, group=group, heading=heading, text=text, embedding=embedding
+    )
 
 
 def unit_vectors(count: int, dimension: int) -> NDArray[np.float32]:
@@ -125,7 +128,7 @@ def unit_vectors(count: int, dimension: int) -> NDArray[np.float32]:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def long_document(count: int, dimension: int, text: str) -> list[Chunk]:
+def long_document(count: int, dimension: int, text: str) -> list[ChunkRecord]:
     vectors = unit_vectors(count, dimension)
     return [chunk(ordinal=number, text=text, embedding=vectors[number]) for number in range(count)]
 
@@ -134,12 +137,12 @@ def extent(document: int, chunks: int = 1) -> Extent:
     return Extent(document=key(document), chunks=chunks)
 
 
-def groups(*keys: GroupKey) -> Reach:
-    return Reach(groups=keys, documents=())
+def groups(*keys: GroupKey) -> Candidates:
+    return Candidates(groups=keys, documents=())
 
 
-def documents(*numbers: int) -> Reach:
-    return Reach(groups=(), documents=[key(number) for number in numbers])
+def documents(*numbers: int) -> Candidates:
+    return Candidates(groups=(), documents=[key(number) for number in numbers])
 
 
 def calls(double: PineconeDouble, kind: str) -> list[Any]:
@@ -179,7 +182,7 @@ def test_the_estimated_size_of_a_record_is_never_too_small() -> None:
     vectors = [*unit_vectors(20, 50), np.eye(50, dtype=np.float32)[0], np.full(50, -1e-7, dtype=np.float32)]
     for vector in vectors:
         for text in ("", "whale", '\x00\x1f"\\/', "кит鲸🐳", "x" * 30_000):
-            some = chunk(ordinal=99_999, text=text, embedding=vector)
+            some = chunk(ordinal=99_999, heading=text, text=text, embedding=vector)
             real = len(json.dumps(to_record(some), ensure_ascii=False, separators=(",", ":")).encode())
             assert real <= record_bytes(some)
 
@@ -286,6 +289,30 @@ async def test_lone_surrogates_do_no_harm(double: PineconeDouble) -> None:
     assert match.text == "a whale \ufffd swims"
 
 
+@pytest.mark.parametrize(
+    ("heading", "kept"),
+    [("", ""), ("Guide > Whales", "Guide > Whales"), ("Wal\ud800", "Wal\ufffd"), ("鲸" * 100_000, "鲸" * 300)],
+    ids=["none", "words", "surrogate", "immense"],
+)
+async def test_a_heading_comes_back_with_its_chunk(double: PineconeDouble, heading: str, kept: str) -> None:
+    async with opened(double) as store:
+        await store.put([chunk(ordinal=0, heading=heading)])
+        for matches in (
+            await store.nearest(EAST, groups(EVERYONE), 5),
+            await store.matching("whale", groups(EVERYONE), 5),
+        ):
+            assert [match.heading for match in matches] == [kept]
+
+
+async def test_a_record_that_was_written_without_a_heading_has_an_empty_one(double: PineconeDouble) -> None:
+    async with opened(double) as store:
+        await store.put([chunk()])
+        (record,) = double.stored(NAMESPACE).values()
+        assert "head" not in record
+        (match,) = await store.nearest(EAST, groups(EVERYONE), 5)
+    assert match.heading == ""
+
+
 # ---------------------------------------------------------------------- searches
 
 
@@ -308,17 +335,17 @@ async def test_a_search_stays_within_reach(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.put([chunk(1, group=EVERYONE), chunk(2, group=STAFF), chunk(3, group=STAFF)])
 
-        async def nearest(reach: Reach) -> list[tuple[str, int]]:
-            return found(await store.nearest(EAST, reach, 5))
+        async def nearest(candidates: Candidates) -> list[tuple[str, int]]:
+            return found(await store.nearest(EAST, candidates, 5))
 
-        async def matching(reach: Reach) -> list[tuple[str, int]]:
-            return found(await store.matching("whale", reach, 5))
+        async def matching(candidates: Candidates) -> list[tuple[str, int]]:
+            return found(await store.matching("whale", candidates, 5))
 
         for search in (nearest, matching):
             assert await search(groups(EVERYONE)) == [("1", 0)]
             assert await search(groups(EVERYONE, STAFF)) == [("1", 0), ("2", 0), ("3", 0)]
             assert await search(documents(3)) == [("3", 0)]
-            assert await search(Reach(groups=[EVERYONE], documents=[key(2)])) == [("1", 0), ("2", 0)]
+            assert await search(Candidates(groups=[EVERYONE], documents=[key(2)])) == [("1", 0), ("2", 0)]
             assert await search(groups(GroupKey("9"))) == []
 
 
@@ -326,8 +353,8 @@ async def test_a_search_reaches_any_number_of_groups_and_documents(double: Pinec
     many = [GroupKey(str(number)) for number in range(100, 25_101)]
     async with opened(double) as store:
         await store.put([chunk(1, group=many[0]), chunk(2, group=many[-1]), chunk(3), chunk(4)])
-        reach = Reach(groups=many, documents=[key(3), *(key(number) for number in range(1000, 12_000))])
-        assert found(await store.nearest(EAST, reach, 5)) == [("1", 0), ("2", 0), ("3", 0)]
+        candidates = Candidates(groups=many, documents=[key(3), *(key(number) for number in range(1000, 12_000))])
+        assert found(await store.nearest(EAST, candidates, 5)) == [("1", 0), ("2", 0), ("3", 0)]
     (clauses,) = [call.body["filter"]["$or"] for call in calls(double, SEARCH)]
     assert [len(values["$in"]) for clause in clauses for values in clause.values()] == [
         10_000,
@@ -345,18 +372,18 @@ async def test_a_search_without_reach_finds_nothing(double: PineconeDouble) -> N
             await store.nearest(EAST, groups(), 5)
 
 
-async def test_only_the_text_is_asked_for(double: PineconeDouble) -> None:
+async def test_only_text_and_heading_are_asked_for(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.nearest(EAST, groups(EVERYONE), 5)
         await store.matching("whale", groups(EVERYONE), 7)
-    assert [call.body["include_fields"] for call in calls(double, SEARCH)] == [["text"], ["text"]]
+    assert [call.body["include_fields"] for call in calls(double, SEARCH)] == [["text", "head"], ["text", "head"]]
     assert [call.body["top_k"] for call in calls(double, SEARCH)] == [5, 7]
 
 
 async def test_the_largest_answer_is_within_the_limit(double: PineconeDouble) -> None:
     async with opened(double) as store:
         most = store.matches_per_search
-        await store.put([chunk(ordinal=number, text="鲸" * 1000) for number in range(most)])
+        await store.put([chunk(ordinal=number, heading="鲸" * 1000, text="鲸" * 1000) for number in range(most)])
         assert len(await store.nearest(EAST, groups(EVERYONE), most)) == most
 
 
@@ -512,13 +539,13 @@ async def test_callers_are_let_through_at_equal_distances() -> None:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    pace = Pace(4, clock=lambda: now, sleep=sleep)
+    limiter = RateLimiter(4, clock=lambda: now, sleep=sleep)
     for _ in range(4):
-        await pace.turn()
+        await limiter.turn()
     now = 100.9
-    await pace.turn()
+    await limiter.turn()
     now = 200.0
-    await pace.turn()
+    await limiter.turn()
     assert waits == pytest.approx([0.25, 0.5, 0.75, 0.1])
 
 
@@ -770,7 +797,7 @@ async def test_a_check_tells_of_an_index_that_was_replaced_or_removed(double: Pi
 
 async def errors_of(store: PineconeStore) -> list[str]:
     wrong = [finding for finding in await store.check() if finding.level is not Level.OK]
-    assert all(finding.cure for finding in wrong)
+    assert all(finding.remedy for finding in wrong)
     return [finding.subject for finding in wrong]
 
 
@@ -942,6 +969,11 @@ def test_the_wait_that_pinecone_asks_for_reaches_the_caller(
         ("host", "localhost:x", "not a host"),
         ("host", "ftp://a.example.org", "as shown by Pinecone"),
         ("host", "https://user:pw@a.example.org", "as shown by Pinecone"),
+        ("host", "https://user:12/pw@a.example.org", "as shown by Pinecone"),
+        ("host", "https://user:p@w@a.example.org", "as shown by Pinecone"),
+        ("proxy_url", SecretStr("http://user:p@w@proxy:3128"), "percent-encoded"),
+        ("proxy_url", SecretStr("http://user:p/w@proxy:3128"), "percent-encoded"),
+        ("proxy_url", SecretStr("proxy:3128"), "percent-encoded"),
         ("host", "https://a.example.org/path", "as shown by Pinecone"),
         ("host", "emulator:5081", "dot"),
         ("host", "http://a.example.org", "https"),

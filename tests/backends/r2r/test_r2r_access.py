@@ -167,7 +167,7 @@ async def test_an_ordinary_account_keeps_users_apart(stage: Stage) -> None:
         SourceScope(frozenset()),
         SourceScope(frozenset({source_id(2), source_id(3)})),
     ],
-    ids=repr,
+    ids=["no provider", "a provider", "no source", "two sources"],
 )
 async def test_a_scope_never_widens_access(stage: Stage, driver: R2RDriver, scope: ProviderScope | SourceScope) -> None:
     await driver.upsert(stage.source(1))
@@ -197,6 +197,17 @@ async def test_hits_tell_nothing_of_other_readers(stage: Stage, driver: R2RDrive
     (hit,) = await driver.search(question(ALICE))
     assert (hit.source_id, hit.title, hit.text) == (source_id(1), "whale.txt", WHALE)
     assert str(stage.collection(stage.names.user(BOB))) not in repr(hit)
+
+
+async def test_a_hit_has_the_place_that_r2r_tells(stage: Stage, driver: R2RDriver) -> None:
+    words = [f"whale {number}" for number in range(400)]
+    await driver.upsert(stage.source(1, " ".join(words)))
+    hits = sorted(await driver.search(question(ALICE, limit=50)), key=lambda hit: hit.ordinal)
+    assert [hit.ordinal for hit in hits] == list(range(len(stage.double.store.chunks)))
+    assert " ".join(" ".join(hit.text for hit in hits).split()) == " ".join(words)
+    for chunk in stage.double.store.chunks.values():
+        del chunk.metadata["chunk_order"]
+    assert {(hit.ordinal, hit.heading) for hit in await driver.search(question(ALICE))} == {(0, "")}
 
 
 async def test_an_answer_does_not_show_ids_of_chunks(stage: Stage, driver: R2RDriver) -> None:

@@ -210,9 +210,9 @@ async def test_the_namespace_is_for_nobody_else_to_read(stage: Stage, driver: R2
     assert (stage.folder / "r2r" / "namespace").stat().st_mode & 0o077 == 0
 
 
-async def test_a_namespace_of_several_gateways_is_not_exclusive(stage: Stage) -> None:
-    assert stage.driver().capabilities.exclusive
-    assert not stage.driver(namespace=NAMESPACE).capabilities.exclusive
+async def test_a_namespace_of_several_gateways_is_shared(stage: Stage) -> None:
+    assert not stage.driver().capabilities.shared
+    assert stage.driver(namespace=NAMESPACE).capabilities.shared
 
 
 async def test_gateways_of_one_namespace_see_what_the_others_do(stage: Stage, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from context_chat_backend.conformance.kit import Kit
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import Misconfigured, Outcome, Query, Unavailable
 from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
-from context_chat_backend.toolkit.indexing.pipeline import Page
+from context_chat_backend.toolkit.indexing.indexer import Page
+from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
 from context_chat_backend.toolkit.settings import read_settings
@@ -183,8 +184,8 @@ async def test_a_document_of_500_chunks_appears_in_one_step(kit: Kit, project: S
 
 async def pages(word: str, count: int) -> AsyncIterator[Page]:
     for start in range(0, count, 50):
-        texts = tuple(f"{word} {number}" for number in range(start, min(start + 50, count)))
-        yield Page(texts, np.eye(len(texts), LocalEmbedder.dimension, dtype=np.float32))
+        chunks = tuple(Chunk(number, "", f"{word} {number}") for number in range(start, min(start + 50, count)))
+        yield Page(chunks, np.eye(len(chunks), LocalEmbedder.dimension, dtype=np.float32))
 
 
 async def texts(kit: Kit) -> list[str]:

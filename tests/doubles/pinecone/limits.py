@@ -1,7 +1,7 @@
 """Sizes and rates of docs.pinecone.io/reference/api/database-limits, and the clock that rates and lag go by."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,21 +24,22 @@ MIN_MAGNITUDE = 1e-8
 
 
 class Clock:
-    """Runs with real time until it is stopped; moves forward only."""
+    """Runs with the given time, by default the real one, until it is stopped; moves forward only."""
 
-    def __init__(self) -> None:
+    def __init__(self, time: Callable[[], float] = time.monotonic) -> None:
+        self._time = time
         self._ahead = 0.0
         self._stopped_at: float | None = None
 
     def now(self) -> float:
-        return self._ahead + (time.monotonic() if self._stopped_at is None else self._stopped_at)
+        return self._ahead + (self._time() if self._stopped_at is None else self._stopped_at)
 
     def advance(self, seconds: float) -> None:
         self._ahead += seconds
 
     def stop(self) -> None:
         """From here on only `advance` moves it."""
-        self._stopped_at = time.monotonic()
+        self._stopped_at = self._time()
 
 
 Name = Literal[
@@ -129,7 +130,9 @@ class Bucket:
     filled: float
 
     def refill(self, now: float) -> None:
-        self.level = min(self.per_second, self.level + (now - self.filled) * self.per_second)
+        # rounded, because the difference of two large readings is not exact
+        gained = round((now - self.filled) * self.per_second, 6)
+        self.level = min(self.per_second, self.level + gained)
         self.filled = now
 
     def allows(self, amount: float) -> bool:

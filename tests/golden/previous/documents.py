@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from tests.gateway import part
+from context_chat_backend.nextcloud.push_client import part
 
 BEGIN = 1_750_000_000
 USERS = ("alice", "bob", "carol", "dora", "erin", "jörg", "stranger")

@@ -1,4 +1,5 @@
-"""Has an older version of the gateway fill its data folders and writes them here as text; README.md says how to run it."""
+"""Has an older version of the gateway fill its data folders and writes them here as text; README.md says how to run
+it."""
 
 import json
 import sqlite3
@@ -31,7 +32,7 @@ class Old(GatewayProcess):
 
     def __init__(self, checkout: Path, folder: Path, environment: Mapping[str, str]) -> None:
         python = checkout / ".venv" / "bin" / "python"
-        super().__init__(folder, {"PYTHONDONTWRITEBYTECODE": "1", **environment}, str(python))
+        super().__init__(folder, {"PYTHONDONTWRITEBYTECODE": "1", **environment}, python=str(python))
 
 
 @contextmanager
@@ -175,7 +176,7 @@ def read_only(folder: Path) -> Iterator[None]:
 def postgres_dump(folder: Path) -> str:
     with postgres_in(folder) as uri:
         dump = subprocess.run(
-            [embedded._BIN / "pg_dump", "--no-owner", uri], check=True, capture_output=True, text=True
+            [embedded.PROGRAMS / "bin" / "pg_dump", "--no-owner", uri], check=True, capture_output=True, text=True
         ).stdout
     return "\n".join(line for line in dump.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict")))
 

@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import httpx
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.gateway import free_port
 from tests.slow.tools import Database
 
 from .install import ensure_r2r
@@ -86,7 +86,7 @@ class R2RServer:
         self.folder = folder
         self.database = database
         self.models = models
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         auth = tomllib.loads(toml)["auth"]
         self.admin = Account(auth["default_admin_email"], auth["default_admin_password"])
@@ -235,9 +235,3 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
         except ProcessLookupError:
             continue  # it has ended meanwhile
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import Nextcloud, make_settings, part, running_gateway
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import Nextcloud, make_settings, running_gateway
 from tests.http.test_lost_answers import send_and_hang_up
 from tests.http.test_random_operations import Player
 from tests.http.test_requests import *  # noqa: F403 - pytest runs the tests that a module has
@@ -22,7 +23,7 @@ from .tools import r2r_environment
 pytestmark = pytest.mark.r2r
 
 RANDOM_STEPS = 60
-"""A quarter of those that the double gets: a step takes ten times as long."""
+"""Fewer than the double gets: a step takes ten times as long."""
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def test_an_action_whose_answer_was_lost_keeps_its_place(r2r: R2RServer, models:
         models.hold = "deep blue"
         loading = pool.submit(nextcloud.load, part("files__default: 1"))
         eventually(lambda: models.waiting > 0)
-        send_and_hang_up(nextcloud, "/updateAccess", **allow)
+        send_and_hang_up(nextcloud, tmp_path, "/updateAccess", **allow)
         models.hold = None
         assert loading.result().status_code == 200
         assert nextcloud.post("/updateAccess", **deny).status_code == 503

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import context_chat_backend.cli.demo
-from tests.gateway import GatewayProcess, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, gateway_process
 from tests.slow.tools import file, files, partition
 
 from .model_stub import ModelStub

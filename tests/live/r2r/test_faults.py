@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import httpx
 import pytest
 
-from tests.gateway import GatewayProcess, Nextcloud, gateway_process, part, wait_until_ready
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, Nextcloud, gateway_process, wait_until_ready
 from tests.slow.test_outage import (
     WHALE,
     Queue,

@@ -12,7 +12,8 @@ import pytest
 
 from backends.r2r.names import Names
 from context_chat_backend.contract import UserId
-from tests.gateway import GatewayProcess, Nextcloud, gateway_process, part
+from context_chat_backend.nextcloud.push_client import part
+from tests.gateway import GatewayProcess, Nextcloud, gateway_process
 from tests.slow.test_concurrency import IDS, USERS, assert_readers, change_something, some
 from tests.slow.test_outage import Queue
 from tests.slow.tools import eventually, file, files, partition

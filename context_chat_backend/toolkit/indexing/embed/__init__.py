@@ -17,7 +17,7 @@ class Embedder(Protocol):
     """An async context manager, usable while entered; the constructor does no I/O.
 
     Vectors are float32 and of unit length, and a text has the same vector whatever it is embedded together with, up
-    to rounding. Methods raise nothing but `DriverError`s: `Rejected` when one of the texts can never be embedded.
+    to rounding. Methods raise nothing but `DriverError`s.
     """
 
     @property
@@ -30,7 +30,7 @@ class Embedder(Protocol):
 
     @property
     def max_tokens(self) -> int | None:
-        """Longer texts are cut, special tokens included; None: not known, the server may refuse them."""
+        """Longer texts are cut, special tokens included; None: not known."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -43,10 +43,11 @@ class Embedder(Protocol):
     ) -> None: ...
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of shape `(len(texts), dimension)`, in the order of `texts`."""
+        """Vectors of shape `(len(texts), dimension)`, in the order of `texts`: each has one, whatever it says."""
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
-        """The vector, of shape `(dimension,)`, of a text that a user waits for: never queued behind `embed`."""
+        """The vector, of shape `(dimension,)`, of a text that a user waits for: never queued behind `embed`. Raises
+        `Rejected` where it can never be embedded."""
 
 
 def make_embedder(settings: EmbedSettings) -> Embedder:

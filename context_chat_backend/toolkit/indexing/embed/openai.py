@@ -1,5 +1,6 @@
 """Any server with OpenAI's embeddings endpoint: https://platform.openai.com/docs/api-reference/embeddings"""
 
+import logging
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from context_chat_backend.contract import DriverError, Misconfigured, Rejected, Unavailable
-from context_chat_backend.toolkit.http import json_model, translate_errors
+from context_chat_backend.toolkit.http import json_model, limited_request, translate_errors
 
 from .settings import EmbedSettings
 
@@ -21,16 +22,25 @@ CONCURRENCY = 2
 CONNECT_TIMEOUT = 10.0
 """Seconds; a server that is up accepts at once, however long it then computes."""
 
+VECTOR_BYTES = 2**20
+"""Most of an answer per vector. As JSON 8,192 numbers are 400 KB in the worst case."""
+
 PROBE = "probe"
 """A text that every model accepts."""
+
+SHORTEST = 32
+"""Characters of the shortest beginning that is tried: where that is refused the length is not to blame."""
+
+log = logging.getLogger(__name__)
 
 
 class OpenAIEmbedder:
     """Embeds through an OpenAI-compatible server. Usable while entered.
 
     Entering sends a request unless the dimension is set. Every method raises `Busy` and `Unavailable` when the server
-    cannot answer now, `Misconfigured` for credentials, address, model or dimension, and `Rejected` when it refuses
-    one text and accepts others.
+    cannot answer now, `Misconfigured` for credentials, address, model or dimension, or when it refuses every text.
+
+    Of a text that the server refuses while it accepts others the beginning is embedded, as much as it takes.
     """
 
     max_tokens = None
@@ -92,7 +102,12 @@ class OpenAIEmbedder:
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """The unit vector, of shape `(dimension,)`, of a text that a user waits for."""
-        vector: NDArray[np.float32] = (await self._embed_batch([text]))[0]
+        vector: NDArray[np.float32]
+        try:
+            (vector,) = await self._request([text])
+        except Rejected:
+            await self._neutral()
+            (vector,) = await self._beginning(text)
         return vector
 
     async def _embed_batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -101,23 +116,47 @@ class OpenAIEmbedder:
             return await self._request(texts)
         except Rejected:
             if len(texts) == 1:
-                await self._check_that_the_server_accepts_others()
-                raise
+                return await self._embed_refused(texts[0])
         middle = len(texts) // 2
         return np.concatenate([await self._embed_batch(texts[:middle]), await self._embed_batch(texts[middle:])])
 
-    async def _check_that_the_server_accepts_others(self) -> None:
+    async def _embed_refused(self, text: str) -> NDArray[np.float32]:
+        """Of the text's beginning, else of a text that says nothing: it is still found by its words, and no other text
+        of its source is lost."""
+        neutral = await self._neutral()
         try:
-            await self._request([PROBE])
+            return await self._beginning(text)
+        except Rejected as exc:
+            log.warning("a text of %d characters can be found by its words only: %s", len(text), exc)
+            return neutral
+
+    async def _neutral(self) -> NDArray[np.float32]:
+        try:
+            return await self._request([PROBE])
         except Rejected as exc:
             raise Misconfigured(f"{exc} even for a single word: check CC_EM_MODEL_NAME") from None
+
+    async def _beginning(self, text: str) -> NDArray[np.float32]:
+        """Of half of the text, a quarter and so on, until the server takes it. Raises `Rejected` if it takes none."""
+        length = max(SHORTEST, len(text) // 2)
+        while True:
+            try:
+                vectors = await self._request([text[:length]])
+            except Rejected:
+                if length == SHORTEST:
+                    raise
+                length = max(SHORTEST, length // 2)
+            else:
+                log.info("of a text of %d characters the first %d were embedded", len(text), length)
+                return vectors
 
     async def _request(self, texts: Sequence[str]) -> NDArray[np.float32]:
         body: dict[str, Any] = {"input": list(texts), "encoding_format": "float"}
         if self._settings.model_name:
             body["model"] = self._settings.model_name
         with translate_errors(rejected={400, 413, 422}):
-            response = await self._http.post("embeddings", json=body)
+            limit = VECTOR_BYTES * len(texts)
+            response = await limited_request(self._http, "POST", "embeddings", json=body, limit=limit)
             response.raise_for_status()
         return unit(self._checked(json_model(response, EmbeddingList), len(texts)))
 

@@ -18,8 +18,8 @@ from context_chat_backend.toolkit.settings import VariableSettings
 
 
 def _without_credentials(url: HttpUrl) -> HttpUrl:
-    if url.username or url.password:
-        raise ValueError("credentials belong in CC_EM_USERNAME and CC_EM_PASSWORD")
+    if "@" in str(url):
+        raise ValueError("credentials go in CC_EM_USERNAME and CC_EM_PASSWORD")
     return url
 
 

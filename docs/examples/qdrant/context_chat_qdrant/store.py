@@ -7,12 +7,12 @@ forgotten. A server holds a few gateways, not the thousands of tenants for which
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from json import JSONDecodeError
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -22,11 +22,19 @@ from qdrant_client.common.client_exceptions import QdrantException, ResourceExha
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from context_chat_backend.contract import Busy, DriverError, Finding, Level, Misconfigured, Unavailable
-from context_chat_backend.toolkit.catalogue import Chunk, DocumentKey, Extent, GroupKey, Match, Reach, VectorStore
+from context_chat_backend.toolkit.catalogue import (
+    Candidates,
+    ChunkRecord,
+    DocumentKey,
+    Extent,
+    GroupKey,
+    Match,
+    VectorStore,
+)
 
 from .settings import QdrantSettings
 
-ACL, DOC, ORD, TEXT = "acl", "doc", "ord", "text"
+ACL, DOC, ORD, HEAD, TEXT = "acl", "doc", "ord", "head", "text"
 """Fields of a point's payload."""
 MEANING, WORDS = "meaning", "words"
 """Vectors of a point: the embedding, and the weights of its words."""
@@ -59,7 +67,7 @@ class QdrantStore(VectorStore):
 
     async def prepare(self, namespace: str, dimension: int) -> None:
         self._collection = namespace
-        with translate_errors():
+        with qdrant_errors():
             if not await self._client.collection_exists(namespace):
                 await self._client.create_collection(
                     namespace,
@@ -73,51 +81,51 @@ class QdrantStore(VectorStore):
         if not isinstance(vectors, dict) or vectors[MEANING].size != dimension:
             raise Misconfigured(f"the collection {namespace} is not for vectors of dimension {dimension}")
 
-    async def put(self, chunks: Sequence[Chunk]) -> None:
-        with translate_errors():
+    async def put(self, chunks: Sequence[ChunkRecord]) -> None:
+        with qdrant_errors():
             await self._client.upsert(self._collection, [_point(chunk) for chunk in chunks], wait=True)
 
     async def regroup(self, documents: Sequence[Extent], group: GroupKey) -> bool:
-        with translate_errors():
+        with qdrant_errors():
             await self._client.set_payload(self._collection, {ACL: group}, _points_of(documents), wait=True)
         return True
 
     async def remove(self, documents: Sequence[Extent]) -> None:
-        with translate_errors():
+        with qdrant_errors():
             await self._client.delete(self._collection, _points_of(documents), wait=True)
 
-    async def nearest(self, embedding: NDArray[np.float32], reach: Reach, limit: int) -> Sequence[Match]:
-        return await self._search(MEANING, embedding.tolist(), reach, limit)
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await self._search(MEANING, embedding.tolist(), candidates, limit)
 
-    async def matching(self, text: str, reach: Reach, limit: int) -> Sequence[Match]:
+    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         words = _words(text)
-        return await self._search(WORDS, words, reach, limit) if words.indices else ()
+        return await self._search(WORDS, words, candidates, limit) if words.indices else ()
 
     async def _search(
-        self, vector: str, query: list[float] | models.SparseVector, reach: Reach, limit: int
+        self, vector: str, query: list[float] | models.SparseVector, candidates: Candidates, limit: int
     ) -> Sequence[Match]:
-        with translate_errors():
+        with qdrant_errors():
             found = await self._client.query_points(
-                self._collection, query, using=vector, query_filter=_within(reach), limit=limit
+                self._collection, query, using=vector, query_filter=_within(candidates), limit=limit
             )
         payloads = [point.payload for point in found.points if point.payload and DOC in point.payload]
-        return [Match(document=DocumentKey(of[DOC]), ordinal=of[ORD], text=of[TEXT]) for of in payloads]
+        return [_match(payload) for payload in payloads]
 
     async def ping(self) -> None:
-        with translate_errors():
+        with qdrant_errors():
             exists = await self._client.collection_exists(self._collection)
         if not exists:
             raise Misconfigured(f"{self.address} has lost the collection {self._collection}")
 
     async def chunk_count(self) -> int:
-        with translate_errors():
+        with qdrant_errors():
             return (await self._client.count(self._collection, exact=False)).count
 
     async def check(self) -> Sequence[Finding]:
         if self._settings.is_server:
             return [Finding(level=Level.OK, subject="qdrant", text=f"{self.address}, collection {self._collection}")]
         text = "the local mode compares a question with every chunk, in the process of the gateway"
-        return [Finding(level=Level.WARNING, subject="qdrant", text=text, cure="set QDRANT_URL to a server")]
+        return [Finding(level=Level.WARNING, subject="qdrant", text=text, remedy="set QDRANT_URL to a server")]
 
 
 def _make_client(settings: QdrantSettings) -> AsyncQdrantClient:
@@ -132,7 +140,7 @@ def _make_client(settings: QdrantSettings) -> AsyncQdrantClient:
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
+def qdrant_errors() -> Iterator[None]:
     """Turn errors of qdrant-client into `DriverError`s. Its messages quote bodies, and so text of documents."""
     try:
         yield
@@ -143,7 +151,7 @@ def translate_errors() -> Iterator[None]:
     except ResponseHandlingException as error:
         raise Unavailable(f"Qdrant does not answer: {type(error.source).__name__}") from None
     except (QdrantException, JSONDecodeError, UnicodeDecodeError):  # e.g. the page of a proxy
-        raise Unavailable("Qdrant gave a senseless answer") from None
+        raise Unavailable("Qdrant gave an answer that makes no sense") from None
 
 
 def _by_status(status: int) -> DriverError:
@@ -151,12 +159,17 @@ def _by_status(status: int) -> DriverError:
     return {429: Busy, 408: Unavailable, 409: Unavailable}.get(status, default)(f"Qdrant answered {status}")
 
 
-def _point(chunk: Chunk) -> models.PointStruct:
+def _point(chunk: ChunkRecord) -> models.PointStruct:
     return models.PointStruct(
         id=str(uuid5(UUID(chunk.document), str(chunk.ordinal))),  # always the same, so that a repetition replaces
         vector={MEANING: chunk.embedding.tolist(), WORDS: _words(chunk.text)},
-        payload={ACL: chunk.group, DOC: chunk.document, ORD: chunk.ordinal, TEXT: chunk.text},
+        payload={ACL: chunk.group, DOC: chunk.document, ORD: chunk.ordinal, HEAD: chunk.heading, TEXT: chunk.text},
     )
+
+
+def _match(of: Mapping[str, Any]) -> Match:
+    # points that an earlier version wrote have no heading
+    return Match(document=DocumentKey(of[DOC]), ordinal=of[ORD], heading=of.get(HEAD, ""), text=of[TEXT])
 
 
 def _words(text: str) -> models.SparseVector:
@@ -169,9 +182,9 @@ def _points_of(documents: Sequence[Extent]) -> models.Filter:
     return models.Filter(must=_one_of(DOC, [extent.document for extent in documents]))
 
 
-def _within(reach: Reach) -> models.Filter:
+def _within(candidates: Candidates) -> models.Filter:
     # both always: one of no values matches nothing, but an empty `should` matches everything
-    return models.Filter(should=[_one_of(ACL, reach.groups), _one_of(DOC, reach.documents)])
+    return models.Filter(should=[_one_of(ACL, candidates.groups), _one_of(DOC, candidates.documents)])
 
 
 def _one_of(field: str, values: Sequence[str]) -> models.FieldCondition:

@@ -101,7 +101,7 @@ async def test_the_check_names_the_server_and_warns_of_the_local_mode(server: Qd
         assert finding.text == f"{server.url}, collection {NAMESPACE}"
     (finding,) = await QdrantStore(QdrantSettings(url=":memory:")).check()
     assert finding.level is Level.WARNING
-    assert "QDRANT_URL" in finding.cure
+    assert "QDRANT_URL" in finding.remedy
 
 
 async def test_a_folder_that_cannot_be_used_is_for_the_admin(tmp_path: Path) -> None:

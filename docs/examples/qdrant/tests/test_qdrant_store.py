@@ -9,9 +9,10 @@ from conftest import DIMENSION, NAMESPACE
 from context_chat_qdrant.settings import QdrantSettings
 from context_chat_qdrant.store import QdrantStore
 from numpy.typing import NDArray
+from qdrant_client import models
 
 from context_chat_backend.contract import Misconfigured
-from context_chat_backend.toolkit.catalogue import Chunk, DocumentKey, Extent, GroupKey, Match, Reach
+from context_chat_backend.toolkit.catalogue import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey, Match
 
 pytestmark = pytest.mark.anyio
 
@@ -25,9 +26,16 @@ def document(number: int) -> DocumentKey:
 
 def chunks(
     number: int, *texts: str, group: GroupKey = ANN, embeddings: Sequence[NDArray[np.float32]] = (EAST, NORTH, UP)
-) -> list[Chunk]:
+) -> list[ChunkRecord]:
     return [
-        Chunk(document=document(number), ordinal=ordinal, group=group, text=text, embedding=embedding)
+        ChunkRecord(
+            document=document(number),
+            ordinal=ordinal,
+            group=group,
+            heading=f"above {text}",
+            text=text,
+            embedding=embedding,
+        )
         for ordinal, (text, embedding) in enumerate(zip(texts, embeddings, strict=False))
     ]
 
@@ -36,22 +44,30 @@ def extents(*numbers: int) -> list[Extent]:
     return [Extent(document=document(number), chunks=1) for number in numbers]
 
 
-def readable_by(*groups: GroupKey, documents: Sequence[int] = ()) -> Reach:
-    return Reach(groups=groups, documents=[document(number) for number in documents])
+def readable_by(*groups: GroupKey, documents: Sequence[int] = ()) -> Candidates:
+    return Candidates(groups=groups, documents=[document(number) for number in documents])
 
 
 def match(number: int, ordinal: int, text: str) -> Match:
-    return Match(document=document(number), ordinal=ordinal, text=text)
+    return Match(document=document(number), ordinal=ordinal, heading=f"above {text}", text=text)
 
 
-async def found(store: QdrantStore, reach: Reach) -> set[DocumentKey]:
-    return {match.document for match in await store.nearest(EAST, reach, 10_000)}
+async def found(store: QdrantStore, candidates: Candidates) -> set[DocumentKey]:
+    return {match.document for match in await store.nearest(EAST, candidates, 10_000)}
 
 
 async def test_the_nearest_come_first_and_no_more_than_asked_for(store: QdrantStore) -> None:
     await store.put(chunks(1, "east", "north", "up"))
     nearest = await store.nearest(np.array([0.1, 0.8, 0.6], dtype=np.float32), readable_by(ANN), 2)
     assert nearest == [match(1, 1, "north"), match(1, 2, "up")]
+
+
+async def test_a_point_that_was_written_without_a_heading_has_an_empty_one() -> None:
+    async with QdrantStore(QdrantSettings(url=":memory:")) as store:
+        await store.prepare(NAMESPACE, DIMENSION)
+        await store.put(chunks(1, "east"))
+        await store._client.delete_payload(NAMESPACE, ["head"], models.Filter())
+        assert [match.heading for match in await store.nearest(EAST, readable_by(ANN), 1)] == [""]
 
 
 async def test_words_find_what_holds_them_rare_ones_first(store: QdrantStore) -> None:
@@ -70,7 +86,7 @@ async def test_a_question_without_words_finds_none_by_words(store: QdrantStore, 
 async def test_a_chunk_is_found_through_its_group_or_its_document_only(store: QdrantStore) -> None:
     await store.put(chunks(1, "whale", group=ANN))
     await store.put(chunks(2, "whale", group=BEN))
-    for reach, expected in [
+    for candidates, expected in [
         (readable_by(ANN), {1}),
         (readable_by(BEN), {2}),
         (readable_by(ANN, BEN), {1, 2}),
@@ -78,8 +94,10 @@ async def test_a_chunk_is_found_through_its_group_or_its_document_only(store: Qd
         (readable_by(ANN, documents=[2]), {1, 2}),
         (readable_by(GroupKey("77"), documents=[3]), set()),
     ]:
-        assert await found(store, reach) == {document(number) for number in expected}
-        assert {match.document for match in await store.matching("whale", reach, 9)} == await found(store, reach)
+        assert await found(store, candidates) == {document(number) for number in expected}
+        assert {match.document for match in await store.matching("whale", candidates, 9)} == await found(
+            store, candidates
+        )
 
 
 async def test_a_chunk_put_again_replaces_itself(store: QdrantStore) -> None:

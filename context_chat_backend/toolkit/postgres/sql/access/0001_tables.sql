@@ -1,7 +1,7 @@
 -- ---------------------------------------------------------------------------
 -- Documents and who may read them.  PostgreSQL >= 15.
 --
--- All files here and beside it may be run again at any time.
+-- All files here and next to it may be run again at any time.
 --
 -- Schema ccb holds tables and helpers and is not for clients; their entry points
 -- are the functions public.ccb_*, which return one value each.

@@ -13,7 +13,7 @@
 -- may be called again after a failure.
 --
 -- Errors on purpose: 0A000 only an administrator can help, 22xxx the arguments,
--- P0002 the staged document is gone, 40001 call again.
+-- P0002 something else happened to the source meanwhile, 40001 call again.
 -- ---------------------------------------------------------------------------
 
 -- ------------------------------------------------------------------ helpers
@@ -258,6 +258,8 @@ $fn$;
 --              the new time and exactly the new readers
 --   index      new, or the stored version is older: it stays with those of its readers
 --              who may read the new one too, until that is published with the ticket
+-- A repetition of a failed upload brings the ticket of the former try as p_source.ticket:
+-- what happened to the source since then must not be undone.
 create or replace function public.ccb_begin_upsert(p_source jsonb) returns jsonb
 language plpgsql
 set search_path from current
@@ -268,6 +270,13 @@ declare
   cur int[] := ccb.members_of(doc.group_id);
   t   uuid;
 begin
+  if p_source ->> 'ticket' is not null
+     and not exists (select 1 from ccb.tickets
+                      where source_id = p_source ->> 'source_id' and ticket = (p_source ->> 'ticket')::uuid)
+     -- used up by the former try, whose answer was lost: this one changes nothing
+     and not coalesce(doc.modified >= (p_source ->> 'modified')::bigint and u <@ cur, false) then
+    raise exception 'something else happened to the source meanwhile' using errcode = 'no_data_found';
+  end if;
   perform ccb.void_tickets(array[p_source ->> 'source_id']);
   if doc.doc_id is null then
     null;
@@ -548,12 +557,12 @@ create or replace function ccb.require_model(p_dimension int, p_model text, p_ke
 returns void
 language plpgsql as $fn$
 declare
-  cure text := 'Go back to the former embedding model, or use an empty database and index everything again.';
+  remedy text := 'Go back to the former embedding model, or use an empty database and index everything again.';
 begin
   perform ccb.require_setting('embedding_dim', p_dimension::text,
-    'the store was created for embeddings of %s dimensions, the embedding model makes %s', cure, p_keep);
+    'the store was created for embeddings of %s dimensions, the embedding model makes %s', remedy, p_keep);
   perform ccb.require_setting('embedding_model', p_model,
-    'the store holds embeddings of the model "%s", not of "%s"', cure, p_keep);
+    'the store holds embeddings of the model "%s", not of "%s"', remedy, p_keep);
 end
 $fn$;
 

@@ -199,8 +199,9 @@ language sql
 set search_path from current
 as $$ delete from ccb.removals where document_key = any (p_keys) $$;
 
--- {stale, removals, chunks}: documents whose chunks carry another group, documents to be
--- removed from the store, and chunks that it should hold beside those.
+-- {stale, removals, chunks, marked}: documents whose chunks carry another group, documents
+-- to be removed from the store, chunks that it should hold besides those, and whether it was
+-- given its marker.
 create or replace function public.ccb_outbox() returns jsonb
 language sql stable
 set search_path from current
@@ -208,8 +209,15 @@ as $fn$
   select jsonb_build_object(
     'stale',    (select count(*) from ccb.documents where group_id <> store_group),
     'removals', (select count(*) from ccb.removals),
-    'chunks',   (select coalesce(sum(chunk_count), 0) from ccb.documents where group_id is not null))
+    'chunks',   (select coalesce(sum(chunk_count), 0) from ccb.documents where group_id is not null),
+    'marked',   exists (select 1 from ccb.settings where key = 'store_marked'))
 $fn$;
+
+-- The store has its marker, which is gone when the store is emptied.
+create or replace function public.ccb_confirm_marker() returns void
+language sql
+set search_path from current
+as $$ insert into ccb.settings values ('store_marked', 'yes') on conflict do nothing $$;
 
 -- ------------------------------------------------------------------ operation
 

@@ -4,7 +4,7 @@
 --   ccb_begin_upsert -> 'index' -> ccb_store_source, if the chunks fit into one call, or
 --   ccb_stage_source, ccb_stage_chunks for each page, ccb_publish_source
 --
--- chunks: [{ordinal, content, embedding}], embedding as an array or as its text
+-- chunks: [{ordinal, heading, content, embedding}], embedding as an array or as its text
 -- ---------------------------------------------------------------------------
 
 -- -------------------------------------------------------------------- writing
@@ -30,11 +30,11 @@ begin
   if not found then
     raise exception 'document % is not staged', p_doc_id using errcode = 'no_data_found';
   end if;
-  insert into ccb.chunks (doc_id, ordinal, embedding, content)
-    select p_doc_id, c.ordinal, c.embedding, c.content
-      from jsonb_to_recordset(p_chunks) as c (ordinal int, embedding halfvec, content text)
+  insert into ccb.chunks (doc_id, ordinal, heading, embedding, content)
+    select p_doc_id, c.ordinal, coalesce(c.heading, ''), c.embedding, c.content
+      from jsonb_to_recordset(p_chunks) as c (ordinal int, heading text, embedding halfvec, content text)
   on conflict (doc_id, ordinal) do update
-     set embedding = excluded.embedding, content = excluded.content;
+     set heading = excluded.heading, embedding = excluded.embedding, content = excluded.content;
   return jsonb_array_length(p_chunks);
 end
 $fn$;
@@ -175,7 +175,7 @@ create or replace function ccb.search(
   p_mode      text    default 'hybrid'
 ) returns table (
   source_id text, provider text, title text, doc_type text, modified bigint,
-  ordinal int, content text, score float8, distance float8)
+  ordinal int, heading text, content text, score float8, distance float8)
 language plpgsql stable
 as $fn$
 #variable_conflict use_column
@@ -241,7 +241,7 @@ begin
      order by s desc, dist nulls last limit p_k
   )
   select d.source_id, d.provider, d.title, d.doc_type, d.modified,
-         c.ordinal, c.content, f.s, f.dist
+         c.ordinal, c.heading, c.content, f.s, f.dist
     from fused f
     join ccb.chunks c on c.chunk_id = f.id
     join ccb.documents d on d.doc_id = c.doc_id
@@ -250,7 +250,7 @@ begin
 end
 $fn$;
 
--- The same as [{source_id, title, content, score}], best first.
+-- The same as [{source_id, title, ordinal, heading, content, score}], best first.
 create or replace function public.ccb_search(
   p_user      text,
   p_embedding halfvec default null,
@@ -263,10 +263,12 @@ create or replace function public.ccb_search(
 language sql stable                        -- PostgREST: runs in a READ ONLY transaction
 set search_path from current
 as $$
-  select coalesce(jsonb_agg(jsonb_build_object('source_id', source_id, 'title', title, 'content', content, 'score', score)
+  select coalesce(jsonb_agg(jsonb_build_object('source_id', source_id, 'title', title, 'ordinal', ordinal,
+                                               'heading', heading, 'content', content, 'score', score)
                             order by place), '[]')
     from ccb.search(p_user, p_embedding, p_query, p_k, p_providers, p_sources, p_mode)
-         with ordinality as s(source_id, provider, title, doc_type, modified, ordinal, content, score, distance, place)
+         with ordinality as s(source_id, provider, title, doc_type, modified, ordinal, heading, content, score,
+                              distance, place)
 $$;
 
 -- ------------------------------------------------------------------ operation

@@ -1,0 +1,59 @@
+"""The doctor: looks at everything that a gateway needs and says what is wrong and what to do about it."""
+
+from collections.abc import AsyncIterator
+
+from anyio import to_thread
+
+from ...contract import Finding, Misconfigured
+from ...gateway import Plan, plan_gateway
+from ...settings import Settings
+from ...storage import state_file
+from ...toolkit.settings import read_settings
+from ..command import Variables
+from . import answers, backend, host, nextcloud, storage
+from .findings import Check, failure, guarded, ok
+
+
+async def examine(variables: Variables) -> AsyncIterator[Finding]:
+    """What there is to say about the gateway that these variables describe, subject by subject.
+
+    It writes nothing to any store. Where no gateway is running it opens the backend as a start of the gateway would,
+    which creates the persistent storage and an embedded database if they are not there yet.
+    """
+    try:
+        settings = read_settings(Settings, variables)
+    except Misconfigured as error:
+        yield failure("settings", error)
+        return
+    try:
+        plan = plan_gateway(settings, variables)
+    except Misconfigured as error:
+        yield failure("settings", error)
+        checks = _gateway_checks(settings)
+    else:
+        yield ok("settings", f"complete, RAG_BACKEND={settings.rag_backend}")
+        checks = _gateway_checks(settings) | _plan_checks(plan)
+    for subject, check in checks.items():
+        for finding in await guarded(subject, check):
+            yield finding
+
+
+def _gateway_checks(settings: Settings) -> dict[str, Check]:
+    folder = settings.app_persistent_storage
+
+    async def check_host() -> list[Finding]:
+        return [host.open_files_finding(host.most_open_files()), *host.secret_findings(settings)]
+
+    return {
+        "host": check_host,
+        "storage": lambda: to_thread.run_sync(storage.check_storage, folder),
+        "state.db": lambda: storage.check_state(state_file(folder)),
+        "Nextcloud": lambda: nextcloud.check_nextcloud(settings),
+    }
+
+
+def _plan_checks(plan: Plan) -> dict[str, Check]:
+    return {
+        "backend": lambda: backend.check_backend(plan),
+        "answers": lambda: answers.check_answers(plan),
+    }

@@ -1,0 +1,125 @@
+"""Runs the application on its socket until it is told to end, or cannot go on."""
+
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import cast
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.lifespan.on import LifespanOn
+
+from ..contract import Misconfigured
+from ..core.state import State
+from ..gateway import plan_gateway
+from ..logs import set_up_logging
+from ..settings import Settings
+from ..storage import claimed_storage, state_file
+from .app import create_app
+from .connections import Connections, GuardedProtocol
+
+SHUTDOWN_SECONDS = 5
+"""For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
+MOST_CONNECTIONS = 1000
+MOST_FILES = 65_536
+"""Plenty. Some systems allow a billion, and a program that is started from here may try to close them all."""
+
+ENDED = 0
+FAILED = 1
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, variables: Mapping[str, str]) -> int:
+    """Run the gateway; returns the exit code, which is not 0 when it has to be started again.
+
+    Raises `Misconfigured` when it cannot start.
+    """
+    # the port and the folder first: a gateway that cannot have them must not touch what another one uses
+    with open_listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
+        set_up_logging(settings)
+        plan = plan_gateway(settings, variables)
+        anyio.run(_require_state, state_file(settings.app_persistent_storage))
+        server = GatewayServer(create_app(plan))
+        server.run([listener])
+        return ENDED if server.started and not server.failed else FAILED
+
+
+async def _require_state(file: Path) -> None:
+    """What is wrong with it is said in a line: inside of the server it would be a traceback."""
+    async with State(file):
+        pass
+
+
+def open_listener(settings: Settings) -> socket.socket:
+    """Behind HaRP its client connects to a socket file; else AppAPI connects to a port. Raises `Misconfigured`."""
+    try:
+        if settings.hp_shared_key is not None:
+            settings.hp_exapp_sock.unlink(missing_ok=True)
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(settings.hp_exapp_sock))
+            return listener
+        family = socket.AF_INET6 if ":" in settings.app_host else socket.AF_INET
+        return socket.create_server((settings.app_host, settings.app_port), family=family)
+    except OSError as error:
+        place = settings.hp_exapp_sock if settings.hp_shared_key else f"{settings.app_host}:{settings.app_port}"
+        raise Misconfigured(f"APP_HOST, APP_PORT: cannot listen on {place}: {error.strerror}") from error
+
+
+class GatewayServer(uvicorn.Server):
+    """Uvicorn with bounds on connections, which ends when the application does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        connections = Connections(most_connections(allow_open_files()))
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=cast("type[GuardedProtocol]", partial(GuardedProtocol, among=connections)),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # nothing depends on who the client is
+                ws="none",
+                lifespan="on",
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            )
+        )
+
+    @property
+    def failed(self) -> bool:
+        """The application ended on its own."""
+        return isinstance(self.lifespan, LifespanOn) and self.lifespan.error_occurred
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.failed:
+            log.critical("the gateway cannot go on")
+            return True
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # uvicorn would raise the signal again at the end: a clean end would look like a death
+        if sig == signal.SIGTERM:
+            self.should_exit = True
+        else:
+            super().handle_exit(sig, frame)
+
+
+def allow_open_files() -> int:
+    """Raise the soft limit of open files to what is allowed; returns how many may be open then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return allowed
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def most_connections(files: int) -> int:
+    """How many there may be: half the files are left for databases, backends and uploads."""
+    return min(MOST_CONNECTIONS, files // 2)

@@ -1,0 +1,75 @@
+"""Speaks to a gateway as the Nextcloud app context_chat 5.3 does.
+
+For the demo, the benchmark and the tests. What it writes is compared with requests of the real client.
+"""
+
+import base64
+import json
+from collections.abc import Iterable
+from typing import Any, Self
+
+import httpx
+
+APP_ID = "context_chat_backend"
+CLIENT_VERSION = "5.3.1"
+BOUNDARY = "61b99331ada951576caf194eb6ee7d0456dcf6c1"
+UPLOAD_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+"""The content type of a body that `multipart` made."""
+
+
+def appapi_headers(secret: str, user: str = "") -> dict[str, str]:
+    """What every request has to carry; the user, if any, is the one who is logged in."""
+    return {
+        "AA-VERSION": "33.0.0",
+        "EX-APP-ID": APP_ID,
+        "EX-APP-VERSION": CLIENT_VERSION,
+        "AUTHORIZATION-APP-API": base64.b64encode(f"{user}:{secret}".encode()).decode(),
+        "AA-REQUEST-ID": "CLI",
+    }
+
+
+def part(
+    source_id: str,
+    content: bytes = b"The whale swims in the deep blue sea.",
+    *,
+    users: Iterable[str] = ("alice",),
+    title: str = "files/whale.md",
+    mime_type: str = "text/markdown",
+    modified: int = 1_700_000_000,
+) -> bytes:
+    """One part of an upload, without its boundary line. Nothing is checked, as in the real client."""
+    head = (
+        f"userIds: {','.join(users)}\r\ntitle: {title}\r\ntype: {mime_type}\r\nmodified: {modified}\r\n"
+        f"provider: {source_id.partition(': ')[0]}\r\n"
+        f'Content-Disposition: form-data; name="sources"; filename="{source_id}"\r\n'
+        f"Content-Length: {len(content)}\r\nContent-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode() + content + b"\r\n"
+
+
+def multipart(parts: Iterable[bytes]) -> bytes:
+    """The body of `PUT /loadSources`."""
+    line = f"--{BOUNDARY}"
+    return b"".join(f"{line}\r\n".encode() + each for each in parts) + f"{line}--\r\n".encode()
+
+
+class PushClient:
+    """A context manager around one connection pool. Proxies of the environment are left out: the gateway is near."""
+
+    def __init__(self, base_url: str, secret: str, *, timeout: float = 120) -> None:
+        self.base_url = base_url
+        self.http = httpx.Client(base_url=base_url, headers=appapi_headers(secret), timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.http.close()
+
+    def load(self, *parts: bytes) -> httpx.Response:
+        """`PUT /loadSources`; the parts are made by `part`."""
+        return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": UPLOAD_TYPE})
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        """A question or an action, in ASCII as PHP writes it: so written it can hold half a surrogate pair."""
+        return self.http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})

@@ -1,0 +1,107 @@
+"""The process: how it ends, and what it leaves to whoever starts it again."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from context_chat_backend.nextcloud.push_client import part
+from tests.conftest import REPO
+from tests.gateway import SECRET, gateway_process, make_settings, running_gateway
+
+NO_MODEL = {"RAG_BACKEND": "reference"}
+
+
+def test_a_clean_end_has_the_exit_code_0() -> None:
+    with gateway_process(NO_MODEL) as gateway:
+        assert gateway.stop() == 0
+        assert gateway.errors() == []
+
+
+BROKEN = """
+import sys
+from contextlib import asynccontextmanager
+
+import anyio
+
+from context_chat_backend.cli import main
+from context_chat_backend.http import app
+
+opened = app.open_gateway
+
+
+@asynccontextmanager
+async def opened_for_a_moment(plan, metrics):
+    async def break_soon():
+        await anyio.sleep(0.1)
+        raise ZeroDivisionError("a mistake in the background")
+
+    async with anyio.create_task_group() as tasks, opened(plan, metrics) as gateway:
+        tasks.start_soon(break_soon)
+        yield gateway
+
+
+app.open_gateway = opened_for_a_moment
+sys.exit(main(["serve"]))
+"""
+
+
+def test_a_gateway_that_cannot_go_on_ends_as_a_failure(tmp_path: Path) -> None:
+    environment = {
+        **NO_MODEL,
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(REPO),
+        "APP_SECRET": SECRET,
+        "APP_PORT": "0",
+        "APP_PERSISTENT_STORAGE": str(tmp_path),
+    }
+    command = [sys.executable, "-c", BROKEN]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "a mistake in the background" in done.stderr
+    assert "the gateway cannot go on" in done.stderr
+
+
+def test_an_upload_that_the_disk_does_not_take_is_to_be_sent_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running_gateway(make_settings(tmp_path, rag_backend="reference")) as nextcloud:
+        (tmp_path / "spool").rmdir()
+        response = nextcloud.load(part("files__default: 1"))
+        assert (response.status_code, response.headers["cc-retry"]) == (503, "true")
+        assert int(response.headers["Retry-After"]) > 0
+        (problem,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert problem.getMessage().endswith("No such file or directory")
+        assert problem.exc_info is None
+        (tmp_path / "spool").mkdir()
+        assert nextcloud.load(part("files__default: 1")).json()["loaded_sources"] == ["files__default: 1"]
+
+
+def test_a_full_disk_is_one_line_in_the_log() -> None:
+    with gateway_process(NO_MODEL) as gateway:
+        (gateway.folder / "spool").rmdir()
+        assert {gateway.nextcloud.load(part("files__default: 1")).status_code for _ in range(20)} == {503}
+        assert len(gateway.errors()) == 1
+        console = (gateway.folder / "console.log").read_text()
+        assert console.count("an upload cannot be kept") == 1
+        assert "Traceback" not in console
+
+
+def test_systemd_starts_again_what_ended_for_any_reason() -> None:
+    operations = (REPO / "docs" / "operations.md").read_text()
+    unit = re.search(r"```ini\n(.*?)```", operations, re.DOTALL)
+    assert unit is not None
+    assert "Restart=always\n" in unit[1]
+    assert "StartLimitIntervalSec=0\n" in unit[1]
+
+
+def test_only_the_account_of_the_gateway_can_take_its_lock(tmp_path: Path) -> None:
+    (tmp_path / "gateway.lock").touch(mode=0o644)  # of an older version
+    with gateway_process(NO_MODEL, folder=tmp_path):
+        assert stat.S_IMODE((tmp_path / "gateway.lock").stat().st_mode) == 0o600

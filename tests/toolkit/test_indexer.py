@@ -1,0 +1,99 @@
+"""Chunks and vectors are two steps, and neither needs all of a document in memory."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from context_chat_backend.toolkit.indexing.embed.local import MAX_CHARS
+from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
+from context_chat_backend.toolkit.indexing.indexer import PAGE_CHUNKS, QUESTION_CHARS, Indexer
+from context_chat_backend.toolkit.indexing.split import Chunk
+
+from .catalogue_stage import WordEmbedder
+
+pytestmark = pytest.mark.anyio
+
+TEXT = "\n\n".join(f"Paragraph {number}. {'The whale dives. ' * 50}" for number in range(300))
+
+
+class Counting(WordEmbedder):
+    """Knows how many texts it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self.texts += texts
+        return await super().embed(texts)
+
+
+def indexer(embedder: WordEmbedder) -> Indexer:
+    return Indexer(Extractor(ExtractSettings()), embedder)
+
+
+async def test_chunks_are_numbered_in_the_order_of_the_text_and_need_no_vectors() -> None:
+    embedder = Counting()
+    async with indexer(embedder) as opened:
+        chunks = list(opened.chunks(TEXT, "text/plain"))
+    assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
+    places = [TEXT.index(chunk.text) for chunk in chunks]
+    assert places == sorted(places)
+    assert embedder.texts == []
+
+
+async def test_stored_chunks_get_the_vectors_that_new_ones_get() -> None:
+    async with indexer(WordEmbedder()) as opened:
+        new = [page async for page in opened.embedded(opened.chunks(TEXT, "text/plain"))]
+        stored = [chunk for page in new for chunk in page.chunks]
+        again = [page async for page in opened.embedded(stored)]
+    assert stored == list(opened.chunks(TEXT, "text/plain"))
+    np.testing.assert_array_equal(
+        np.concatenate([page.vectors for page in again]), np.concatenate([page.vectors for page in new])
+    )
+
+
+async def test_neither_chunks_nor_vectors_are_made_before_they_are_asked_for() -> None:
+    embedder, made = Counting(), list[int]()
+
+    def endless() -> Iterator[Chunk]:
+        while True:
+            assert threading.current_thread() is not threading.main_thread(), "the event loop has to wait"
+            made.append(len(made))
+            yield Chunk(made[-1], "", f"whale {made[-1]}")
+
+    async with indexer(embedder) as opened:
+        pages = opened.embedded(endless())
+        for number in (1, 2, 3):
+            page = await anext(pages)
+            assert page.vectors.shape == (len(page.chunks), embedder.dimension)
+            assert len(made) == len(embedder.texts) == number * PAGE_CHUNKS
+
+
+async def test_of_an_endless_question_only_the_beginning_is_embedded_and_kept() -> None:
+    class Asked(WordEmbedder):
+        texts: ClassVar[list[str]] = []
+
+        async def embed_query(self, text: str) -> NDArray[np.float32]:
+            self.texts.append(text)
+            return np.ones(self.dimension, np.float32)
+
+    async with indexer(Asked()) as opened:
+        for end in ("whale", "sea"):
+            await opened.embed_query("x" * 5_000_000 + end)
+        await opened.embed_query("x" * QUESTION_CHARS)
+    assert Asked.texts == ["x" * QUESTION_CHARS]
+
+
+def test_no_question_is_cut_before_the_model_in_process_would_cut_it() -> None:
+    assert QUESTION_CHARS >= MAX_CHARS
+
+
+async def test_nothing_has_no_pages() -> None:
+    async with indexer(WordEmbedder()) as opened:
+        assert list(opened.chunks(" \n ", "text/plain")) == []
+        assert [page async for page in opened.embedded([])] == []
