@@ -59,6 +59,14 @@ def test_a_rescan_indexes_nothing_again_and_waits_for_what_is_held_back(builtin:
         assert (nextcloud.counts(), seen(nextcloud)) == (COUNTS, seen_of())
 
 
+def test_a_touched_document_is_readable_by_its_readers_of_now_only(builtin: Path) -> None:
+    touched = replace(BOOK, readers=("dora",), modified=BEGIN + 9)
+    with gateway(builtin) as nextcloud:
+        assert load(nextcloud, [touched]) == ({BOOK.id}, set())
+        assert nextcloud.counts() == COUNTS
+        assert seen(nextcloud) == seen_of(touched if each.id == BOOK.id else each for each in STORED)
+
+
 def test_a_failed_action_holds_back_later_ones_until_it_was_repeated(builtin: Path) -> None:
     later = [request for failed in FAILED for request in failed.meets]
     with gateway(builtin) as nextcloud:

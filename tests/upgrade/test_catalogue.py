@@ -3,17 +3,20 @@
 It was killed before the store had heard of the last changes.
 """
 
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from qdrant_client import QdrantClient
 
 from context_chat_backend.toolkit.catalogue.guard import NOBODY
 from tests.doubles.nextcloud import FakeNextcloud, serving
-from tests.gateway import Nextcloud, make_settings, running_gateway
+from tests.gateway import Nextcloud, gateway_process, make_settings, running_gateway
 from tests.golden.previous.documents import BEGIN, BOOK, COUNTS, CRANE, LETTER, REPLY, STORED, WHALE, allow, seen_of
+from tests.http.test_switching import wait_until_misconfigured
 from tests.slow.tools import eventually
 
 from .previous import best, load, seen, send, skipped
@@ -75,6 +78,18 @@ def test_what_is_stored_can_be_changed(qdrant: Path) -> None:
     with gateway(qdrant) as nextcloud:
         assert (nextcloud.counts(), seen(nextcloud)) == (counts, seen_of(left))
     assert {text for text, _ in points(qdrant).values()} == {each.text for each in left} - {CRANE.text}
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_store_that_was_emptied_is_not_believed(qdrant: Path, opened: bool) -> None:
+    """Whether it was opened by this version before that or not: the version before left no marker in it."""
+    if opened:
+        with gateway(qdrant) as nextcloud:
+            assert seen(nextcloud) == seen_of(NOW)
+    shutil.rmtree(qdrant / "store")
+    environment = {"RAG_BACKEND": "qdrant", "QDRANT_URL": "store"}
+    with gateway_process(environment, folder=qdrant, ready=False) as process:
+        wait_until_misconfigured(process.nextcloud)
 
 
 def test_an_initialisation_that_was_not_reported_is_reported(qdrant: Path) -> None:
