@@ -121,10 +121,10 @@ def wait_until_ready(
     raise TimeoutError("the gateway did not become ready")
 
 
-def held_actions(storage: Path) -> int:
+def marked_actions(storage: Path) -> int:
     """How many actions a gateway has begun, or turned away, and not got done."""
     with closing(sqlite3.connect(f"file:{storage / 'state.db'}?mode=ro", uri=True)) as state:
-        (number,) = state.execute("select count(distinct digest) from held_actions").fetchone()
+        (number,) = state.execute("select count(*) from marks").fetchone()
         return int(number)
 
 

@@ -11,7 +11,7 @@ import httpx
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Outcome, Source
 from context_chat_backend.nextcloud.push_client import part
-from tests.gateway import Nextcloud, headers, held_actions, make_settings, running_gateway
+from tests.gateway import Nextcloud, headers, make_settings, marked_actions, running_gateway
 from tests.slow.tools import eventually
 
 WHALE = "files__default: 1"
@@ -26,7 +26,7 @@ class Slow(ReferenceDriver):
 
     async def upsert(self, source: Source) -> Outcome:
         self.busy.set()
-        await anyio.to_thread.run_sync(self.go_on.wait)
+        await anyio.to_thread.run_sync(self.go_on.wait, 60)
         return await super().upsert(source)
 
 
@@ -37,7 +37,7 @@ def send_and_hang_up(nextcloud: Nextcloud, storage: Path, path: str, **body: obj
     head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     with socket.create_connection((url.host, url.port or 80)) as connection:
         connection.sendall(head.encode() + b"\r\n" + content)
-        eventually(lambda: held_actions(storage) > 0)
+        eventually(lambda: marked_actions(storage) > 0)
 
 
 def test_an_action_whose_answer_was_lost_keeps_its_place(tmp_path: Path) -> None:

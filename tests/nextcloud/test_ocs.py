@@ -195,14 +195,6 @@ async def test_no_secret_is_in_a_message_or_a_log(
     assert base64.b64encode(f"alice:{SECRET}".encode()).decode() not in told
 
 
-async def test_a_password_in_the_url_is_not_in_a_message() -> None:
-    async with client(HangUp(), "https://admin:hunter2@cloud.example") as ocs:
-        with pytest.raises(TryLater) as caught:
-            await ocs.call("GET", STATE)
-    assert "cloud.example" in str(caught.value)
-    assert "hunter2" not in str(caught.value)
-
-
 async def test_an_immense_answer_is_unavailable_before_it_fills_the_memory() -> None:
     bomb = Bomb()
     async with client(bombed(bomb)) as ocs:

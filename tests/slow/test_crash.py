@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from context_chat_backend.nextcloud.push_client import part
-from tests.gateway import GatewayProcess, gateway_process, held_actions
+from context_chat_backend.toolkit.indexing.extract import worker
+from tests.gateway import GatewayProcess, gateway_process, marked_actions
 
 from .tools import (
     MIB,
@@ -30,7 +31,7 @@ from .tools import (
 
 pytestmark = pytest.mark.slow
 
-WORKER = "toolkit.extract.worker"
+WORKER = worker.__name__
 MARK = "themark"
 FIRST = 1_700_000_000
 
@@ -133,7 +134,7 @@ def test_an_action_that_a_crash_cut_off_holds_back_what_came_after_it(embeddings
         loading = pool.submit(abandon_load, gateway, whole(1, modified=FIRST + 1))
         eventually(lambda: embeddings.waiting > 0)
         allowing = pool.submit(abandoned_allow)
-        eventually(lambda: held_actions(gateway.folder) > 0)  # it waits for its source
+        eventually(lambda: marked_actions(gateway.folder) > 0)  # it waits for its source
         assert not allowing.done()
         gateway.kill()
         embeddings.hold = None

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from context_chat_backend.nextcloud.push_client import part
-from tests.gateway import GatewayProcess, gateway_process, held_actions
+from tests.gateway import GatewayProcess, gateway_process, marked_actions
 
 from .tools import EmbeddingServer, database, embedding_server, eventually, files, partition
 
@@ -67,7 +67,7 @@ def test_an_action_that_arrives_while_its_source_is_indexed_is_applied_after_tha
     loading: Future[Loaded] = pool.submit(partition, nextcloud, part(WHALE, users=READERS))
     eventually(lambda: embeddings.waiting > before)
     acting: Future[httpx.Response] = pool.submit(nextcloud.post, path, **body)
-    eventually(lambda: held_actions(gateway.folder) > 0)
+    eventually(lambda: marked_actions(gateway.folder) > 0)
     assert not acting.done()
     embeddings.hold = None
     assert loading.result() == ({WHALE}, set())

@@ -222,9 +222,8 @@ def assert_not_shown(secret: str, caught: pytest.ExceptionInfo[DriverError]) -> 
 async def test_an_answer_is_read_no_further_than_its_limit(encoding: str) -> None:
     bomb = Bomb(encoding)
     async with httpx.AsyncClient(transport=bombed(bomb)) as client:
-        with pytest.raises(
-            Unavailable, match=r"^POST https://backend\.example/v3/documents answered with more than"
-        ) as caught:
+        match = r"^POST https://backend\.example/v3/documents answered with more than"
+        with pytest.raises(Unavailable, match=match) as caught, translate_errors():
             await limited_request(client, "POST", URL, json={})
     assert f"{ANSWER_BYTES:,} bytes" in str(caught.value)
     assert bomb.closed
@@ -283,11 +282,17 @@ def test_what_is_no_address_of_a_web_server_is_refused(url: str) -> None:
         ("https://models.example/v1//", "https://models.example/v1"),
         (" HTTPS://models \n", "HTTPS://models"),
         ("http://[::1]:11434", "http://[::1]:11434"),
-        ("http://user:pass@models", "http://user:pass@models"),
     ],
 )
 def test_an_address_of_a_web_server_is_taken(url: str, address: str) -> None:
     assert http_url(url) == address
+
+
+@pytest.mark.parametrize("url", ["http://user:hunter2@models", "http://hunter2@models", "https://:hunter2@models/v1"])
+def test_an_address_with_credentials_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="without user and password") as caught:
+        http_url(url)
+    assert "hunter2" not in str(caught.value)
 
 
 URLS = {
