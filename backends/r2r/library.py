@@ -3,9 +3,7 @@
 import csv
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack
 from itertools import groupby
-from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
 
@@ -36,16 +34,13 @@ class Library:
         self._readers = installation.readers
         self._collections = collections
         self._look_ups = Batcher(self.records, size=SOURCES_PER_CALL, linger=LINGER)
-        self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._resources.enter_async_context(self._look_ups)
+        await self._look_ups.__aenter__()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self._resources.aclose()
+    async def __aexit__(self, *exc: object) -> None:
+        await self._look_ups.__aexit__(*exc)
 
     # ------------------------------------------------------------------ records
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from itertools import count
-from types import TracebackType
 from typing import Annotated, Protocol, Self
 
 import anyio
@@ -156,9 +155,7 @@ class QueueDepthProbe:
         await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._client.aclose()
 
     async def reason_to_wait(self) -> str | None:
