@@ -6,11 +6,11 @@ from typing import Any, Self
 
 import httpx
 import numpy as np
-from anyio import create_task_group
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from context_chat_backend.contract import DriverError, Misconfigured, Rejected, Unavailable
+from context_chat_backend.contract import Misconfigured, Rejected, Unavailable
+from context_chat_backend.toolkit.concurrency import for_each
 from context_chat_backend.toolkit.http import json_model, limited_request, translate_errors
 
 from .settings import EmbedSettings
@@ -79,22 +79,11 @@ class OpenAIEmbedder:
         """Unit vectors of shape `(len(texts), dimension)`, in the order of `texts`."""
         vectors = np.empty((len(texts), self.dimension), np.float32)
         size = self._settings.batch_size
-        starts = iter(range(0, len(texts), size))
-        failures: list[DriverError] = []
 
-        async def work() -> None:
-            try:
-                for start in starts:
-                    vectors[start : start + size] = await self._embed_batch(texts[start : start + size])
-            except DriverError as exc:
-                failures.append(exc)
-                workers.cancel_scope.cancel()
+        async def embed(start: int) -> None:
+            vectors[start : start + size] = await self._embed_batch(texts[start : start + size])
 
-        async with create_task_group() as workers:
-            for _ in range(CONCURRENCY):
-                workers.start_soon(work)
-        if failures:
-            raise failures[0]
+        await for_each(embed, range(0, len(texts), size), at_once=CONCURRENCY)
         return vectors
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
