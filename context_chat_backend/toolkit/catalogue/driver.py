@@ -22,7 +22,7 @@ from ..background import periodically, run_in_background
 from ..concurrency import gather
 from ..indexing.extract import SUPPORTED_MIME_TYPES
 from ..indexing.indexer import Indexer, Page
-from ..postgres.database import open_database
+from ..postgres.database import Database, running_database
 from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
@@ -87,12 +87,11 @@ class CatalogueDriver(DocumentsDriver):
 
     async def _open(self, stack: AsyncExitStack) -> Catalogue:
         embedder = self._indexer.embedder
-        database = await stack.enter_async_context(
-            open_database(self._settings.catalogue_url, self._folder, Edition.CATALOGUE, dimension=embedder.dimension)
-        )
+        address, dimension, model = self._store.address, embedder.dimension, embedder.model_name
+        url = await stack.enter_async_context(running_database(self._settings.catalogue_url, self._folder))
+        database = await stack.enter_async_context(Database(url, Edition.CATALOGUE, dimension=dimension))
         changes = Changes()
         catalogue = Catalogue(database, changes)
-        address, dimension, model = self._store.address, embedder.dimension, embedder.model_name
         status = await catalogue.require(address, dimension=dimension, model=model)
         self._identity = status["store_id"]
         await stack.enter_async_context(self._store)
