@@ -165,7 +165,7 @@ class OpenAIEmbedder:
         elif settings.username is not None and settings.password is not None:
             auth = httpx.BasicAuth(settings.username, settings.password.get_secret_value())
         return httpx.AsyncClient(
-            base_url=str(settings.base_url),
+            base_url=settings.base_url or "",
             headers=headers,
             auth=auth,
             timeout=httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
