@@ -19,7 +19,7 @@ from ...contract import (
     Source,
 )
 from ..background import periodically, run_in_background
-from ..concurrency import gather
+from ..concurrency import gather, in_batches
 from ..indexing.extract import SUPPORTED_MIME_TYPES
 from ..indexing.indexer import Indexer, Page
 from ..postgres.database import Database, running_database
@@ -121,7 +121,7 @@ class CatalogueDriver(DocumentsDriver):
         async with self._documents.staged(source, content_hash) as staged:
             count = 0
             pages = self._indexer.embedded(self._indexer.chunks(text, source.mime_type))
-            async for records in _records(pages, staged, self._store.chunks_per_put):
+            async for records in in_batches(_records(pages, staged), self._store.chunks_per_put):
                 count += len(records)
                 await self._documents.expect_chunks(staged, count)
                 await self._store.put(records)
@@ -198,12 +198,11 @@ def _hits(scored: Iterable[tuple[Match, float]], readable: Mapping[DocumentKey, 
             )
 
 
-async def _records(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[ChunkRecord]]:
-    """The chunks of all pages as they are to be stored, `size` at a time."""
-    waiting: list[ChunkRecord] = []
+async def _records(pages: AsyncIterable[Page], staged: Staged) -> AsyncIterator[ChunkRecord]:
+    """The chunks of all pages as they are to be stored."""
     async for page in pages:
-        waiting += [
-            ChunkRecord(
+        for chunk, vector in zip(page.chunks, page.vectors, strict=True):
+            yield ChunkRecord(
                 document=staged.document,
                 ordinal=chunk.ordinal,
                 group=staged.group,
@@ -211,10 +210,3 @@ async def _records(pages: AsyncIterable[Page], staged: Staged, size: int) -> Asy
                 text=chunk.text,
                 embedding=vector,
             )
-            for chunk, vector in zip(page.chunks, page.vectors, strict=True)
-        ]
-        while len(waiting) >= size:
-            yield waiting[:size]
-            del waiting[:size]
-    if waiting:
-        yield waiting
