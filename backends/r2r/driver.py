@@ -274,9 +274,8 @@ class R2RDriver(BaseDriver, Inventory):
         if held_up:
             raise held_up[0]
 
-    async def find(self, *, provider: ProviderId | None = None, user_id: UserId | None = None) -> AsyncIterator[Stored]:
-        async for stored in self._library.find(provider=provider, user_id=user_id):
-            yield stored
+    def find(self, *, provider: ProviderId | None = None, user_id: UserId | None = None) -> AsyncIterator[Stored]:
+        return self._library.find(provider=provider, user_id=user_id)
 
     async def count(self) -> Mapping[ProviderId, int]:
         if self.capabilities.shared:
@@ -305,11 +304,10 @@ class R2RDriver(BaseDriver, Inventory):
         await self.ping()
         return await findings(self._client, self._settings, collections=len(self._collections))
 
-    async def inventory(
+    def inventory(
         self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
     ) -> AsyncIterator[StoredVersion]:
-        async for version in self._library.inventory(source_ids, skip=skip, bulk=bulk):
-            yield version
+        return self._library.inventory(source_ids, skip=skip, bulk=bulk)
 
     # ------------------------------------------------------------------ housekeeping
 
