@@ -103,7 +103,7 @@ class DocumentsDriver(WritesNoAnswers, ABC):
     async def _bring_up_to_date(self, source: Source) -> Outcome:
         content_hash = await self._indexer.fingerprint(source)
         begun = await self._documents.begin(source, content_hash, ticket=self._tickets.get(source))
-        match begun.decision:
+        match begun.state:
             case Decision.UNCHANGED:
                 return Outcome.UNCHANGED
             case Decision.REFRESHED:
