@@ -18,7 +18,6 @@ from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
 from .nextcloud.text_model import NextcloudText
 from .registry import driver_factory
-from .retrieval.answerer import Answerer
 from .retrieval.generators import Extractive, Generator, Prompted
 from .retrieval.models import OpenAIChat, llm_client
 from .retrieval.settings import AnswerSettings
@@ -89,7 +88,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         chat = ContextChat(
             await stack.enter_async_context(layered),
             order=Order(Marks(state, settings.action_hold_secs), patience=settings.action_wait_secs),
-            answerer=Answerer(generator),
+            generator=generator,
             metrics=metrics,
         )
         await chat.open()
