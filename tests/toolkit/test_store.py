@@ -374,7 +374,6 @@ async def test_an_id_too_long_for_an_index_rejects_the_source(store: Store) -> N
 
 VERSION_2 = """
     set search_path to ccb, public;
-    drop function ccb.search;
     alter table ccb.chunks drop column heading;
     create function ccb.search(text, halfvec, text, int, text[], text[], text) returns table (
       source_id text, provider text, title text, doc_type text, modified bigint,
