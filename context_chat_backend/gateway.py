@@ -5,8 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import httpx
-
 from .contract import Driver, DriverConfig, Misconfigured
 from .core.marks import Marks
 from .core.ordering import Order
@@ -20,9 +18,8 @@ from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
 from .nextcloud.text_model import NextcloudText
 from .registry import driver_factory
-from .retrieval.answerer import Answerer
 from .retrieval.generators import Extractive, Generator, Prompted
-from .retrieval.models import OpenAIChat
+from .retrieval.models import OpenAIChat, llm_client
 from .retrieval.settings import AnswerSettings
 from .settings import Settings
 from .storage import backend_folder, state_file
@@ -91,7 +88,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         chat = ContextChat(
             await stack.enter_async_context(layered),
             order=Order(Marks(state, settings.action_hold_secs), patience=settings.action_wait_secs),
-            answerer=Answerer(generator),
+            generator=generator,
             metrics=metrics,
         )
         await chat.open()
@@ -108,19 +105,10 @@ async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequen
 async def _open_generator(
     stack: AsyncExitStack, settings: AnswerSettings, nextcloud: NextcloudClient | None
 ) -> Generator:
-    match settings.generator, settings.llm_base_url, nextcloud:
-        case (("auto" | "openai"), str(base_url), _):
-            return Prompted(OpenAIChat(await stack.enter_async_context(_llm_client(base_url, settings)), settings))
-        case (("auto" | "nextcloud"), _, NextcloudClient()):
+    match settings.writer(with_nextcloud=nextcloud is not None), nextcloud:
+        case "openai", _:
+            return Prompted(OpenAIChat(await stack.enter_async_context(llm_client(settings)), settings))
+        case "nextcloud", NextcloudClient():
             return Prompted(NextcloudText(nextcloud, settings))
         case _:
             return Extractive()
-
-
-def _llm_client(base_url: str, settings: AnswerSettings) -> httpx.AsyncClient:
-    key = settings.llm_api_key
-    return httpx.AsyncClient(
-        base_url=base_url.rstrip("/") + "/",
-        timeout=httpx.Timeout(settings.timeout, connect=10),
-        headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
-    )

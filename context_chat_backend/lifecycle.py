@@ -1,7 +1,6 @@
 """The ExApp's life as Nextcloud sees it: initialised, enabled, disabled."""
 
 import logging
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -50,9 +49,7 @@ class Lifecycle:
             self._tasks.start_soon(self._initialisation.run, self._nextcloud)
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from context_chat_backend.contract import Capabilities, DriverConfig, Finding, Level
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
 from context_chat_backend.toolkit.indexing.indexer import Indexer
-from context_chat_backend.toolkit.postgres.database import open_database
+from context_chat_backend.toolkit.postgres.database import Database, running_database
 from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions
@@ -34,9 +34,9 @@ class BuiltinDriver(DocumentStoreDriver):
 
     async def _connect(self, stack: AsyncExitStack, *, dimension: int) -> Functions:
         settings = self._settings
-        database = open_database(
-            settings.db_url,
-            self._folder,
+        url = await stack.enter_async_context(running_database(settings.db_url, self._folder))
+        database = Database(
+            url,
             Edition.STORE,
             dimension=dimension,
             pool_size=settings.pool_size,

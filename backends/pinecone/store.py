@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import numpy as np
@@ -88,14 +87,8 @@ class PineconeStore(VectorStore):
         self._written: int | None = None
         """The log sequence number of the newest upload to the namespace; None where there was none, or without one."""
 
-    async def __aenter__(self) -> Self:
-        await self._resources.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self._resources.__aexit__(exc_type, exc, tb)
+    async def __aexit__(self, *exc: object) -> None:
+        await self._resources.aclose()
 
     @property
     def address(self) -> str:

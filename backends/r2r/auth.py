@@ -4,10 +4,9 @@ from collections.abc import AsyncGenerator
 
 import anyio
 import httpx
-from pydantic import ValidationError
 
-from context_chat_backend.contract import Misconfigured, Unavailable
-from context_chat_backend.toolkit.http import translate_errors
+from context_chat_backend.contract import Misconfigured
+from context_chat_backend.toolkit.http import json_model, translate_errors
 
 from .settings import R2RSettings
 from .wire import Login, Results
@@ -53,11 +52,7 @@ class BearerOfLogin(httpx.Auth):
             if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND}:
                 raise Misconfigured("R2R_USER, R2R_PASSWORD: R2R does not know this account or refuses its password")
             response.raise_for_status()
-        try:
-            answer = Results[Login].model_validate_json(response.content)
-        except ValidationError:
-            raise Unavailable("R2R answered the login with something other than a token") from None
-        self._token = answer.results.access_token.token
+        self._token = json_model(response, Results[Login]).results.access_token.token
         self._since = anyio.current_time()
 
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
@@ -115,9 +114,7 @@ class R2RDriver(BaseDriver, Inventory):
             self._resources = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._resources.aclose()
 
     async def _open(self, stack: AsyncExitStack) -> None:
@@ -277,9 +274,8 @@ class R2RDriver(BaseDriver, Inventory):
         if held_up:
             raise held_up[0]
 
-    async def find(self, *, provider: ProviderId | None = None, user_id: UserId | None = None) -> AsyncIterator[Stored]:
-        async for stored in self._library.find(provider=provider, user_id=user_id):
-            yield stored
+    def find(self, *, provider: ProviderId | None = None, user_id: UserId | None = None) -> AsyncIterator[Stored]:
+        return self._library.find(provider=provider, user_id=user_id)
 
     async def count(self) -> Mapping[ProviderId, int]:
         if self.capabilities.shared:
@@ -308,11 +304,10 @@ class R2RDriver(BaseDriver, Inventory):
         await self.ping()
         return await findings(self._client, self._settings, collections=len(self._collections))
 
-    async def inventory(
+    def inventory(
         self, source_ids: Set[SourceId] | None = None, *, skip: int = 0, bulk: bool = False
     ) -> AsyncIterator[StoredVersion]:
-        async for version in self._library.inventory(source_ids, skip=skip, bulk=bulk):
-            yield version
+        return self._library.inventory(source_ids, skip=skip, bulk=bulk)
 
     # ------------------------------------------------------------------ housekeeping
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -47,32 +46,27 @@ class JournalEntry:
     """Deleted while R2R may have been working on it, in which case it comes back."""
 
 
-class Journal:
-    """An async context manager."""
+class Journal(SqliteFile):
+    """The file of these uploads."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(path, MIGRATIONS)
         self._clock = clock
-        self._file = SqliteFile(path, MIGRATIONS)
         self.given_up: dict[UUID, str] = {}
         """The uploads that count as deleted, although they may come back, by id of their document."""
 
     async def __aenter__(self) -> Self:
-        await self._file.__aenter__()
+        await super().__aenter__()
         # whoever sent them is gone, and R2R may not have begun with them
-        await self._file.execute("update uploads set since = ? where since > 0 and given_up = 0", self._clock())
+        await self.execute("update uploads set since = ? where since > 0 and given_up = 0", self._clock())
         self.given_up = {entry.document_id: entry.upload for entry in await self.entries() if entry.given_up}
         return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self._file.__aexit__(exc_type, exc, tb)
 
     async def begin(
         self, document_id: UUID, source_id: SourceId, provider: ProviderId, *, upload: str, now: float
     ) -> None:
         """An upload is about to be sent."""
-        await self._file.execute(
+        await self.execute(
             "insert into uploads values (?1, ?2, ?3, 1, ?4, ?4, ?5, 0) on conflict (document_id)"
             " do update set tries = tries + 1, since = excluded.since, upload = excluded.upload, given_up = 0",
             str(document_id),
@@ -85,11 +79,11 @@ class Journal:
 
     async def left(self, document_id: UUID) -> None:
         """The sender of an upload no longer waits; R2R may start on it only now."""
-        await self._file.execute("update uploads set since = ? where document_id = ?", self._clock(), str(document_id))
+        await self.execute("update uploads set since = ? where document_id = ?", self._clock(), str(document_id))
 
     async def doubt(self, document_id: UUID, source_id: SourceId, provider: ProviderId, *, upload: str) -> None:
         """A document is about to be deleted, which R2R may do only halfway."""
-        await self._file.execute(
+        await self.execute(
             "insert into uploads values (?1, ?2, ?3, 0, ?4, 0, ?5, 0) on conflict (document_id) do nothing",
             str(document_id),
             source_id,
@@ -100,7 +94,7 @@ class Journal:
 
     async def give_up(self, document_id: UUID, source_id: SourceId, *, upload: str, now: float) -> None:
         """A document is deleted although R2R may be working on it."""
-        await self._file.execute(
+        await self.execute(
             "insert into uploads values (?1, ?2, '', 0, ?3, ?3, ?4, 1) on conflict (document_id)"
             " do update set since = excluded.since, upload = excluded.upload, given_up = 1",
             str(document_id),
@@ -112,7 +106,7 @@ class Journal:
 
     async def end(self, document_id: UUID) -> None:
         """A document is as it should be, or gone."""
-        await self._file.execute("delete from uploads where document_id = ?", str(document_id))
+        await self.execute("delete from uploads where document_id = ?", str(document_id))
         self.given_up.pop(document_id, None)
 
     def is_given_up(self, document_id: UUID, metadata: Metadata | None) -> bool:
@@ -122,12 +116,12 @@ class Journal:
 
     async def entry(self, document_id: UUID) -> JournalEntry | None:
         """What is known of a document; None for one that was found to be good, or is unknown."""
-        rows = await self._file.fetch("select * from uploads where document_id = ?", str(document_id))
+        rows = await self.fetch("select * from uploads where document_id = ?", str(document_id))
         return _entry(rows[0]) if rows else None
 
     async def entries(self, provider: ProviderId | None = None) -> list[JournalEntry]:
         """All of them, or those of a provider."""
-        rows = await self._file.fetch("select * from uploads where ? is null or provider = ?", provider, provider)
+        rows = await self.fetch("select * from uploads where ? is null or provider = ?", provider, provider)
         return [_entry(row) for row in rows]
 
 

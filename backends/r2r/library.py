@@ -3,15 +3,13 @@
 import csv
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack
 from itertools import groupby
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 from uuid import UUID
 
 from context_chat_backend.contract import ProviderId, SourceId, Stored, StoredVersion, UserId
 from context_chat_backend.toolkit.collections import CollectionMap
-from context_chat_backend.toolkit.concurrency import Batcher
+from context_chat_backend.toolkit.concurrency import Batcher, in_batches
 
 from .client import IDS_PER_CALL
 from .names import PLACES
@@ -21,8 +19,6 @@ from .wire import Document, Metadata, as_metadata
 SOURCES_PER_CALL = IDS_PER_CALL // PLACES
 LINGER = 0.005
 EXPORTED = ("id", "metadata")
-
-T = TypeVar("T")
 
 
 class Library:
@@ -36,16 +32,13 @@ class Library:
         self._readers = installation.readers
         self._collections = collections
         self._look_ups = Batcher(self.records, size=SOURCES_PER_CALL, linger=LINGER)
-        self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._resources.enter_async_context(self._look_ups)
+        await self._look_ups.__aenter__()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self._resources.aclose()
+    async def __aexit__(self, *exc: object) -> None:
+        await self._look_ups.__aexit__(*exc)
 
     # ------------------------------------------------------------------ records
 
@@ -124,7 +117,7 @@ class Library:
     ) -> AsyncIterator[StoredVersion]:
         """Lists say what there may be; each source is then looked up, since it may have several documents."""
         await self._readers.learn_all()
-        async for batch in _in_batches(self._listed_ids(source_ids, skip, bulk=bulk), SOURCES_PER_CALL):
+        async for batch in in_batches(self._listed_ids(source_ids, skip, bulk=bulk), SOURCES_PER_CALL):
             for record in (await self.records(batch)).values():
                 if (document := record.current) is not None and not await record.is_doubted(document):
                     yield await self._stored_version(document)
@@ -163,14 +156,3 @@ class Library:
                 continue
             for document_id, metadata in csv.reader([line]):
                 yield UUID(document_id), as_metadata(json.loads(metadata))
-
-
-async def _in_batches(items: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:
-    batch: list[T] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

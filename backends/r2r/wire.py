@@ -35,7 +35,6 @@ class Login(BaseModel):
 
 
 class Account(BaseModel):
-    id: UUID
     is_superuser: bool
 
 
@@ -103,13 +102,6 @@ class Document(BaseModel):
         return self.ingestion_status == "failed" and not self.total_tokens
 
 
-class Upload(BaseModel):
-    """The answer to a new document."""
-
-    task_id: UUID | None = None
-    """Of a queue; without one the document is final when the answer comes."""
-
-
 class Chunk(BaseModel):
     id: UUID
     document_id: UUID
@@ -144,7 +136,6 @@ class Generated(BaseModel):
 class AppSettings(BaseModel):
     default_max_collections_per_user: int | None = None
     default_max_upload_size: int | None = None
-    max_upload_size_by_type: dict[str, int] = Field(default_factory=dict)
 
 
 class IngestionSettings(BaseModel):

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -72,9 +71,7 @@ class SupabaseFunctions:
             self._resources = resources.pop_all()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         with anyio.CancelScope(shield=True):
             await self._resources.aclose()
 

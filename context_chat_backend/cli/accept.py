@@ -1,7 +1,7 @@
 """`ccbe accept-backend`: uses a backend as it is although another one was in use since."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 import anyio
 
@@ -11,17 +11,13 @@ from ..core.switching import accept_next
 from ..settings import Settings
 from ..storage import state_file
 from ..toolkit.settings import read_settings
-from .asking import agreed
+from .asking import add_yes, agreed
 from .command import FAILURE, SUCCESS, Command, Variables
 
 QUESTION = (
     "Use the backend that is opened next as it is? What was revoked or deleted while another one was in use can then "
     "be found there again."
 )
-
-
-def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _accept(options: Namespace, variables: Variables) -> int:
@@ -46,5 +42,5 @@ COMMAND = Command(
     "accept-backend",
     "go back to a backend without emptying it first; the gateway may be running",
     _accept,
-    _arguments,
+    add_yes,
 )

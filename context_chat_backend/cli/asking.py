@@ -1,8 +1,14 @@
 """Asks before something that cannot be undone."""
 
 import sys
+from argparse import ArgumentParser
 
 from ..contract import Misconfigured
+
+
+def add_yes(parser: ArgumentParser) -> None:
+    """The option not to be asked."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def agreed(question: str) -> bool:

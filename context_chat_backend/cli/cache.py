@@ -16,7 +16,7 @@ from ..settings import Settings
 from ..storage import state_file
 from ..toolkit.settings import read_settings
 from . import cache_tools
-from .asking import agreed
+from .asking import add_yes, agreed
 from .cache_tools import CacheTools
 from .command import FAILURE, INTERRUPTED, SUCCESS, Command, Group, Variables, read_plan
 from .fork_file import FORK_FILE, read_fork_file
@@ -64,10 +64,6 @@ def _days(seconds: int) -> str:
 
 
 # ---------------------------------------------------------------------- clear
-
-
-def _clear_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _clear(options: Namespace, variables: Variables) -> int:
@@ -156,7 +152,7 @@ TOOLS = (
         "clear",
         "forget everything: costs uploads, loses no document; the gateway may be running",
         _clear,
-        _clear_arguments,
+        add_yes,
     ),
     Command("seed", "fill it with what the backend stores; stop the gateway first", _seed, _seed_arguments),
     Command(

@@ -5,10 +5,9 @@ through between the reading of a source and the writing of its entry, and the en
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from ..core.state import State
 from ..layers import LayerSettings
 from ..layers.upsert_cache import CacheEntry, Statistics, UpsertCache, entry_of
 from ..storage import claimed_storage, state_file
+from ..toolkit.concurrency import in_batches
 from .fork_file import fork_line
 from .progress import Progress
 
@@ -118,7 +118,8 @@ class CacheTools:
         readable = [line for line in (fork_line(*item) for item in lines.items()) if line is not None]
         self._progress.begin(total=len(readable))
         missing = different = 0
-        for batch in _chunks(readable):
+        for start in range(0, len(readable), BATCH):
+            batch = readable[start : start + BATCH]
             stored = await self._stored({line.source_id for line in batch})
             known = [line for line in batch if line.source_id in stored]
             same = [line for line in known if line.sha256 == stored[line.source_id].sha256]
@@ -234,21 +235,4 @@ async def _batches(items: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[list[
     async with AsyncExitStack() as stack:
         if isinstance(items, AsyncGenerator):
             await stack.enter_async_context(aclosing(items))
-        yield await stack.enter_async_context(aclosing(_collect(items)))
-
-
-async def _collect(items: AsyncIterator[T]) -> AsyncGenerator[list[T], None]:
-    batch: list[T] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    remaining = iter(items)
-    while chunk := list(islice(remaining, BATCH)):
-        yield chunk
+        yield await stack.enter_async_context(aclosing(in_batches(items, BATCH)))

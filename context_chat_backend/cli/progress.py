@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self, TextIO
 
 BAR_WIDTH = 30
@@ -22,11 +21,11 @@ class Progress:
         self._is_terminal = self._out.isatty()
         self._interval = BAR_INTERVAL if self._is_terminal else LINE_INTERVAL
         self._shown_at = clock()
-        self._total: int | None = None
+        self._total = 0
         self.done = 0
 
-    def begin(self, *, total: int | None, done: int = 0) -> None:
-        """What lies ahead; None if that is not known."""
+    def begin(self, *, total: int, done: int = 0) -> None:
+        """What lies ahead."""
         self._total, self.done = total, done
 
     def advance(self, items: int) -> None:
@@ -38,9 +37,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._is_terminal and self.done:
             self._show()
             self._out.write("\n")
@@ -51,7 +48,7 @@ class Progress:
         self._out.flush()
 
     def _count(self) -> str:
-        return f"{self.done:,}" if self._total is None else f"{self.done:,} of {self._total:,}"
+        return f"{self.done:,} of {self._total:,}"
 
     def _bar(self) -> str:
         if not self._total:

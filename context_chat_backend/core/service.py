@@ -22,7 +22,8 @@ from ..contract import (
     UserId,
 )
 from ..metrics import Metrics
-from ..retrieval.answerer import Answerer
+from ..retrieval.answerer import answer_from
+from ..retrieval.generators import Generator
 from ..retrieval.sources import FoundSource, find_sources
 from .actions import (
     Action,
@@ -60,10 +61,10 @@ class Verdict(Enum):
 class ContextChat:
     """Call `open` before anything else, and use it inside of the entered driver and state."""
 
-    def __init__(self, driver: Driver, *, order: Order, answerer: Answerer, metrics: Metrics) -> None:
+    def __init__(self, driver: Driver, *, order: Order, generator: Generator, metrics: Metrics) -> None:
         self._driver = driver
         self._order = order
-        self._answerer = answerer
+        self._generator = generator
         self._metrics = metrics
 
     async def open(self) -> None:
@@ -191,11 +192,11 @@ class ContextChat:
         hits = await self._driver.search(query)
         if not hits:
             raise NothingFound
-        return await self._answerer.answer(query, hits)
+        return await answer_from(hits, query, self._generator)
 
     async def chat(self, user_id: UserId, text: str) -> str:
         """Let the generator answer without any document."""
-        return await self._answerer.chat(user_id, text)
+        return await self._generator.chat(user_id, text)
 
     async def search(self, query: Query) -> Sequence[FoundSource]:
         """Distinct sources, best first, at most `query.limit`."""

@@ -3,16 +3,15 @@
 import logging
 from collections.abc import Callable, Sequence
 from itertools import count
-from types import TracebackType
-from typing import Annotated, Protocol, Self
+from typing import Protocol, Self
 
 import anyio
 import httpx
-from pydantic import AfterValidator, BaseModel, Field, HttpUrl, NonNegativeInt, SecretStr, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from ..contract import Driver, DriverError, Misconfigured, Unavailable
-from ..toolkit.http import json_model, translate_errors
+from ..toolkit.http import HttpAddress, json_model, translate_errors
 from ..toolkit.settings import VariableSettings
 
 log = logging.getLogger(__name__)
@@ -53,18 +52,12 @@ class LatencyProbe:
         self._average_ms = self.WEIGHT * milliseconds + (1 - self.WEIGHT) * previous
 
 
-def _without_credentials(url: HttpUrl) -> HttpUrl:
-    if "@" in str(url):
-        raise ValueError("credentials go in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD")
-    return url
-
-
 class QueueSettings(VariableSettings):
     """Read from variables that begin with `QUEUE_`. Without `health_url` there is no probe."""
 
     model_config = SettingsConfigDict(env_prefix="QUEUE_")
 
-    health_url: Annotated[HttpUrl, AfterValidator(_without_credentials)] | None = Field(
+    health_url: HttpAddress | None = Field(
         None, description="RabbitMQ's management API without `/api`, e.g. `http://rabbitmq:15672`; unset: off"
     )
     health_user: str | None = Field(
@@ -141,7 +134,7 @@ class QueueDepthProbe:
         self._max_messages = settings.max_messages
         self._max_per_consumer = settings.max_per_consumer
         self._client = httpx.AsyncClient(
-            base_url=str(settings.health_url),
+            base_url=settings.health_url,
             auth=_auth(settings),
             timeout=None,  # noqa: S113 - httpx counts each phase of each request; TIMEOUT is for all of them
             transport=transport,
@@ -156,9 +149,7 @@ class QueueDepthProbe:
         await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._client.aclose()
 
     async def reason_to_wait(self) -> str | None:

@@ -38,6 +38,16 @@ class OpenAIChat:
         return _completion(json_object(response))
 
 
+def llm_client(settings: AnswerSettings) -> httpx.AsyncClient:
+    """For the server of `llm_base_url`."""
+    key = settings.llm_api_key
+    return httpx.AsyncClient(
+        base_url=settings.llm_base_url or "",
+        timeout=httpx.Timeout(settings.timeout, connect=10),
+        headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+    )
+
+
 def _completion(body: dict[str, Any]) -> str:
     match body:
         case {"choices": [{"message": {"content": str(text)}}, *_]} if text.strip():

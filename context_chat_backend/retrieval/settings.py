@@ -41,3 +41,11 @@ class AnswerSettings(VariableSettings):
         if self.generator == "openai" and not self.llm_base_url:
             raise ValueError("CC_GENERATOR=openai needs CC_LLM_BASE_URL")
         return self
+
+    def writer(self, *, with_nextcloud: bool) -> Literal["nextcloud", "openai", "extractive"]:
+        """What `generator` comes to."""
+        if self.generator != "auto":
+            return self.generator
+        if self.llm_base_url is not None:
+            return "openai"
+        return "nextcloud" if with_nextcloud else "extractive"

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
@@ -45,10 +44,8 @@ class CollectionMap:
         await self._file.__aenter__()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self._file.__aexit__(exc_type, exc, tb)
+    async def __aexit__(self, *exc: object) -> None:
+        await self._file.__aexit__(*exc)
 
     async def open_store(self, store: str) -> None:
         """Use what is known of this store, e.g. an id that changes when it is emptied; forget any other."""

@@ -1,10 +1,9 @@
 """Doing several things at a time against a backend: in parallel, and together in one call."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import anyio
@@ -43,6 +42,18 @@ async def gather(*calls: Callable[[], Awaitable[V]]) -> list[V]:
 
     await for_each(run, range(len(calls)), at_once=len(calls))
     return [results[number] for number in range(len(calls))]
+
+
+async def in_batches(items: AsyncIterable[V], size: int) -> AsyncGenerator[list[V], None]:
+    """The items in order, `size` at a time; the last batch may be smaller."""
+    batch: list[V] = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def first_of(error: BaseException) -> BaseException:
@@ -89,9 +100,7 @@ class Batcher(Generic[K, V]):
         self._tasks.start_soon(self._send_batches)
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)
         for call in self._waiting:

@@ -42,9 +42,9 @@ class VariableSettings(BaseSettings):
 S = TypeVar("S", bound=VariableSettings)
 
 
-def driver_settings(settings: type[S], config: DriverConfig, *, prefix: str | None = None, **values: Any) -> S:
+def driver_settings(settings: type[S], config: DriverConfig, *, prefix: str | None = None) -> S:
     """`read_settings` for a driver: from its variables, those whose names begin with `config.prefix`."""
-    return _read(settings, config.variables, config.prefix, prefix, values)
+    return _read(settings, config.variables, config.prefix, prefix, {})
 
 
 def read_settings(settings: type[S], variables: Mapping[str, str], *, prefix: str | None = None, **values: Any) -> S:

@@ -509,7 +509,7 @@ async def test_the_doctor_looks_at_the_generator_that_the_gateway_uses(
         used = await _open_generator(stack, settings, ocs)
     kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText}
     writer = used._model if isinstance(used, Prompted) else used
-    assert isinstance(writer, kinds.get(doctor.answers.generator_of(settings, nextcloud_url), Extractive))
+    assert isinstance(writer, kinds.get(settings.writer(with_nextcloud=ocs is not None), Extractive))
 
 
 async def generator_finding(nextcloud_url: str | None = None, **answers: Any) -> Finding:

@@ -41,7 +41,6 @@ from context_chat_backend.core.service import ContextChat, NothingFound, Verdict
 from context_chat_backend.core.state import State
 from context_chat_backend.http.push.batch import Batches, LoadReport
 from context_chat_backend.metrics import Metrics
-from context_chat_backend.retrieval.answerer import Answerer
 from context_chat_backend.retrieval.generators import Extractive
 
 pytestmark = pytest.mark.anyio
@@ -101,7 +100,7 @@ async def hasty(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
 async def open_chat(driver: Scripted, folder: Path, *, patience: float) -> AsyncIterator[ContextChat]:
     async with State(folder / "state.db") as state:
         order = Order(Marks(state, 3600), patience=patience)
-        chat = ContextChat(driver, order=order, answerer=Answerer(Extractive()), metrics=Metrics())
+        chat = ContextChat(driver, order=order, generator=Extractive(), metrics=Metrics())
         await chat.open()
         yield chat
 

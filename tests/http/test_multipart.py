@@ -683,7 +683,7 @@ async def test_the_event_loop_never_waits_for_the_disk(spool: Path, monkeypatch:
     writers = set()
     write = SpoolFile.write
 
-    def recorded_write(file: SpoolFile, data: bytes | memoryview) -> None:
+    def recorded_write(file: SpoolFile, data: bytes) -> None:
         writers.add(threading.current_thread())
         write(file, data)
 

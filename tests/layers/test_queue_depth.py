@@ -414,10 +414,10 @@ def test_nothing_is_asked_unless_a_url_is_set() -> None:
         ({"QUEUE_MAX_MESSAGES": "-1"}, "QUEUE_MAX_MESSAGES: "),
         ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_USER": "gateway"}, "need each other"),
         ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "rabbit:15672"}, "QUEUE_HEALTH_URL: "),
-        ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "http://gateway:12/hidden@rabbit:15672"}, "credentials go in"),
+        ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "http://gateway:12/hidden@rabbit:15672"}, "without user"),
         (
             {"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "http://gateway:hidden@rabbit:15672"},
-            "QUEUE_HEALTH_URL: credentials go in QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD",
+            "QUEUE_HEALTH_URL: has to be an address without user and password",
         ),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from context_chat_backend.contract import Hit, Query, SourceId, UserId
-from context_chat_backend.retrieval.answerer import Answerer
+from context_chat_backend.retrieval.answerer import answer_from
 from context_chat_backend.retrieval.context import TITLE_TOKENS, Excerpt, choose_excerpts, cut, estimate_tokens
 from context_chat_backend.retrieval.generators import Extractive
 from context_chat_backend.retrieval.prompt import build_prompt
@@ -179,14 +179,14 @@ async def test_a_long_passage_ends_with_an_ellipsis() -> None:
 
 async def test_every_cited_source_is_shown() -> None:
     hits = [hit(number, f"The whale number {number}. " * 15, f"{number}.md") for number in range(1, 30)]
-    found = await Answerer(Extractive()).answer(Query(user_id=ALICE, text="whale", limit=29), hits)
+    found = await answer_from(hits, Query(user_id=ALICE, text="whale", limit=29), Extractive())
     shown = re.findall(r"^- (\d+)\.md: ", found.text, re.MULTILINE)
     assert found.source_ids == ids(*map(int, shown))
     assert 1 < len(shown) < 29
 
 
 async def test_without_documents_there_is_nothing_to_show() -> None:
-    assert "No language model is configured" in await Answerer(Extractive()).chat(ALICE, "Tell me a joke")
+    assert "No language model is configured" in await Extractive().chat(ALICE, "Tell me a joke")
 
 
 class Echo:
@@ -203,6 +203,6 @@ class Echo:
 
 async def test_only_sources_that_the_model_saw_are_cited() -> None:
     hits = [hit(2, "a" * 12), hit(1, "b" * 60), hit(3, "c", "")]
-    found = await Answerer(Echo()).answer(Query(user_id=ALICE, text="Who?", limit=3), hits)
+    found = await answer_from(hits, Query(user_id=ALICE, text="Who?", limit=3), Echo())
     assert found.source_ids == ids(2, 3)
     assert found.text == f"alice Who? {['a' * 12, 'c']}"

@@ -289,7 +289,7 @@ def set_up(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
                 await super().run()
             await anyio.sleep_forever()
 
-    monkeypatch.setattr("context_chat_backend.toolkit.postgres.database.Database", WatchedDatabase)
+    monkeypatch.setattr("context_chat_backend.toolkit.catalogue.driver.Database", WatchedDatabase)
     monkeypatch.setattr("context_chat_backend.toolkit.catalogue.driver.OutboxRelay", HeldRelay)
     yield stage
     assert stage.violations() == {}

@@ -816,7 +816,7 @@ async def test_access_to_an_unknown_source_is_reported_and_creates_nothing(
     with pytest.raises(NotFound):
         await driver.update_access(AccessOp.ALLOW, ONE, {ALICE})
     assert await driver.count() == {}
-    assert (await stage.catalogue(driver).begin(stage.source(1), "hash")).decision is Decision.INDEX
+    assert (await stage.catalogue(driver).begin(stage.source(1), "hash")).state is Decision.INDEX
 
 
 @pytest.fixture

@@ -108,8 +108,8 @@ def begin(db: Connection, described: dict[str, Any]) -> str:
 def search(db: Connection, user: str, embedding: list[float] | None = None, **arguments: Any) -> list[Any]:
     named = {"p_user": user, "p_embedding": str(embedding) if embedding else None, "p_k": 100, **arguments}
     call = ", ".join(f"{name} => %({name})s" for name in named)
-    query = f"select source_id, ordinal, score, distance, content from ccb.search({call})"
-    return db.execute(query.encode(), named).fetchall()
+    (found,) = db.execute(f"select ccb_search({call})".encode(), named).fetchone() or ([],)
+    return [(hit["source_id"], hit["ordinal"], hit["score"], hit["content"]) for hit in found]
 
 
 def seen(db: Connection, user: str, **arguments: Any) -> set[str]:
@@ -168,9 +168,9 @@ def test_words_are_found_by_the_text_search_among_readable_chunks_only(db: Conne
         source(2, ["a"], text="banana split"),
         source(3, ["b"], text="apple secret"),
     )
-    assert {row[0] for row in search(db, "a", p_query="apple", p_mode="text")} == {"files: 1"}
-    assert search(db, "a", p_query="", p_mode="text") == []
-    assert search(db, "a", p_query="'; drop table ccb.chunks; -- & | ! <-> :*", p_mode="text") == []
+    assert {row[0] for row in search(db, "a", p_query="apple")} == {"files: 1"}
+    assert search(db, "a", p_query="") == []
+    assert search(db, "a", p_query="'; drop table ccb.chunks; -- & | ! <-> :*") == []
 
 
 def test_a_chunk_found_by_meaning_and_words_comes_before_those_found_by_one_of_them(db: Connection) -> None:
@@ -183,13 +183,13 @@ def test_a_chunk_found_by_meaning_and_words_comes_before_those_found_by_one_of_t
 
 def test_a_question_in_which_only_some_words_match_finds_them(db: Connection) -> None:
     put(db, source(1, ["a"], text="the mitochondria is the powerhouse of the cell"), source(2, ["a"], text="recipes"))
-    rows = search(db, "a", p_query="what exactly does the mitochondria do in a cell?", p_mode="text")
+    rows = search(db, "a", p_query="what exactly does the mitochondria do in a cell?")
     assert {row[0] for row in rows} == {"files: 1"}
 
 
 def test_the_index_path_finds_what_the_exact_path_finds(db: Connection) -> None:
     put(db, *[source(i, ["a", "b"] if i % 3 else ["b"], chunks=5) for i in range(1, 60)])
-    arguments = {"p_k": 10, "p_mode": "vector"}
+    arguments = {"p_k": 10}
     exact = search(db, "a", vector(5), **arguments)
     db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
     assert search(db, "a", vector(5), **arguments) == exact
@@ -202,14 +202,14 @@ def test_the_search_is_exact_where_the_index_gives_up(db: Connection) -> None:
     db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
     db.execute("update ccb.settings set value = '1' where key = 'max_scan_tuples'")
     db.execute("update ccb.settings set value = '1' where key = 'ef_search'")
-    assert len(search(db, "a", vector(5), p_k=10, p_mode="vector")) == 10
+    assert len(search(db, "a", vector(5), p_k=10)) == 10
 
 
 def test_the_index_path_uses_the_vector_index(db: Connection) -> None:
     put(db, *[source(i, ["a"]) for i in range(1, 30)])
     before = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'chunks_embedding_hnsw'")
     db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
-    search(db, "a", vector(5), p_mode="vector")
+    search(db, "a", vector(5))
     db.execute("select pg_stat_force_next_flush()")
     after = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'chunks_embedding_hnsw'")
     assert after > before
@@ -298,7 +298,7 @@ def test_a_new_source_is_created_and_a_newer_version_replaces_it_with_exactly_it
     assert put(db, source(1, ["b", "c"], chunks=2, text="new", modified=1001)) == ["updated"]
     assert seen(db, "a") == set()
     for user in ("b", "c"):
-        assert [row[4] for row in search(db, user, vector(1))] == ["new doc1 chunk0", "new doc1 chunk1"]
+        assert [row[3] for row in search(db, user, vector(1))] == ["new doc1 chunk0", "new doc1 chunk1"]
     assert one(db, "select count(*) from ccb.chunks") == 2
 
 
@@ -350,7 +350,7 @@ def test_a_source_with_a_wrong_chunk_leaves_nothing_and_the_old_version_as_it_wa
     broken["chunks"][1]["embedding"] = [1, 2, 3]
     with pytest.raises(psycopg.errors.DataException, match="expected 8 dimensions"):
         one(db, "select ccb_store_source(%s)", Jsonb(broken))
-    assert {row[4] for row in search(db, "a", vector(1))} == {f"hello world doc1 chunk{i}" for i in range(3)}
+    assert {row[3] for row in search(db, "a", vector(1))} == {f"hello world doc1 chunk{i}" for i in range(3)}
 
 
 def test_an_embedding_may_also_come_as_text(db: Connection) -> None:
@@ -395,12 +395,12 @@ def test_of_two_versions_staged_at_once_the_newer_stays_whichever_is_published_l
         if last == "older":
             assert publish(db, newer, ["b"], 3) == "created"
             assert publish(db, older, ["a"], 3) == "unchanged"
-            assert {row[4][:5] for row in search(db, "a", vector(1))} == {"newer"}
+            assert {row[3][:5] for row in search(db, "a", vector(1))} == {"newer"}
         else:
             assert publish(db, older, ["a"], 3) == "created"
             assert publish(db, newer, ["b"], 3) == "updated"
             assert seen(db, "a") == set()
-        assert {row[4][:5] for row in search(db, "b", vector(1))} == {"newer"}
+        assert {row[3][:5] for row in search(db, "b", vector(1))} == {"newer"}
         assert one(db, "select count(*) from ccb.documents") == 1
         one(db, "select ccb_delete_sources(%s)", ["files: 1"])
 

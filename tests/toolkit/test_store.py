@@ -163,7 +163,7 @@ def ask(uri: str, query: str) -> Any:
 
 
 async def test_a_published_source_is_found_by_its_readers(store: Store) -> None:
-    assert (await store.begin(source(readers=[ALICE, BOB]), "hash")).decision is Decision.INDEX
+    assert (await store.begin(source(readers=[ALICE, BOB]), "hash")).state is Decision.INDEX
     assert await put(store, source(readers=[ALICE, BOB]), "the whale", "the sea") is Outcome.CREATED
     for user in (ALICE, BOB):
         first, second = await found(store, user, "whale")
@@ -207,11 +207,11 @@ async def test_any_number_of_chunks_can_be_stored(store: Store, count: int) -> N
 
 async def test_begin_names_what_is_left_to_do(store: Store) -> None:
     await store.publish(source(), "hash", pages("the whale"))
-    assert (await store.begin(source(readers=[BOB], modified=1000), "other")).decision is Decision.UNCHANGED
+    assert (await store.begin(source(readers=[BOB], modified=1000), "other")).state is Decision.UNCHANGED
     assert len(await found(store, BOB)) == len(await found(store, ALICE)) == 1
-    assert (await store.begin(source(readers=[CAROL], modified=2000), "hash")).decision is Decision.REFRESHED
+    assert (await store.begin(source(readers=[CAROL], modified=2000), "hash")).state is Decision.REFRESHED
     assert [len(await found(store, user)) for user in (ALICE, BOB, CAROL)] == [0, 0, 1]
-    assert (await store.begin(source(readers=[CAROL], modified=3000), "other")).decision is Decision.INDEX
+    assert (await store.begin(source(readers=[CAROL], modified=3000), "other")).state is Decision.INDEX
 
 
 async def test_two_gateways_publishing_versions_of_a_source_leave_the_newer_one(database: str) -> None:
@@ -220,7 +220,7 @@ async def test_two_gateways_publishing_versions_of_a_source_leave_the_newer_one(
 
         async def upsert(store: Store, word: str, modified: int) -> None:
             version = source(readers=[word], modified=modified)
-            assert (await store.begin(version, word)).decision is Decision.INDEX
+            assert (await store.begin(version, word)).state is Decision.INDEX
             outcomes[word] = await store.publish(version, word, pages(*many(word)))
 
         async with anyio.create_task_group() as tasks:
@@ -374,7 +374,6 @@ async def test_an_id_too_long_for_an_index_rejects_the_source(store: Store) -> N
 
 VERSION_2 = """
     set search_path to ccb, public;
-    drop function ccb.search;
     alter table ccb.chunks drop column heading;
     create function ccb.search(text, halfvec, text, int, text[], text[], text) returns table (
       source_id text, provider text, title text, doc_type text, modified bigint,

@@ -1,13 +1,12 @@
 """Answers: who writes them, and whether that can be reached."""
 
-from typing import Literal
-
 import httpx
 
 from ...contract import DriverError, Finding, Misconfigured, NotFound
 from ...gateway import Plan
 from ...nextcloud.client import NextcloudClient
 from ...nextcloud.errors import NextcloudError, TryLater
+from ...retrieval.models import llm_client
 from ...retrieval.settings import AnswerSettings
 from ...settings import Settings
 from ...toolkit.http import json_object, translate_errors
@@ -27,7 +26,7 @@ async def check_answers(plan: Plan) -> list[Finding]:
 
 async def check_generator(settings: Settings, answers: AnswerSettings) -> list[Finding]:
     """Whether what writes answers can be reached."""
-    match generator_of(answers, settings.nextcloud_url):
+    match answers.writer(with_nextcloud=settings.nextcloud_url is not None):
         case "openai":
             return [await language_model_finding(answers)]
         case "nextcloud":
@@ -46,23 +45,12 @@ async def check_generator(settings: Settings, answers: AnswerSettings) -> list[F
             ]
 
 
-def generator_of(answers: AnswerSettings, nextcloud_url: str | None) -> Literal["openai", "nextcloud", "extractive"]:
-    """The choice that the gateway makes at its start; a test holds the two together."""
-    if answers.generator != "auto":
-        return answers.generator
-    if answers.llm_base_url is not None:
-        return "openai"
-    return "nextcloud" if nextcloud_url is not None else "extractive"
-
-
 async def language_model_finding(answers: AnswerSettings) -> Finding:
     """The server answers and knows the model. Asks for the list of models, which costs no tokens."""
-    key = answers.llm_api_key
-    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-    async with httpx.AsyncClient(timeout=HTTP_SECONDS, headers=headers) as client:
+    async with llm_client(answers) as client:
         try:
             with translate_errors(not_found={404, 405}):
-                response = await client.get(f"{(answers.llm_base_url or '').rstrip('/')}/models")
+                response = await client.get("models", timeout=HTTP_SECONDS)
                 response.raise_for_status()
         except NotFound:
             remedy = "Ask a question; if it fails, check CC_LLM_BASE_URL. It usually ends in /v1."

@@ -3,10 +3,8 @@
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
-import anyio
-
 from ...contract import AccessOp, Inventory, Misconfigured, Source, SourceId, StoredVersion
-from ..kit import PAPER, POLL_INTERVAL, CaseSkipped, Kit
+from ..kit import PAPER, CaseSkipped, Kit
 from .base import case, expect
 
 
@@ -45,11 +43,7 @@ async def _expect_inventory(
     """Within the settle time the inventory has exactly these sources of the kit."""
     expected = [await _described(source) for source in sources]
     try:
-        found = await _listed_here(kit, expected, asked, bulk=bulk)
-        with anyio.move_on_after(kit.driver.capabilities.settle_seconds):
-            while found != expected:
-                await anyio.sleep(POLL_INTERVAL)
-                found = await _listed_here(kit, expected, asked, bulk=bulk)
+        found = await kit.settled(lambda: _listed_here(kit, expected, asked, bulk=bulk), expected)
     except Misconfigured:
         if bulk:
             return  # an export may need more rights than these

@@ -4,7 +4,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -78,9 +77,7 @@ class Batches:
         await self._background.__aenter__()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._background.cancel_scope.cancel()
         await self._background.__aexit__(None, None, None)
 

@@ -45,7 +45,7 @@ class SpoolFile:
         self._digest = hashlib.sha256()
         self._size = 0
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes) -> None:
         self._file.write(data)
         self._digest.update(data)
         self._size += len(data)

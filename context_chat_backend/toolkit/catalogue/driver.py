@@ -19,10 +19,10 @@ from ...contract import (
     Source,
 )
 from ..background import periodically, run_in_background
-from ..concurrency import gather
+from ..concurrency import gather, in_batches
 from ..indexing.extract import SUPPORTED_MIME_TYPES
 from ..indexing.indexer import Indexer, Page
-from ..postgres.database import open_database
+from ..postgres.database import Database, running_database
 from ..postgres.documents import words_of
 from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
@@ -87,12 +87,11 @@ class CatalogueDriver(DocumentsDriver):
 
     async def _open(self, stack: AsyncExitStack) -> Catalogue:
         embedder = self._indexer.embedder
-        database = await stack.enter_async_context(
-            open_database(self._settings.catalogue_url, self._folder, Edition.CATALOGUE, dimension=embedder.dimension)
-        )
+        address, dimension, model = self._store.address, embedder.dimension, embedder.model_name
+        url = await stack.enter_async_context(running_database(self._settings.catalogue_url, self._folder))
+        database = await stack.enter_async_context(Database(url, Edition.CATALOGUE, dimension=dimension))
         changes = Changes()
         catalogue = Catalogue(database, changes)
-        address, dimension, model = self._store.address, embedder.dimension, embedder.model_name
         status = await catalogue.require(address, dimension=dimension, model=model)
         self._identity = status["store_id"]
         await stack.enter_async_context(self._store)
@@ -122,7 +121,7 @@ class CatalogueDriver(DocumentsDriver):
         async with self._documents.staged(source, content_hash) as staged:
             count = 0
             pages = self._indexer.embedded(self._indexer.chunks(text, source.mime_type))
-            async for records in _records(pages, staged, self._store.chunks_per_put):
+            async for records in in_batches(_records(pages, staged), self._store.chunks_per_put):
                 count += len(records)
                 await self._documents.expect_chunks(staged, count)
                 await self._store.put(records)
@@ -199,12 +198,11 @@ def _hits(scored: Iterable[tuple[Match, float]], readable: Mapping[DocumentKey, 
             )
 
 
-async def _records(pages: AsyncIterable[Page], staged: Staged, size: int) -> AsyncIterator[list[ChunkRecord]]:
-    """The chunks of all pages as they are to be stored, `size` at a time."""
-    waiting: list[ChunkRecord] = []
+async def _records(pages: AsyncIterable[Page], staged: Staged) -> AsyncIterator[ChunkRecord]:
+    """The chunks of all pages as they are to be stored."""
     async for page in pages:
-        waiting += [
-            ChunkRecord(
+        for chunk, vector in zip(page.chunks, page.vectors, strict=True):
+            yield ChunkRecord(
                 document=staged.document,
                 ordinal=chunk.ordinal,
                 group=staged.group,
@@ -212,10 +210,3 @@ async def _records(pages: AsyncIterable[Page], staged: Staged, size: int) -> Asy
                 text=chunk.text,
                 embedding=vector,
             )
-            for chunk, vector in zip(page.chunks, page.vectors, strict=True)
-        ]
-        while len(waiting) >= size:
-            yield waiting[:size]
-            del waiting[:size]
-    if waiting:
-        yield waiting

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import islice
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -63,9 +62,7 @@ class Indexer:
         self._splitter = _make_splitter(self.embedder)
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._resources.aclose()
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:

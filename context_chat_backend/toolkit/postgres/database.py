@@ -3,8 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self
 
 import anyio
 import psycopg
@@ -27,17 +26,6 @@ POOL_TIMEOUT = 5.0
 _CONNECTION = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "60000"}
 
 
-class Options(TypedDict, total=False):
-    """How to connect."""
-
-    pool_size: int
-    """Most connections."""
-    prepare: bool
-    """False for poolers that share a connection between transactions."""
-    statement_timeout: float
-    """Seconds, 0 for no limit; not set without `prepare`."""
-
-
 class Database:
     """`Functions` over a pool of connections. An async context manager.
 
@@ -52,17 +40,19 @@ class Database:
         edition: Edition,
         *,
         dimension: int,
-        **options: Unpack[Options],
+        pool_size: int = 8,
+        prepare: bool = True,
+        statement_timeout: float = 60.0,
     ) -> None:
-        """`dimension` counts for a new store only."""
-        prepare = options.get("prepare", True)
+        """`dimension` counts for a new store only. `prepare` is false for poolers that share a connection between
+        transactions; then there is no `statement_timeout`, which is in seconds, 0 for no limit."""
         self._edition = edition
         self._dimension = dimension
         connection: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(url)}
         self._conninfo = make_conninfo(**connection)
-        self._statement_timeout = options.get("statement_timeout", 60.0) if prepare else 0.0
+        self._statement_timeout = statement_timeout if prepare else 0.0
         self._options: dict[str, Any] = {"autocommit": True, **({} if prepare else {"prepare_threshold": None})}
-        self._pool_size = options.get("pool_size", 8)
+        self._pool_size = pool_size
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -82,9 +72,7 @@ class Database:
             await self._resources.enter_async_context(self._pool)
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         with anyio.CancelScope(shield=True):
             await self._resources.aclose()
 
@@ -134,17 +122,14 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(
-    url: SecretStr | None, folder: Path, edition: Edition, *, dimension: int, **options: Unpack[Options]
-) -> AsyncIterator[Database]:
-    """The database at `url`; without one an embedded one in `folder`, which is kept running."""
-    async with AsyncExitStack() as stack:
-        if url is None:
-            embedded = await stack.enter_async_context(EmbeddedPostgres(folder))
-            await run_in_background(stack, embedded.keep_running)
-            url = SecretStr(embedded.uri)
-        database = Database(url.get_secret_value(), edition, dimension=dimension, **options)
-        yield await stack.enter_async_context(database)
+async def running_database(url: SecretStr | None, folder: Path) -> AsyncIterator[str]:
+    """The URL of a database: `url`, or without one that of an embedded one in `folder`, which is kept running."""
+    if url is not None:
+        yield url.get_secret_value()
+        return
+    async with EmbeddedPostgres(folder) as embedded, AsyncExitStack() as stack:
+        await run_in_background(stack, embedded.keep_running)
+        yield embedded.uri
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NotRequired, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -51,8 +51,8 @@ class Decision(StrEnum):
 class Begun:
     """What `Documents.begin` found."""
 
-    decision: Decision
-    ticket: str | None
+    state: Decision
+    ticket: str | None = None
     """For publishing, with `INDEX`: void as soon as anything else happens to the source."""
 
 
@@ -74,9 +74,7 @@ class Documents:
         `ticket` is that of a former try, which failed. Raises `Overtaken` if it is void.
         """
         description = {**source_argument(source, content_hash), "ticket": ticket}
-        row = await self._change("ccb_begin_upsert", p_source=description)
-        answer = read(row, BEGUN)
-        return Begun(answer["state"], answer.get("ticket"))
+        return read(await self._change("ccb_begin_upsert", p_source=description), BEGUN)
 
     @asynccontextmanager
     async def discarded_on_failure(self, document: int) -> AsyncIterator[None]:
@@ -154,11 +152,6 @@ class Documents:
         return read(await self._change("ccb_update_access", p_op=op, p_users=users, p_source_id=source), YES_OR_NO)
 
 
-class _BegunAnswer(TypedDict):
-    state: Decision
-    ticket: NotRequired[str]
-
-
 class _NextAnswer(TypedDict):
     next: int | None
 
@@ -167,7 +160,7 @@ INTEGER = TypeAdapter(int, config=ConfigDict(strict=True))
 YES_OR_NO = TypeAdapter(bool, config=ConfigDict(strict=True))
 OBJECT = TypeAdapter(dict[str, Any])
 OUTCOME = TypeAdapter(Outcome)
-BEGUN, NEXT, COUNTS = TypeAdapter(_BegunAnswer), TypeAdapter(_NextAnswer), TypeAdapter(dict[ProviderId, int])
+BEGUN, NEXT, COUNTS = TypeAdapter(Begun), TypeAdapter(_NextAnswer), TypeAdapter(dict[ProviderId, int])
 
 
 def read(answer: Any, expected: TypeAdapter[T]) -> T:

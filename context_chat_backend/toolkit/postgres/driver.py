@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
 from typing import Self
 from weakref import WeakKeyDictionary
 
@@ -85,9 +84,7 @@ class DocumentsDriver(WritesNoAnswers, ABC):
             self._resources = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._resources.aclose()
 
     async def upsert(self, source: Source) -> Outcome:
@@ -106,7 +103,7 @@ class DocumentsDriver(WritesNoAnswers, ABC):
     async def _bring_up_to_date(self, source: Source) -> Outcome:
         content_hash = await self._indexer.fingerprint(source)
         begun = await self._documents.begin(source, content_hash, ticket=self._tickets.get(source))
-        match begun.decision:
+        match begun.state:
             case Decision.UNCHANGED:
                 return Outcome.UNCHANGED
             case Decision.REFRESHED:

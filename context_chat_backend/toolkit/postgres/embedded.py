@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
-from types import TracebackType
 from typing import IO, NoReturn, Self
 from urllib.parse import quote
 
@@ -108,9 +107,7 @@ class EmbeddedPostgres:
         await self._in_thread(self._enter)
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         with anyio.CancelScope(shield=True):
             try:
                 await self._in_thread(self._exit)

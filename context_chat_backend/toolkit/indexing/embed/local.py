@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -71,9 +70,7 @@ class LocalEmbedder:
         self._model = await to_thread.run_sync(self._load)
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         del self._model
 
     @property

@@ -2,16 +2,15 @@
 
 import logging
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import numpy as np
-from anyio import create_task_group
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from context_chat_backend.contract import DriverError, Misconfigured, Rejected, Unavailable
+from context_chat_backend.contract import Misconfigured, Rejected, Unavailable
+from context_chat_backend.toolkit.concurrency import for_each
 from context_chat_backend.toolkit.http import json_model, limited_request, translate_errors
 
 from .settings import EmbedSettings
@@ -61,9 +60,7 @@ class OpenAIEmbedder:
             raise
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._http.aclose()
 
     @property
@@ -82,22 +79,11 @@ class OpenAIEmbedder:
         """Unit vectors of shape `(len(texts), dimension)`, in the order of `texts`."""
         vectors = np.empty((len(texts), self.dimension), np.float32)
         size = self._settings.batch_size
-        starts = iter(range(0, len(texts), size))
-        failures: list[DriverError] = []
 
-        async def work() -> None:
-            try:
-                for start in starts:
-                    vectors[start : start + size] = await self._embed_batch(texts[start : start + size])
-            except DriverError as exc:
-                failures.append(exc)
-                workers.cancel_scope.cancel()
+        async def embed(start: int) -> None:
+            vectors[start : start + size] = await self._embed_batch(texts[start : start + size])
 
-        async with create_task_group() as workers:
-            for _ in range(CONCURRENCY):
-                workers.start_soon(work)
-        if failures:
-            raise failures[0]
+        await for_each(embed, range(0, len(texts), size), at_once=CONCURRENCY)
         return vectors
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
@@ -179,7 +165,7 @@ class OpenAIEmbedder:
         elif settings.username is not None and settings.password is not None:
             auth = httpx.BasicAuth(settings.username, settings.password.get_secret_value())
         return httpx.AsyncClient(
-            base_url=str(settings.base_url),
+            base_url=settings.base_url or "",
             headers=headers,
             auth=auth,
             timeout=httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),

@@ -6,7 +6,6 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     Field,
-    HttpUrl,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -14,13 +13,8 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
+from context_chat_backend.toolkit.http import HttpAddress
 from context_chat_backend.toolkit.settings import VariableSettings
-
-
-def _without_credentials(url: HttpUrl) -> HttpUrl:
-    if "@" in str(url):
-        raise ValueError("credentials go in CC_EM_USERNAME and CC_EM_PASSWORD")
-    return url
 
 
 def _header_value(secret: SecretStr) -> SecretStr:
@@ -35,7 +29,7 @@ class EmbedSettings(VariableSettings):
 
     model_config = SettingsConfigDict(env_prefix="CC_EM_", frozen=True)
 
-    base_url: Annotated[HttpUrl, AfterValidator(_without_credentials)] | None = Field(
+    base_url: HttpAddress | None = Field(
         default=None,
         description="OpenAI-compatible embedding server, e.g. `http://ollama:11434/v1`; "
         "unset: all-MiniLM-L6-v2 in process",

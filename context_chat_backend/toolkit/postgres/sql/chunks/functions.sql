@@ -163,22 +163,20 @@ begin
 end
 $fn$;
 
--- The best p_k chunks that p_user may read.  p_mode: 'vector' | 'text' | 'hybrid', the
--- latter by reciprocal rank fusion.
-create or replace function ccb.search(
+-- [{source_id, title, ordinal, heading, content, score}]: the best p_k chunks that p_user
+-- may read, best first.  By meaning, by words, or where both are given by reciprocal rank
+-- fusion.
+create or replace function public.ccb_search(
   p_user      text,
   p_embedding halfvec default null,
   p_query     text    default null,
   p_k         int     default 10,
   p_providers text[]  default null,
-  p_sources   text[]  default null,
-  p_mode      text    default 'hybrid'
-) returns table (
-  source_id text, provider text, title text, doc_type text, modified bigint,
-  ordinal int, heading text, content text, score float8, distance float8)
-language plpgsql stable
+  p_sources   text[]  default null
+) returns jsonb
+language plpgsql stable                    -- PostgREST: runs in a READ ONLY transaction
+set search_path from current
 as $fn$
-#variable_conflict use_column
 declare
   groups   bigint[] := ccb.groups_of(p_user, p_providers);
   docs     bigint[];
@@ -191,23 +189,23 @@ declare
   v_dist   float8[] := '{}';
   t_ids    bigint[] := '{}';
 begin
-  if groups = '{}' then return; end if;
+  if groups = '{}' then return '[]'; end if;
 
   -- How much may this user see?  Read only as far as needed to decide.
   if p_sources is not null then
     docs := array(select doc_id from ccb.documents d
                    where d.source_id = any (p_sources) and d.group_id = any (groups));
-    if docs = '{}' then return; end if;
+    if docs = '{}' then return '[]'; end if;
   else
     select count(*), coalesce(sum(chunk_count), 0) into n_docs, n_chunks
       from (select chunk_count from ccb.documents where group_id = any (groups) limit doc_cap + 1) s;
-    if n_docs = 0 then return; end if;
+    if n_docs = 0 then return '[]'; end if;
     if n_docs <= doc_cap and n_chunks <= ccb.setting_int('exact_max_chunks') then
       docs := array(select doc_id from ccb.documents where group_id = any (groups));
     end if;
   end if;
 
-  if p_mode in ('vector', 'hybrid') and p_embedding is not null then
+  if p_embedding is not null then
     if docs is null then
       -- set_config, not a SET clause: a non-superuser may not attach hnsw.* to a
       -- function before the extension library is loaded in the session
@@ -225,13 +223,10 @@ begin
     end if;
   end if;
 
-  if p_mode in ('text', 'hybrid') then
-    terms := ccb.terms_of(coalesce(p_query, ''));
-    if terms <> '{}' then t_ids := ccb.text_hits(terms, docs, groups, depth); end if;
-  end if;
+  terms := ccb.terms_of(coalesce(p_query, ''));
+  if terms <> '{}' then t_ids := ccb.text_hits(terms, docs, groups, depth); end if;
 
-  return query
-  with hits as (
+  return (with hits as (
     select id, 1.0::float8 / (60 + ord) as s, v_dist[ord] as dist
       from unnest(v_ids) with ordinality as a(id, ord)
     union all
@@ -240,36 +235,15 @@ begin
     select id, sum(s) as s, min(dist) as dist from hits group by id
      order by s desc, dist nulls last limit p_k
   )
-  select d.source_id, d.provider, d.title, d.doc_type, d.modified,
-         c.ordinal, c.heading, c.content, f.s, f.dist
+  select coalesce(jsonb_agg(jsonb_build_object('source_id', d.source_id, 'title', d.title, 'ordinal', c.ordinal,
+                                               'heading', c.heading, 'content', c.content, 'score', f.s)
+                            order by f.s desc, f.dist nulls last), '[]')
     from fused f
     join ccb.chunks c on c.chunk_id = f.id
     join ccb.documents d on d.doc_id = c.doc_id
-   where d.group_id = any (groups)      -- defence in depth: never return what is not accessible
-   order by f.s desc, f.dist nulls last;
+   where d.group_id = any (groups));    -- defence in depth: never return what is not accessible
 end
 $fn$;
-
--- The same as [{source_id, title, ordinal, heading, content, score}], best first.
-create or replace function public.ccb_search(
-  p_user      text,
-  p_embedding halfvec default null,
-  p_query     text    default null,
-  p_k         int     default 10,
-  p_providers text[]  default null,
-  p_sources   text[]  default null,
-  p_mode      text    default 'hybrid'
-) returns jsonb
-language sql stable                        -- PostgREST: runs in a READ ONLY transaction
-set search_path from current
-as $$
-  select coalesce(jsonb_agg(jsonb_build_object('source_id', source_id, 'title', title, 'ordinal', ordinal,
-                                               'heading', heading, 'content', content, 'score', score)
-                            order by place), '[]')
-    from ccb.search(p_user, p_embedding, p_query, p_k, p_providers, p_sources, p_mode)
-         with ordinality as s(source_id, provider, title, doc_type, modified, ordinal, heading, content, score,
-                              distance, place)
-$$;
 
 -- ------------------------------------------------------------------ operation
 
