@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 from pydantic import SecretStr
 
 from context_chat_backend.contract import Driver
 from context_chat_backend.gateway import plan_gateway
+from context_chat_backend.http import readiness
 from context_chat_backend.http.app import create_app
 from context_chat_backend.http.server import GatewayServer
 from context_chat_backend.nextcloud.push_client import PushClient, appapi_headers
@@ -95,7 +97,8 @@ def running_gateway(
         thread.start()
         nextcloud = Nextcloud(f"http://127.0.0.1:{listener.getsockname()[1]}")
         try:
-            wait_until_ready(nextcloud)
+            with patch.object(readiness, "LOOK_SECONDS", 0.0):
+                wait_until_ready(nextcloud)
             yield nextcloud
         finally:
             nextcloud.http.close()
@@ -117,7 +120,7 @@ def wait_until_ready(
                 return
         except httpx.TransportError:
             pass
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise TimeoutError("the gateway did not become ready")
 
 

@@ -26,6 +26,7 @@ from ..contract import Driver, SourceId, UserId
 from ..gateway import plan_gateway
 from ..http.app import create_app
 from ..layers.layer import Layer
+from ..nextcloud.push_client import appapi_headers
 from ..settings import Settings
 
 SECRET = "12345"  # noqa: S105 - the one in the recorded requests
@@ -163,5 +164,6 @@ async def nextcloud(driver: Driver, folder: Path) -> AsyncIterator[Nextcloud]:
 
 async def _started(http: httpx.AsyncClient) -> None:
     with anyio.fail_after(START_SECONDS):
-        while not (await http.get("/health/ready")).is_success:  # noqa: ASYNC110 - as a probe does
-            await anyio.sleep(0.05)
+        # not by asking whether it is ready: that answer is remembered for a while
+        while not (await http.post("/countIndexedDocuments", headers=appapi_headers(SECRET))).is_success:  # noqa: ASYNC110
+            await anyio.sleep(0.01)

@@ -64,7 +64,7 @@ class Driver(Protocol):
         """
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
-        """Remove sources; unknown ids are fine. After this returns none of them is found again."""
+        """Remove sources, 1,000 at most; unknown ids are fine. After this returns none of them is found again."""
 
     async def set_access(self, source_id: SourceId, user_ids: Set[UserId]) -> None:
         """Make the readers exactly `user_ids`; none deletes the source. Raises `NotFound`."""

@@ -16,6 +16,7 @@ from ..contract import (
     Query,
     Rejected,
     Source,
+    SourceId,
     TransientError,
     Unavailable,
     UserId,
@@ -36,6 +37,8 @@ from .contents import NoContent
 from .ordering import Order, Place
 
 FILES = ProviderId("files__default")
+IDS_PER_CALL = 1000
+"""A driver is asked to delete so many sources at most: databases hold few locks, and URLs are short."""
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +163,7 @@ class ContextChat:
         driver = self._driver
         match action:
             case DeleteSources(source_ids):
-                await driver.delete(source_ids)
+                await self._delete(sorted(source_ids))
             case DeleteProvider(provider):
                 await driver.delete_provider(provider)
             case DeleteUser(user_id):
@@ -171,6 +174,10 @@ class ContextChat:
                 await driver.update_provider_access(op, provider, user_ids)
             case SetAccess(user_ids, source_id):
                 await driver.set_access(source_id, user_ids)
+
+    async def _delete(self, source_ids: Sequence[SourceId]) -> None:
+        for start in range(0, len(source_ids), IDS_PER_CALL):
+            await self._driver.delete(frozenset(source_ids[start : start + IDS_PER_CALL]))
 
     # ------------------------------------------------------------------ questions
 

@@ -1,6 +1,6 @@
 """What the service decides, around a driver that does exactly what the test says."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -55,12 +55,17 @@ class Scripted(ReferenceDriver):
         self.before_upsert: Callable[[Source], Awaitable[None]] | None = None
         self.access_failure: Exception | None = None
         self.upserts: list[SourceId] = []
+        self.deleted: list[Set[SourceId]] = []
 
     async def upsert(self, source: Source) -> Outcome:
         self.upserts.append(source.id)
         if self.before_upsert is not None:
             await self.before_upsert(source)
         return await super().upsert(source)
+
+    async def delete(self, source_ids: Set[SourceId]) -> None:
+        self.deleted.append(source_ids)
+        await super().delete(source_ids)
 
     async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: object) -> None:
         if self.access_failure is not None:
@@ -280,6 +285,17 @@ async def test_nobody_waits_for_an_action_that_met_a_bug(
     driver.access_failure = None
     await apply(chat, UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(1)))
     assert await kit.found("bob") == frozenset()
+
+
+@pytest.mark.parametrize("number", [1, 1000, 1001, 2500])
+async def test_a_deletion_of_any_size_reaches_the_driver_in_bounded_calls(
+    chat: ContextChat, driver: Scripted, kit: Kit, number: int
+) -> None:
+    ids = frozenset(map(kit.id, range(number)))
+    await apply(chat, DeleteSources(ids))
+    assert max(map(len, driver.deleted)) <= 1000
+    assert sum(map(len, driver.deleted)) == number
+    assert frozenset().union(*driver.deleted) == ids
 
 
 async def test_a_search_goes_on_until_there_are_enough_distinct_sources(

@@ -47,9 +47,11 @@ def test_an_action_whose_answer_was_lost_keeps_its_place(tmp_path: Path) -> None
         loading.start()
         assert driver.busy.wait(60)
         allow = {"op": "allow", "userIds": ["bob"], "sourceId": WHALE}
-        send_and_hang_up(nextcloud, tmp_path, "/updateAccess", **allow)
-        driver.go_on.set()
-        loading.join()
+        try:
+            send_and_hang_up(nextcloud, tmp_path, "/updateAccess", **allow)
+        finally:
+            driver.go_on.set()
+            loading.join()
         deny = {**allow, "op": "deny"}
         assert nextcloud.post("/updateAccess", **deny).status_code == 503
         assert nextcloud.post("/updateAccess", **allow).status_code == 200

@@ -35,9 +35,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Transcript:
     return transcript_of(REFERENCE, tmp_path_factory.mktemp(REFERENCE))
 
 
-@pytest.mark.parametrize(
-    "backend", ["builtin", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS if name != "builtin")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", OTHERS)
 def test_a_backend_answers_as_the_reference_does(
     reference: Transcript, backend: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

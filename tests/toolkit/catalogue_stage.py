@@ -81,7 +81,7 @@ class WordEmbedder:
 
 
 class LineIndexer(Indexer):
-    """Each line is a chunk."""
+    """Each line that is not blank is a chunk."""
 
     def __init__(self, embedder: WordEmbedder) -> None:
         super().__init__(Extractor(ExtractSettings()), embedder)
@@ -93,7 +93,7 @@ class LineIndexer(Indexer):
         return text
 
     def chunks(self, text: str, mime_type: str) -> Iterator[Chunk]:
-        for ordinal, line in enumerate(text.splitlines()):
+        for ordinal, line in enumerate(filter(str.strip, text.splitlines())):
             yield Chunk(ordinal, f"above {line}", line)
 
 
