@@ -64,7 +64,7 @@ class SupabaseSettings(VariableSettings):
     http_timeout: PositiveFloat = Field(
         60.0, description="seconds for one call; Supabase itself ends statements after 60 at most"
     )
-    max_connections: PositiveInt = Field(10, description="most connections to Supabase at a time")
+    max_connections: PositiveInt = Field(10, description="largest number of connections to Supabase at a time")
 
 
 def is_jwt(key: str) -> bool:

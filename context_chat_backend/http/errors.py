@@ -72,10 +72,10 @@ def _nothing_found(*_: object) -> JSONResponse:
 
 def _invalid(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - for the type checker
-    return error(422, "; ".join(f"{_place(item)}: {item['msg']}" for item in exc.errors()))
+    return error(422, "; ".join(f"{_field(item)}: {item['msg']}" for item in exc.errors()))
 
 
-def _place(item: Mapping[str, Any]) -> str:
+def _field(item: Mapping[str, Any]) -> str:
     """The field that is wrong; of a body that is not JSON the error only counts characters."""
     names = () if item["type"] == "json_invalid" else item["loc"][1:]
     return ".".join(map(str, names)) or "body"

@@ -110,7 +110,7 @@ class QueueDepthProbe:
 
     A `Probe`, usable while entered. Entering asks nothing, so a broker that is down does not stop the start.
 
-    It is advice: what cannot be asked holds nothing back, and is logged once until it works again.
+    It is advice: what cannot be reached holds nothing back, and is logged once until it works again.
     """
 
     INTERVAL = 5.0
@@ -164,7 +164,7 @@ class QueueDepthProbe:
     async def reason_to_wait(self) -> str | None:
         """Which limit is passed by how much. At most `INTERVAL` seconds old; callers at the same time share a question.
 
-        Raises nothing when the management API cannot be asked.
+        Raises nothing when the management API cannot be reached.
         """
         async with self._turn:
             if self._clock() - self._asked_at >= self.INTERVAL:

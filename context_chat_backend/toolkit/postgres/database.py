@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
     """How to connect."""
 
     pool_size: int
-    """Most connections."""
+    """Largest number of connections."""
     prepare: bool
     """False for poolers that share a connection between transactions."""
     statement_timeout: float
