@@ -27,7 +27,7 @@ def _not_guessed_at_once(value: SecretStr) -> SecretStr:
 
 
 SHORTEST_SECRET = 4
-"""Refuses what is no secret. Whoever tries things out may take a short one; `ccbe check` warns of it."""
+"""Refuses what is no secret at all. Whoever tries things out may use a short one; `ccbe check` warns of it."""
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 

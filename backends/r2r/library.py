@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Library:
-    """An async context manager; enter it inside of what the installation consists of."""
+    """An async context manager; enter it inside what the installation consists of."""
 
     def __init__(self, installation: Installation, collections: CollectionMap) -> None:
         self._installation = installation

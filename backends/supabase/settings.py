@@ -42,7 +42,7 @@ def _secret_key(value: SecretStr) -> SecretStr:
         raise ValueError("the key (or SUPABASE_SERVICE_ROLE_KEY) holds characters that no key has")
     if key.startswith("sb_publishable_") or _claimed_role(key) in _PUBLIC_ROLES:
         raise ValueError(
-            "the key (or SUPABASE_SERVICE_ROLE_KEY) is one for browsers, which may not read documents; needed is the "
+            "the key (or SUPABASE_SERVICE_ROLE_KEY) is one for browsers, which may not read documents; use the "
             "secret key, sb_secret_…, or the one of the role service_role: see API Keys in the Supabase dashboard"
         )
     return SecretStr(key)

@@ -76,7 +76,7 @@ def _invalid(_: Request, exc: Exception) -> JSONResponse:
 
 
 def _field(item: Mapping[str, Any]) -> str:
-    """The field that is wrong; of a body that is not JSON the error only counts characters."""
+    """The field that is wrong; for a body that is not JSON the error names no field but a position."""
     names = () if item["type"] == "json_invalid" else item["loc"][1:]
     return ".".join(map(str, names)) or "body"
 

@@ -46,7 +46,7 @@ async def gather(*calls: Callable[[], Awaitable[V]]) -> list[V]:
 
 
 def first_of(error: BaseException) -> BaseException:
-    """What is inside of a group, or of groups in groups; the error itself where it is none."""
+    """What is inside a group, or of groups in groups; the error itself where it is none."""
     return first_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
