@@ -167,5 +167,5 @@ class Capabilities:
     mime_types: Set[str] | None = None
     """The content of sources of other types cannot be read: `path` raises `Rejected`; None: any."""
     shared: bool = True
-    """Others may write to the store too, so what the gateway remembers of it may be outdated: the hash cache is off.
+    """Others may write to the store too, so what the gateway remembers of it may be outdated: the upsert cache is off.
     False only where a gateway has the store to itself: it then trusts its memory, and nothing else opens the store."""

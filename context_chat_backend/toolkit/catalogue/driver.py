@@ -169,7 +169,7 @@ class CatalogueDriver(DocumentsDriver):
 
 
 def _outbox_findings(outbox: Outbox) -> Sequence[Finding]:
-    text = f"{outbox.chunks:,} chunks; the store still has to hear of {outbox.stale:,} changes of access and "
+    text = f"{outbox.chunks:,} chunks; not yet passed on to the store: {outbox.stale:,} changes of access, "
     return [Finding(level=Level.OK, subject="catalogue", text=f"{text}{outbox.removals:,} removals")]
 
 
