@@ -202,7 +202,7 @@ def inventory_of(driver: Driver) -> Inventory:
     if not isinstance(driver, Inventory):
         raise Unsupported(
             "this backend cannot list what it stores, so there is nothing to compare the cache with; "
-            "it fills by itself as sources arrive"
+            "the cache fills by itself as sources arrive"
         )
     return driver
 
