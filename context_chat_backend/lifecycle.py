@@ -77,13 +77,13 @@ class Lifecycle:
         await periodically("the look at the app's state in Nextcloud", look, POLL_INTERVAL, first=0)
 
     async def _ask_for_state(self, nextcloud: NextcloudClient) -> None:
-        """AppAPI takes any answer to PUT /enabled for success, also one that is not ours."""
+        """AppAPI takes any answer to PUT /enabled for success, even one that is not ours."""
         times_told = self._times_told
         try:
             state = await nextcloud.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
         except NextcloudError as error:
             # whatever is wrong, it says nothing about the state: keep the last one
-            log.warning("Nextcloud did not tell whether the app is enabled: %s", error)
+            log.warning("Nextcloud did not say whether the app is enabled: %s", error)
             return
         # a PUT /enabled that came meanwhile is newer than this answer
         if state in (0, 1) and times_told == self._times_told:
@@ -91,7 +91,7 @@ class Lifecycle:
 
 
 class _Initialisation:
-    """Tells Nextcloud when the backend is open, each time that it asked for that."""
+    """Tells Nextcloud when the backend is open, each time it asked for that."""
 
     def __init__(self, state: State, chat: ContextChat) -> None:
         self._state = state
@@ -123,13 +123,13 @@ class _Initialisation:
             await _report(nextcloud, progress=100)
             await self._state.set_flag(INIT_PENDING, "0")
         except NextcloudError as refusal:
-            log.error("Nextcloud does not take the progress of the initialisation: %s", refusal)  # noqa: TRY400
+            log.error("Nextcloud does not accept the progress of the initialisation: %s", refusal)  # noqa: TRY400
         except DriverError:  # the disk: Nextcloud waits for the report all the same
             self.start()
             raise
 
     async def _wait_for_backend(self, nextcloud: NextcloudClient) -> None:
-        """Return once it is open. What an admin has to mend, or what takes too long, is shown in Nextcloud."""
+        """Return once it is open. What an admin has to fix, or what takes too long, is shown in Nextcloud."""
         reported = ""
         patience_ends = anyio.current_time() + PATIENCE
         while (problem := await self._chat.problem()) is not None:
@@ -150,11 +150,11 @@ async def _report(nextcloud: NextcloudClient, *, progress: int, error: str = "")
                 "PUT",
                 "/ocs/v1.php/apps/app_api/ex-app/status",
                 json={"progress": progress, "error": error},
-                # at 100 % AppAPI enables the app inside of this request: it calls /heartbeat and /enabled first
+                # at 100 % AppAPI enables the app inside this request: it calls /heartbeat and /enabled first
                 timeout=120,
             )
         except TryLater as failure:
-            log.warning("Nextcloud did not take the progress of the initialisation: %s", failure)
+            log.warning("Nextcloud did not accept the progress of the initialisation: %s", failure)
             await anyio.sleep(REPORT_INTERVAL)
         else:
             return

@@ -30,7 +30,7 @@ class Metrics:
             registry=self.registry,
         )
         self.skipped = Counter(
-            "ccb_upserts_skipped", "Sources answered by the hash cache", ("backend", "window"), registry=self.registry
+            "ccb_upserts_skipped", "Sources answered by the upsert cache", ("backend", "window"), registry=self.registry
         )
         self.sources = Counter(
             "ccb_sources", "Sources received, by what became of them", ("outcome",), registry=self.registry

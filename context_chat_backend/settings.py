@@ -1,6 +1,6 @@
 """Settings of the gateway itself, from the environment that AppAPI gives an ExApp and from `.env`.
 
-Backends, layers, embeddings and answers have their own settings classes beside their code.
+Backends, layers, embeddings and answers have their own settings classes next to their code.
 """
 
 import os
@@ -22,12 +22,12 @@ def _base_url(value: str) -> str:
 
 def _not_guessed_at_once(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < SHORTEST_SECRET:
-        raise ValueError(f"has to have {SHORTEST_SECRET} characters at least; AppAPI makes secrets of 128")
+        raise ValueError(f"has to have at least {SHORTEST_SECRET} characters; AppAPI makes secrets of 128")
     return value
 
 
 SHORTEST_SECRET = 4
-"""Refuses what is no secret. Whoever tries things out may take a short one; `ccbe check` warns of it."""
+"""Refuses what is no secret at all. Whoever tries things out may use a short one; `ccbe check` warns of it."""
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
@@ -45,7 +45,7 @@ class Settings(VariableSettings):
 
     app_id: str = Field("context_chat_backend", description="id of the ExApp in Nextcloud")
     app_secret: Annotated[SecretStr, AfterValidator(_not_guessed_at_once)] = Field(
-        description="secret shared with Nextcloud's AppAPI; required, and as good as a password"
+        description="secret shared with Nextcloud's AppAPI; treat it as a password"
     )
     app_version: str = Field(__version__, description="version that is registered in Nextcloud")
     app_display_name: str = Field("Context Chat Backend", description="name of the ExApp")
@@ -65,7 +65,7 @@ class Settings(VariableSettings):
 
     load_deadline_secs: PositiveFloat = Field(
         900,
-        description="a /loadSources request is answered within this time, what is left is to be sent again; "
+        description="a /loadSources request is answered within this time, what is left has to be sent again; "
         "keep it below the time-outs of Nextcloud (3000 s) and of proxies on the way",
     )
     action_wait_secs: PositiveFloat = Field(
@@ -75,6 +75,6 @@ class Settings(VariableSettings):
         3600, description="how long a failed action holds back later ones on the same source if it is not repeated"
     )
     metrics_token: SecretStr | None = Field(None, description="bearer token for /metrics; without it /metrics is open")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
     log_file_mb: NonNegativeInt = Field(20, description="size of a log file before it is rotated, in MiB")
     log_files: NonNegativeInt = Field(5, description="rotated log files that are kept")

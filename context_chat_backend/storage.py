@@ -43,7 +43,7 @@ def claimed_storage(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise Misconfigured(f"APP_PERSISTENT_STORAGE: {folder} cannot be used: {error.strerror}") from error
     with os.fdopen(lock):
-        with suppress(OSError):  # it may be another account's; older versions left it readable for all
+        with suppress(OSError):  # it may be another account's; older versions left it readable by everybody
             os.fchmod(lock, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

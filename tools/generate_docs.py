@@ -51,7 +51,7 @@ CATALOGUE: Section = (
 )
 QUEUES: Section = (
     "Queues behind a backend",
-    "No uploads while the RabbitMQ of R2R's full stack is behind; one that cannot be asked holds nothing back.",
+    "No uploads while the RabbitMQ of R2R's full stack is behind; one that cannot be reached holds nothing back.",
     QueueSettings,
     "QUEUE_",
 )

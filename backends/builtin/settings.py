@@ -18,7 +18,7 @@ class BuiltinSettings(VariableSettings):
     pool_size: PositiveInt = Field(
         default=8,
         validation_alias="BUILTIN_POOL_SIZE",
-        description="Most connections to the database that one gateway opens.",
+        description="Largest number of connections to the database that one gateway opens.",
     )
     prepare: bool = Field(
         default=True,
@@ -29,6 +29,6 @@ class BuiltinSettings(VariableSettings):
     statement_timeout: NonNegativeFloat = Field(
         default=60.0,
         validation_alias="BUILTIN_STATEMENT_TIMEOUT",
-        description="Seconds after which the database gives up a statement; 0 for no limit. Not set if BUILTIN_PREPARE "
+        description="Seconds after which the database cancels a statement; 0 for no limit. Not set if BUILTIN_PREPARE "
         "is false.",
     )

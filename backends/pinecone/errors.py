@@ -37,7 +37,7 @@ _MEANINGS: Mapping[type[ApiError], tuple[type[DriverError], str]] = MappingProxy
         ),
         ServiceError: (Unavailable, "a failure on Pinecone's side"),
         UnauthorizedError: (Misconfigured, "PINECONE_API_KEY is wrong or revoked"),
-        PaymentRequiredError: (Misconfigured, "the account has to be paid: see the billing page of Pinecone's console"),
+        PaymentRequiredError: (Misconfigured, "a payment is due: see the billing page of Pinecone's console"),
         ForbiddenError: (
             Misconfigured,
             "the key may not do this, or a limit of the plan is reached: see both in Pinecone's console",

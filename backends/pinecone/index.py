@@ -83,8 +83,8 @@ class ControlPlane:
         settings = self._settings
         if settings.region is None:
             raise Misconfigured(
-                f"there is no index {settings.index}: set PINECONE_REGION, and PINECONE_CLOUD, to have it made there, "
-                "forever, or PINECONE_INDEX to the name of one that exists"
+                f"there is no index {settings.index}: set PINECONE_REGION, and PINECONE_CLOUD, to have it made there "
+                "for good, or PINECONE_INDEX to the name of one that exists"
             )
         deployment = {"deployment_type": "managed", "cloud": settings.cloud, "region": settings.region}
         refused = (
@@ -104,7 +104,7 @@ class ControlPlane:
             if model is not None and model.status.state in _LOST:
                 raise Misconfigured(
                     f"the index {model.name} is in the state {model.status.state}, which it does not leave by itself: "
-                    "see Pinecone's console. Removed there, it is made again; PINECONE_INDEX can name another one"
+                    "see Pinecone's console. Once removed there, it is made again; PINECONE_INDEX can name another one"
                 )
             await self._sleep(POLL_SECONDS)
             model = await self._describe(indexes)

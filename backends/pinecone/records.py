@@ -25,7 +25,7 @@ REQUEST_RECORDS = 1000
 REQUEST_BYTES = 1_800_000
 """Of the 2 MB that are allowed."""
 FILTER_VALUES = 10_000
-"""Most values of one `$in`."""
+"""The most values of one `$in`."""
 
 DECIMALS = 7
 """Of each component of a unit vector. The error is 5e-8 at most, that of a float32 near 1, and the JSON is half as
@@ -42,7 +42,7 @@ HEADING_CHARACTERS = 300
 WORD_BYTES, WORD_CHARACTERS = 256, 40
 """Words of a text may be of so many bytes; the analyzer cuts them to so many characters, also in questions."""
 QUESTION_BYTES = 10_000
-"""Most of the text of a search; the rest of a longer question is not looked for."""
+"""The most text of a search; the rest of a longer question is not looked for."""
 
 JOINT: Final = "\u200a"
 """A hair space. It divides what would be too long for one word; taken out again when a text is shown."""
@@ -99,7 +99,7 @@ def batches(chunks: Sequence[ChunkRecord]) -> Iterator[Sequence[ChunkRecord]]:
 
 
 def record_bytes(chunk: ChunkRecord) -> int:
-    """Most bytes that the record of a chunk has in a request."""
+    """The most bytes that the record of a chunk has in a request."""
     texts = (stored_text(chunk.text), stored_heading(chunk.heading))
     text = json.dumps(texts, ensure_ascii=False).encode()
     keys = len(chunk.id) + len(chunk.document) + len(chunk.group) + len(str(chunk.ordinal))

@@ -48,7 +48,7 @@ def _host(value: str) -> str:
     if "." not in name and name != "localhost":
         raise ValueError("has to be a full name with a dot: the SDK refuses others")
     if parts.scheme == "http" and not _is_near(name):
-        raise ValueError("has to use https: the key and all texts would be sent in clear")
+        raise ValueError("has to use https: the key and all texts would be sent in the clear")
     return f"{parts.scheme}://{name}" + (f":{port}" if port else "")
 
 
@@ -91,7 +91,7 @@ class PineconeSettings(VariableSettings):
     )
     host: Annotated[str, AfterValidator(_host)] | None = Field(
         None,
-        description="host of an existing index, instead of its name: then Pinecone's control plane is never asked, and "
+        description="host of an existing index, instead of its name: then Pinecone's control plane is never used, and "
         "the key needs no rights on it",
     )
     cloud: Literal["aws", "gcp", "azure"] = Field("aws", description="where a new index is made")
@@ -102,7 +102,9 @@ class PineconeSettings(VariableSettings):
     )
     create_timeout: PositiveFloat = Field(300, description="seconds until a new index has to be ready")
     http_timeout: PositiveFloat = Field(30, description="seconds for one request; the SDK repeats it up to three times")
-    settle_seconds: PositiveFloat = Field(60, description="after this long everything written is taken for searchable")
+    settle_seconds: PositiveFloat = Field(
+        60, description="after this long everything written is assumed to be searchable"
+    )
     changes_per_second: PositiveFloat = Field(
         4,
         description="updates and deletions per second; Pinecone allows 5 updates by filter per namespace. Share it "

@@ -47,7 +47,7 @@ UPLOADS_AT_ONCE = 4
 CONNECTIONS = 100
 """So that uploads do not keep searches waiting for one; the SDK's default is 20 on a small machine."""
 UPDATE_RECORDS = 100_000
-"""Most records that one update by filter changes; documented for vectors, nothing else is said of documents."""
+"""The most records that one update by filter changes; documented for vectors, nothing else is said of documents."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 """Seconds between looks whether a document is searchable. Each look costs as much as a search."""
 TYPICAL_BYTES = 1100

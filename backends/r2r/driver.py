@@ -147,7 +147,7 @@ class R2RDriver(BaseDriver, Inventory):
         """Reads only: anybody may have the gateway do this."""
         if await self._store.is_lost():
             raise Unavailable(
-                "R2R has lost what this installation stored there; within a minute the gateway begins anew",
+                "R2R has lost what this installation stored there; within a minute the gateway starts afresh",
                 retry_after=TIDY_SECONDS,
             )
 
@@ -312,7 +312,7 @@ class R2RDriver(BaseDriver, Inventory):
     # ------------------------------------------------------------------ housekeeping
 
     async def look_after_store(self) -> None:
-        """Begin anew where R2R was emptied, under another identity: nothing that is remembered of the lost store counts
+        """Start afresh where R2R was emptied, under another identity: nothing remembered of the lost store counts
         for the new one, so Nextcloud can fill it. Then tidy up."""
         if await self._store.is_lost():
             log.error("R2R has lost what this installation stored there; everything has to be indexed again")

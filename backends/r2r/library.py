@@ -22,7 +22,7 @@ EXPORTED = ("id", "metadata")
 
 
 class Library:
-    """An async context manager; enter it inside of what the installation consists of."""
+    """An async context manager; enter it inside what the installation consists of."""
 
     def __init__(self, installation: Installation, collections: CollectionMap) -> None:
         self._installation = installation

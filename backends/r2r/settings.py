@@ -46,7 +46,7 @@ class R2RSettings(VariableSettings):
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         description="address of R2R, e.g. `http://r2r:7272`", examples=["http://r2r:7272"]
     )
-    user: str | None = Field(None, description="e-mail address of the gateway's account in R2R, best a superuser")
+    user: str | None = Field(None, description="e-mail address of the gateway's account in R2R, preferably a superuser")
     password: SecretStr | None = Field(None, description="its password")
     api_key: SecretStr | None = Field(
         None, description="instead of user and password: sent as X-API-Key. Costs R2R most of a second per request"
@@ -66,7 +66,7 @@ class R2RSettings(VariableSettings):
         "fail; `text`: it always gets the text that the gateway extracts",
     )
     ingestion_mode: Literal["fast", "hi-res", "ocr", "custom"] = Field(
-        "fast", description="R2R's way to ingest; all but `fast` call a language model for each document"
+        "fast", description="R2R's ingestion mode; all but `fast` call a language model for each document"
     )
     max_text_bytes: PositiveInt = Field(
         2_000_000,

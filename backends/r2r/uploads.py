@@ -50,7 +50,7 @@ class Form:
 
 
 class Uploads:
-    """An async context manager; enter it inside of the entered client."""
+    """An async context manager; enter it inside the entered client."""
 
     def __init__(self, client: R2RClient, readers: Readers, extractor: Extractor, settings: R2RSettings) -> None:
         self._client = client

@@ -54,13 +54,13 @@ _STATUSES: Mapping[str, tuple[type[DriverError], str]] = {
     "425": (Unavailable, "too early"),
     "429": (Busy, "too many requests"),
     "540": (Misconfigured, "the project is paused: restore it in Supabase's dashboard"),
-    "": (Unavailable, "no answer of the database"),
+    "": (Unavailable, "no answer from the database"),
 }
 """By HTTP status or its beginning, the longest first."""
 
 
 class Refusal(Exception):
-    """An answer that is no value."""
+    """An answer that is not a value."""
 
     def __init__(self, status: int, code: str, text: str = "", *, retry_after: float | None = None) -> None:
         """`code` is an SQLSTATE, a code of PostgREST or else the HTTP status again; `text` is for admins."""

@@ -42,7 +42,7 @@ def _secret_key(value: SecretStr) -> SecretStr:
         raise ValueError("the key (or SUPABASE_SERVICE_ROLE_KEY) holds characters that no key has")
     if key.startswith("sb_publishable_") or _claimed_role(key) in _PUBLIC_ROLES:
         raise ValueError(
-            "the key (or SUPABASE_SERVICE_ROLE_KEY) is one for browsers, which may not read documents; needed is the "
+            "the key (or SUPABASE_SERVICE_ROLE_KEY) is one for browsers, which may not read documents; use the "
             "secret key, sb_secret_…, or the one of the role service_role: see API Keys in the Supabase dashboard"
         )
     return SecretStr(key)
@@ -64,7 +64,7 @@ class SupabaseSettings(VariableSettings):
     http_timeout: PositiveFloat = Field(
         60.0, description="seconds for one call; Supabase itself ends statements after 60 at most"
     )
-    max_connections: PositiveInt = Field(10, description="most connections to Supabase at a time")
+    max_connections: PositiveInt = Field(10, description="largest number of connections to Supabase at a time")
 
 
 def is_jwt(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tools around the hash cache: look at it, empty it, fill it from a backend, take over an older one, tidy it up.
+"""Tools around the upsert cache: look at it, empty it, fill it from a backend, take over an older one, tidy it up.
 
 Those that compare it with the backend have the storage to themselves. While a gateway serves, an access change could go
 through between the reading of a source and the writing of its entry, and the entry would vouch for readers of before.
@@ -203,7 +203,7 @@ def inventory_of(driver: Driver) -> Inventory:
     if not isinstance(driver, Inventory):
         raise Unsupported(
             "this backend cannot list what it stores, so there is nothing to compare the cache with; "
-            "it fills by itself as sources arrive"
+            "the cache fills by itself as sources arrive"
         )
     return driver
 

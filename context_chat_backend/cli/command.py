@@ -58,7 +58,7 @@ def add_commands(parser: ArgumentParser, commands: Sequence[Command | Group], *,
     """Have the parser expect the name of one of these next."""
     parsers = parser.add_subparsers(required=True, metavar=metavar)
     for command in commands:
-        command.configure(parsers.add_parser(command.name, help=command.help))
+        command.configure(parsers.add_parser(command.name, help=command.help, description=command.help))
 
 
 def read_plan(variables: Variables) -> Plan:

@@ -16,7 +16,7 @@ Anything else that leaves a driver is a bug of that driver; a source is then kep
 
 
 class DriverError(Exception):
-    """Base of everything a driver raises on purpose. The message is shown to admins, never document text."""
+    """Base of everything a driver raises on purpose. The message is shown to admins and never holds document text."""
 
 
 class TransientError(DriverError):

@@ -1,4 +1,4 @@
-"""The values that cross the driver boundary: immutable, keyword-only, free of I/O (but for `Content`)."""
+"""The values that cross the driver boundary: immutable, keyword-only, free of I/O (except for `Content`)."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -144,7 +144,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a check of a backend says to its admin."""
+    """What a check of a backend tells its admin."""
 
     level: Level
     subject: str
@@ -161,11 +161,11 @@ class Capabilities:
     answers: bool = False
     """`answer` works."""
     settle_seconds: float = 0.0
-    """After this long every write is visible to every search; 0 where it is so when the call returns."""
+    """After this long every write is visible to every search; 0 if it already is when the call returns."""
     max_source_bytes: int | None = None
     """The content of larger sources cannot be read: `path` raises `Rejected`; None: no limit."""
     mime_types: Set[str] | None = None
     """The content of sources of other types cannot be read: `path` raises `Rejected`; None: any."""
     shared: bool = True
-    """Others may write to the store too, so what the gateway remembers of it may be outdated: the hash cache is off.
+    """Others may write to the store too, so what the gateway remembers of it may be outdated: the upsert cache is off.
     False only where a gateway has the store to itself: it then trusts its memory, and nothing else opens the store."""

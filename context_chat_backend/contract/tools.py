@@ -1,4 +1,4 @@
-"""What a driver may offer to an admin's tools beside `Driver`. Serving needs none of it."""
+"""What a driver may offer to an admin's tools besides `Driver`. Serving needs none of it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Set

@@ -1,4 +1,4 @@
-"""A content that is none: for versions of a source that cannot be indexed whatever a driver does."""
+"""Content that does not exist: for versions of a source that cannot be indexed whatever a driver does."""
 
 import hashlib
 from pathlib import Path

@@ -39,7 +39,7 @@ from .ordering import Order, Place
 
 FILES = ProviderId("files__default")
 IDS_PER_CALL = 1000
-"""A driver is asked to delete so many sources at most: databases hold few locks, and URLs are short."""
+"""The most sources that a driver is asked to delete at once: databases hold few locks, and URLs are short."""
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Verdict(Enum):
 
 
 class ContextChat:
-    """Call `open` before anything else, and use it inside of the entered driver and state."""
+    """Call `open` before anything else, and use it while driver and state are entered."""
 
     def __init__(self, driver: Driver, *, order: Order, generator: Generator, metrics: Metrics) -> None:
         self._driver = driver
@@ -68,7 +68,7 @@ class ContextChat:
         self._metrics = metrics
 
     async def open(self) -> None:
-        """Go on with the order of before a restart."""
+        """Resume the order from before a restart."""
         await self._order.open()
 
     # ------------------------------------------------------------------ indexing

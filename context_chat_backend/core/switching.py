@@ -26,8 +26,8 @@ async def require_admitted(state: State, identity: str) -> None:
     accepted = await state.flag(ACCEPTED) == "yes"
     if known and last != identity and not accepted:
         raise Misconfigured(
-            f"the backend {identity} was in use before, then {last}: of what was revoked or deleted since then it "
-            "knows nothing. Empty it (docs/operations.md, Switching backends), or, to use it as it is, run "
+            f"the backend {identity} was in use before, then {last}: it knows nothing of what was revoked or "
+            "deleted since then. Empty it (docs/operations.md, Switching backends), or, to use it as it is, run "
             "`ccbe accept-backend`"
         )
 

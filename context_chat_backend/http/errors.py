@@ -2,6 +2,8 @@
 
 import logging
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -46,7 +48,7 @@ def install_error_handlers(app: FastAPI) -> None:
 def _driver_error(_: Request, exc: Exception) -> JSONResponse:
     # Nextcloud shows the text to whoever asked: addresses and reasons are for the log only
     log.warning("answered with an error: %s: %s", type(exc).__name__, exc)
-    hint = f"; the log of the backend says why, request {request_id.get()}"
+    hint = f"; the log of the gateway says why, request {request_id.get()}"
     match exc:
         case TransientError(retry_after=seconds):
             # never with cc-retry: outside of /loadSources that header aborts the client's whole job
@@ -70,8 +72,13 @@ def _nothing_found(*_: object) -> JSONResponse:
 
 def _invalid(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - for the type checker
-    problems = (f"{'.'.join(map(str, item['loc'][1:])) or 'body'}: {item['msg']}" for item in exc.errors())
-    return error(422, "; ".join(problems))
+    return error(422, "; ".join(f"{_field(item)}: {item['msg']}" for item in exc.errors()))
+
+
+def _field(item: Mapping[str, Any]) -> str:
+    """The field that is wrong; for a body that is not JSON the error names no field but a position."""
+    names = () if item["type"] == "json_invalid" else item["loc"][1:]
+    return ".".join(map(str, names)) or "body"
 
 
 def _http(_: Request, exc: Exception) -> JSONResponse:

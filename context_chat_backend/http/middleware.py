@@ -69,7 +69,7 @@ class ErrorBoundary:
             log.exception("unexpected error")
             if begun:
                 raise  # the server closes the connection, so that the client sees that the answer is not whole
-            response = error(500, f"internal error; the log of the backend says why, request {request_id.get()}")
+            response = error(500, f"internal error; the log of the gateway says why, request {request_id.get()}")
             await response(scope, receive, send)
 
 

@@ -20,7 +20,7 @@ MEANINGS = {
     status.HTTP_401_UNAUTHORIZED: "Without AppAPI's headers or with a wrong secret",
     status.HTTP_413_CONTENT_TOO_LARGE: "The body is too large",
     status.HTTP_422_UNPROCESSABLE_CONTENT: "The body or a parameter is not of the form that is described here",
-    status.HTTP_500_INTERNAL_SERVER_ERROR: "A mistake of the gateway; its log says more",
+    status.HTTP_500_INTERNAL_SERVER_ERROR: "An error in the gateway; its log says more",
     status.HTTP_501_NOT_IMPLEMENTED: "The backend cannot do this",
     status.HTTP_503_SERVICE_UNAVAILABLE: "Not now; `Retry-After`, if there is one, says when to try again",
 }

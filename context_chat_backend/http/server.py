@@ -1,4 +1,4 @@
-"""Runs the application on its socket until it is told to end, or cannot go on."""
+"""Runs the application on its socket until it is told to stop, or cannot go on."""
 
 import logging
 import resource
@@ -52,7 +52,7 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
 
 
 async def _require_state(file: Path) -> None:
-    """What is wrong with it is said in a line: inside of the server it would be a traceback."""
+    """Reports a problem in one line: inside the server it would be a traceback."""
     async with State(file):
         pass
 

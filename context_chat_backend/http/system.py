@@ -61,7 +61,7 @@ async def set_enabled(gateway: CurrentGateway, enabled: Annotated[bool, Query()]
 
 @router.post("/trigger", responses=FAILURES)
 async def trigger() -> dict[str, str]:
-    """Nextcloud >= 33 says that a task waits; with the push contract there is nothing to fetch."""
+    """Nextcloud >= 33 announces a waiting task; with the push contract there is nothing to fetch."""
     return {}
 
 
@@ -78,7 +78,7 @@ class Ready(BaseModel):
 
 
 class NotReady(BaseModel):
-    """`misconfigured` is for the admin to mend."""
+    """`misconfigured` is for an admin to fix."""
 
     status: Literal["misconfigured", "unavailable"]
     backend: str
@@ -86,7 +86,7 @@ class NotReady(BaseModel):
 
 @router.get("/health/ready", response_model=Ready, responses={503: {"model": NotReady, "description": "It does not"}})
 async def ready(gateway: CurrentGateway, readiness: CurrentReadiness) -> JSONResponse:
-    """200 when the backend serves requests, else 503 and whether it is for the admin to mend."""
+    """200 when the backend serves requests, else 503 and whether an admin has to fix it."""
     problem = await readiness.problem()
     if problem is None:
         return JSONResponse({"status": "ok"})

@@ -26,14 +26,14 @@ def compose(
     opened: Callable[[str], Awaitable[None]],
     probes: Sequence[Probe] = (),
 ) -> Driver:
-    """The driver as the service uses it; `opened` is for `Opening`. Calls pass the layers from the last line to the
-    first, and the order matters:
+    """The driver as the service uses it; `opened` is for `Opening`. Calls pass through the layers from the last line
+    to the first, and the order matters:
 
     * `Observe` measures what callers see, the skipped uploads and the refused ones too.
-    * `Opening` is outside of all that work with the backend: while that is away nothing waits, repeats or remembers.
-    * `HashCache` is outside of the gate, so that a source which is skipped takes no place. Inside it would hand out the
+    * `Opening` is outside all that work with the backend: while that is away nothing waits, repeats or remembers.
+    * `HashCache` is outside the gate, so that a source which is skipped takes no place. Inside, it would hand out the
       places to sources that need none.
-    * `Backpressure` is outside of the retries, so that an upload which is repeated keeps its place. Inside, each
+    * `Backpressure` is outside the retries, so that an upload which is repeated keeps its place. Inside, each
       repetition would queue again, and a busy backend would be asked by more uploads than there are places.
     * `Retry` has the time limit of a single try, which nothing else sees.
     """

@@ -42,7 +42,7 @@ class Backpressure(Layer):
 
     async def _acquired(self) -> bool:
         with suppress(anyio.WouldBlock):
-            self._places.acquire_nowait()  # also when nobody is to wait: a place that is free costs no time
+            self._places.acquire_nowait()  # even if nobody may wait: taking a free place costs no time
             return True
         with anyio.move_on_after(self._max_wait):
             await self._places.acquire()

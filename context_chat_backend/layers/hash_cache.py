@@ -46,8 +46,8 @@ class HashCache(Layer):
     """One row per backend identity and source id; nothing is ever skipped because *another* source has equal bytes.
 
     A source whose version is newer than the known one always reaches the backend, which has to know how new the stored
-    one is, or a late older version could replace it. Of others nothing is indexed: within the first window one with
-    known readers is not sent at all; within the second it costs only the access call. Every access change or deletion
+    one is, or a late older version could replace it. Others are not indexed: within the first window one with known
+    readers is not sent at all; within the second it costs only the access call. Every access change or deletion
     forgets what it may touch *before* the backend is called, so that no outcome of that call can leave a wrong entry
     behind.
     """

@@ -28,7 +28,7 @@ class Opening(Layer):
     """
 
     def __init__(self, inner: Driver, opened: Callable[[str], Awaitable[None]]) -> None:
-        """`opened` is called with the driver's identity before anything else, each time that it was opened. Where it
+        """`opened` is called with the driver's identity before anything else, each time it was opened. Where it
         raises a `DriverError`, the driver is closed, and opened again later."""
         super().__init__(inner)
         self._opened = opened
@@ -56,7 +56,7 @@ class Opening(Layer):
         await self._tasks.__aexit__(exc_type, exc, tb)
 
     async def _stay_open(self) -> None:
-        # one task enters and leaves the driver: task groups and cancel scopes inside of it require that
+        # one task enters and leaves the driver: task groups and cancel scopes inside it require that
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
             try:

@@ -80,7 +80,7 @@ class QueueSettings(VariableSettings):
         if self.health_url is not None and not (self.max_messages or self.max_per_consumer):
             raise ValueError("QUEUE_HEALTH_URL needs a limit: set QUEUE_MAX_MESSAGES or QUEUE_MAX_PER_CONSUMER")
         if (self.health_user is None) != (self.health_password is None):
-            raise ValueError("QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD need each other")
+            raise ValueError("QUEUE_HEALTH_USER and QUEUE_HEALTH_PASSWORD have to be set together")
         return self
 
 
@@ -103,7 +103,7 @@ class QueueDepthProbe:
 
     A `Probe`, usable while entered. Entering asks nothing, so a broker that is down does not stop the start.
 
-    It is advice: what cannot be asked holds nothing back, and is logged once until it works again.
+    It is advice: what cannot be reached holds nothing back, and is logged once until it works again.
     """
 
     INTERVAL = 5.0
@@ -155,12 +155,12 @@ class QueueDepthProbe:
     async def reason_to_wait(self) -> str | None:
         """Which limit is passed by how much. At most `INTERVAL` seconds old; callers at the same time share a question.
 
-        Raises nothing when the management API cannot be asked.
+        Raises nothing when the management API cannot be reached.
         """
         async with self._turn:
             if self._clock() - self._asked_at >= self.INTERVAL:
                 self._reason = await self._ask()
-                self._asked_at = self._clock()  # not before: who is cancelled while asking leaves it to the next
+                self._asked_at = self._clock()  # not before: a caller cancelled while asking leaves it to the next
             return self._reason
 
     async def _ask(self) -> str | None:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Retry(Layer):
-    """Inside of the gate, so that an upload that is being repeated keeps its place."""
+    """Inside the gate, so that an upload that is being repeated keeps its place."""
 
     def __init__(self, inner: Driver, settings: LayerSettings) -> None:
         super().__init__(inner)
@@ -74,6 +74,6 @@ def _error_of(state: RetryCallState) -> BaseException | None:
 
 def _log_retry(operation: str) -> Callable[[RetryCallState], None]:
     def log_retry(state: RetryCallState) -> None:
-        log.warning("%s failed at try %d, trying again: %s", operation, state.attempt_number, _error_of(state))
+        log.warning("%s failed on try %d, trying again: %s", operation, state.attempt_number, _error_of(state))
 
     return log_retry

@@ -1,4 +1,4 @@
-"""The rows of the hash cache: what is known of stored sources, by the identity of their store."""
+"""The upsert cache, the rows of `HashCache`: what is known of stored sources, by the identity of their store."""
 
 import hashlib
 import json

@@ -13,7 +13,7 @@ from ..settings import Settings
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/heartbeat", "/health/live", "/health/ready", "/metrics"})
-"""AppAPI sends no credentials with the heartbeat; the others are for probes and Prometheus, and tell no data."""
+"""AppAPI sends no credentials with the heartbeat; the others are for probes and Prometheus, and reveal no data."""
 
 
 class AppAPIAuth:

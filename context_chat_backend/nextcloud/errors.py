@@ -1,4 +1,4 @@
-"""What calls to Nextcloud may raise, in words of their own: to a driver `NotFound` and `Rejected` mean a source.
+"""What calls to Nextcloud may raise, in words of their own: to a driver `NotFound` and `Rejected` are about a source.
 
 NextcloudError
 ├── TryLater       Nextcloud cannot answer now: away, in maintenance, busy, or it failed

@@ -54,7 +54,7 @@ def multipart(parts: Iterable[bytes]) -> bytes:
 
 
 class PushClient:
-    """A context manager around one connection pool. Proxies of the environment are left out: the gateway is near."""
+    """A context manager around one connection pool. Ignores proxies from the environment: the gateway is close by."""
 
     def __init__(self, base_url: str, secret: str, *, timeout: float = 120) -> None:
         self.base_url = base_url
@@ -71,5 +71,5 @@ class PushClient:
         return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": UPLOAD_TYPE})
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        """A question or an action, in ASCII as PHP writes it: so written it can hold half a surrogate pair."""
+        """A question or an action, in ASCII as PHP writes it, which can hold half a surrogate pair."""
         return self.http.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})

@@ -64,7 +64,7 @@ class NextcloudText:
             try:
                 data = await self._nextcloud.call("GET", f"/ocs/v1.php/taskprocessing/task/{task_id}", user_id=user_id)
             except TryLater as error:  # the task goes on meanwhile
-                log.info("Nextcloud did not tell how a text task is doing: %s", error)
+                log.info("Nextcloud did not say how a text task is doing: %s", error)
                 continue
             match data:
                 case {"task": {"status": "STATUS_SCHEDULED" | "STATUS_RUNNING"}}:
@@ -77,7 +77,7 @@ class NextcloudText:
                     raise Unavailable("Nextcloud's answer about a text task cannot be read")
 
     async def _cancel(self, user_id: UserId, task_id: int) -> None:
-        """So that no model works for nobody. A failure costs just that."""
+        """So that no model works for nothing. A failure costs only that."""
         with anyio.move_on_after(5, shield=True):
             try:
                 await self._nextcloud.call(

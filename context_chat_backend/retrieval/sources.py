@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ..contract import Driver, Hit, Query, SourceId
 
 MOST_HITS = 1_000
-"""Chunks fetched at the most to find enough distinct sources."""
+"""The most chunks fetched to find enough distinct sources."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Work that goes on beside requests. Nothing that fails in it may end the gateway."""
+"""Work that goes on alongside requests. Nothing that fails in it may end the gateway."""
 
 import logging
 from collections import Counter
@@ -47,7 +47,7 @@ async def periodically(
             failed.over()
             with anyio.move_on_after(every):
                 await (wake() if wake is not None else anyio.sleep_forever())
-        except Exception as error:  # noqa: BLE001 - a bug, too, must not end the gateway, which is right without this
+        except Exception as error:  # noqa: BLE001 - even a bug must not end the gateway, which works without this
             failed.note(error)
             await anyio.sleep(pause_after(failed.in_a_row, after_failure, longest))
 

@@ -27,8 +27,8 @@ Create = Callable[[str], Awaitable[str]]
 class CollectionMap:
     """Ids are asked for once, by one caller however many wait, and kept in memory and in a file.
 
-    An async context manager. `open_store` has to be called before anything else: ids of another, or an emptied store
-    are worth nothing.
+    An async context manager. `open_store` has to be called before anything else: ids of another store, or of one that
+    was emptied, are worthless.
     """
 
     def __init__(self, path: Path, *, find: Find, create: Create) -> None:
@@ -79,7 +79,7 @@ class CollectionMap:
         return {name: self._ids[name] for name in wanted}
 
     async def learn(self, ids: Mapping[str, str]) -> None:
-        """Take over ids by name that the backend told."""
+        """Take over ids by name that the backend gave."""
         new = {name: id_ for name, id_ in ids.items() if self._ids.get(name) != id_}
         if new:
             await self._file.execute_many(

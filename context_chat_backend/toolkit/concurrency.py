@@ -57,7 +57,7 @@ async def in_batches(items: AsyncIterable[V], size: int) -> AsyncGenerator[list[
 
 
 def first_of(error: BaseException) -> BaseException:
-    """What is inside of a group, or of groups in groups; the error itself where it is none."""
+    """What is inside a group, or of groups in groups; the error itself where it is none."""
     return first_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 

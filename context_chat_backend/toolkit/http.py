@@ -5,7 +5,7 @@
         response.raise_for_status()
     document = json_object(response)
 
-`limited_request` in place of `client.post` bounds what an answer may take of the memory.
+`limited_request` in place of `client.post` bounds the memory that an answer may take.
 
 Messages name the method, the URL and the status. They never hold credentials, nor anything from a body, which may
 quote document text.
@@ -42,7 +42,7 @@ STATUS_ERRORS: Mapping[int, type[DriverError]] = MappingProxyType(
 because a request that is refused for itself is a matter of addresses, keys or versions, never of one source."""
 
 ANSWER_BYTES = 16 * 2**20
-"""Most of an answer that says nothing else: texts and lists are far smaller."""
+"""The largest answer, unless the caller says otherwise: texts and lists are far smaller."""
 
 _ENCODING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 """Headers that tell how a body was sent, and nothing of the body itself."""
@@ -85,7 +85,7 @@ def translate_errors(
 
 
 class AnswerTooLarge(httpx.RequestError):
-    """An error like those of httpx, which stands beside them where they are translated."""
+    """An error like httpx's own, and translated together with them."""
 
     def __init__(self, limit: int, request: httpx.Request) -> None:
         super().__init__(f"{name_of(request)} answered with more than {limit:,} bytes", request=request)
@@ -107,7 +107,7 @@ async def limited_request(
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait as asked by the `Retry-After` header, at least 0; None where it is missing or senseless.
+    """Seconds to wait as asked by the `Retry-After` header, at least 0; None where it is missing or meaningless.
 
     Either form is understood: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
     """

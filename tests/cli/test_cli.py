@@ -103,6 +103,15 @@ def test_dotenv_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     assert "RAG_BACKEND=fromenv" in run("serve", cwd=tmp_path, RAG_BACKEND="fromenv").stderr
 
 
+@pytest.mark.parametrize(("words", "does"), [(["serve"], "run the gateway"), (["cache", "prune"], "remove entries")])
+def test_the_help_of_a_command_says_what_it_does(
+    words: list[str], does: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    assert does in capsys.readouterr().out
+
+
 def test_help_tells_the_commands_and_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

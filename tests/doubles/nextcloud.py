@@ -76,7 +76,7 @@ class FakeNextcloud:
     """The ExApp, in AppAPI's database."""
     has_text_provider: bool = True
     statuses: Sequence[str] = ("STATUS_SCHEDULED", "STATUS_RUNNING", "STATUS_SUCCESSFUL")
-    """What one poll after the other says of a task; the last one for ever."""
+    """What one poll after the other says of a task; the last one forever."""
     reply: Callable[[str], Any] = "Answer to: {}".format
     gateway_url: str = ""
     script: deque[Response] = field(default_factory=deque)

@@ -60,7 +60,7 @@ def supabase_double() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def qdrant_in_a_folder() -> Iterator[dict[str, str]]:
-    """The driver of docs/examples/qdrant on the engine inside of qdrant-client."""
+    """The driver of docs/examples/qdrant on the engine inside qdrant-client."""
     with tempfile.TemporaryDirectory(prefix="ccb-test-") as folder:
         yield {"QDRANT_URL": folder}
 

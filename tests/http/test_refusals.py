@@ -74,6 +74,7 @@ def test_a_body_that_is_no_object_is_a_readable_422(nextcloud: Nextcloud, path: 
     response = nextcloud.http.post(path, content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 422
     assert set(response.json()) == {"error"}
+    assert response.json()["error"].startswith("body: ")
 
 
 @pytest.mark.parametrize("content_type", NO_UPLOAD_TYPES)

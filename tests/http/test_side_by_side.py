@@ -90,7 +90,7 @@ def reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 
 
 HITS = [{"source_id": "files__default: 1", "title": "a"}, {"source_id": "files__default: 2", "title": "b"}]
-REQUEST = "the log of the backend says why, request {}"
+REQUEST = "the log of the gateway says why, request {}"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def expected_ids(capture: Capture) -> list[str]:
 def expected_readers(capture: Capture) -> dict[str, set[str]]:
     readers: dict[str, set[str]] = {}
     for source in capture.expected["decoded"]["sources"]:
-        # a comma inside of a user id cannot be told from the one between two ids
+        # a comma inside a user id cannot be told from the one between two ids
         users = {user for joined in source["userIds"] for user in joined.split(",") if user != "…"}
         readers.setdefault(source["reference"], set()).update(users)
     return {id_: readers[id_] for id_ in expected_ids(capture)}

@@ -412,7 +412,7 @@ def test_nothing_is_asked_unless_a_url_is_set() -> None:
     [
         ({}, "set QUEUE_MAX_MESSAGES or QUEUE_MAX_PER_CONSUMER"),
         ({"QUEUE_MAX_MESSAGES": "-1"}, "QUEUE_MAX_MESSAGES: "),
-        ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_USER": "gateway"}, "need each other"),
+        ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_USER": "gateway"}, "have to be set together"),
         ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "rabbit:15672"}, "QUEUE_HEALTH_URL: "),
         ({"QUEUE_MAX_MESSAGES": "9", "QUEUE_HEALTH_URL": "http://gateway:12/hidden@rabbit:15672"}, "without user"),
         (

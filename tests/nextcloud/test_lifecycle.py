@@ -32,7 +32,7 @@ DONE = (100, "")
 
 
 class Opening(ReferenceDriver):
-    """Fails to open in these ways, one after the other, the last one for ever unless it is None."""
+    """Fails to open in these ways, one after the other, the last one forever unless it is None."""
 
     def __init__(self, *failures: DriverError | None) -> None:
         super().__init__()

@@ -718,7 +718,7 @@ async def test_check_tells_of_what_the_store_does_not_know_yet(stage: Stage, dri
     await driver.update_access(AccessOp.ALLOW, ONE, {BOB})
     await driver.delete({TWO})
     (finding,) = await driver.check()
-    assert finding.text == "1 chunks; the store still has to hear of 1 changes of access and 1 removals"
+    assert finding.text == "1 chunks; not yet passed on to the store: 1 changes of access, 1 removals"
     assert await stage.deliver()
     stage.store.empty()
     warning = (await driver.check())[-1]

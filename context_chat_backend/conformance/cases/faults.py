@@ -76,7 +76,8 @@ async def opening_is_tried_again(kit: Kit) -> None:
             async with driver:
                 await patiently(driver.ping)
         except Exception as error:
-            raise AssertionError(f"opening raised {type(error).__name__}, which is no DriverError: {error}") from error
+            what = type(error).__name__
+            raise AssertionError(f"opening raised {what}, which is not a DriverError: {error}") from error
 
 
 @case("faults")

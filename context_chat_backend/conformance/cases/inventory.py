@@ -1,4 +1,4 @@
-"""What a driver promises that can list what it stores; skipped for all others."""
+"""What a driver that can list what it stores promises; skipped for all others."""
 
 from collections.abc import Sequence, Set
 from dataclasses import replace

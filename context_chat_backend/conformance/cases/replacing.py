@@ -71,7 +71,7 @@ async def a_failed_update_leaves_the_old_version_to_readers_of_both(kit: Kit) ->
 
 @dataclass
 class _Cancellation:
-    """Cancels an upsert from inside of it."""
+    """Cancels an upsert from inside it."""
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 

@@ -1,4 +1,4 @@
-"""What `search` promises beside isolation."""
+"""What `search` promises besides isolation."""
 
 from ..kit import Kit
 from .base import case, expect

@@ -37,7 +37,7 @@ def _problems_of_error(
     may_not_find = isinstance(operation, Write) and operation.may_not_find
     right = [each for each in allowed if may_not_find or each is not NotFound]
     if not isinstance(error, DriverError):
-        yield f"{name} raised {what}, which is no DriverError: {error}"
+        yield f"{name} raised {what}, which is not a DriverError: {error}"
     elif not isinstance(error, tuple(right)) or (isinstance(error, NotFound) and not may_not_find):
         yield f"{name} raised {what} instead of {' or '.join(each.__name__ for each in right)}: {error}"
     if QUOTED in str(error):

@@ -62,7 +62,7 @@ class _Batch:
 
 
 class Batches:
-    """An async context manager; enter it inside of the gateway. Leaving it cancels what is under way."""
+    """An async context manager; enter it inside the gateway. Leaving it cancels what is under way."""
 
     def __init__(self, chat: ContextChat, *, parallel: int, deadline: float) -> None:
         """`parallel` sources of a batch are indexed at a time; `deadline` in seconds."""

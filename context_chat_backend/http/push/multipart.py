@@ -232,7 +232,7 @@ class UploadReader:
 
     @property
     def _current(self) -> Part:
-        assert self._part is not None  # noqa: S101 - headers are read inside of a part only
+        assert self._part is not None  # noqa: S101 - headers are read inside a part only
         return self._part
 
     def _begin_part(self) -> None:

@@ -32,7 +32,7 @@ class Unusable(Exception):
 def read_source_id(headers: Mapping[str, bytes]) -> SourceId:
     """Raises `Unusable`."""
     if "content-disposition" not in headers:
-        raise Unusable("missing header")
+        raise Unusable("missing header: content-disposition")
     disposition = _DISPOSITION.fullmatch(headers["content-disposition"])
     if disposition is None:
         raise Unusable("not a source")
@@ -44,8 +44,8 @@ def read_source_id(headers: Mapping[str, bytes]) -> SourceId:
 
 def read_source(headers: Mapping[str, bytes], source_id: SourceId) -> Source:
     """The source, still without content. Raises `Unusable`."""
-    if not headers.keys() >= REQUIRED:
-        raise Unusable("missing header")
+    if missing := REQUIRED - headers.keys():
+        raise Unusable(f"missing header: {min(missing)}")
     provider = source_id.partition(": ")[0]
     if headers["provider"] != provider.encode("ascii"):
         raise Unusable("source id of another provider")
@@ -66,7 +66,7 @@ def read_length(headers: Mapping[str, bytes]) -> int | None:
     if value is None:
         return None
     if _NUMBER.fullmatch(value) is None:
-        raise Unusable("invalid number")
+        raise Unusable("invalid content-length")
     return int(value)
 
 
@@ -83,7 +83,7 @@ def _read_mime_type(value: bytes) -> str:
 
 def _read_modified(value: bytes) -> int:
     if _TIME.fullmatch(value) is None or abs(int(value)) > MAX_MODIFIED:
-        raise Unusable("invalid number")
+        raise Unusable("invalid modified")
     return int(value)
 
 

@@ -72,7 +72,7 @@ async def load_sources(
             report = await batches.load(upload.sources, arrival)
     except UploadNotKept as problem:
         log.error("an upload cannot be kept on the disk: %s", problem)  # noqa: TRY400 - the reason says it all
-        return _repeat("uploads cannot be kept right now; the log of the backend says why")
+        return _repeat("uploads cannot be kept right now; the log of the gateway says why")
     if not upload.complete:
         return _repeat("the request body ended early")
     return _render(report, upload)

@@ -12,7 +12,7 @@ from .ids import PROVIDER_ID, SOURCE_ID
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 200
-"""More is not an error; the answer is just not longer."""
+"""Asking for more is not an error; the answer is just no longer than this."""
 
 
 def _not_blank(value: str) -> str:

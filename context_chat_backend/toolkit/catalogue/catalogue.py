@@ -14,7 +14,7 @@ from .store import Candidates, DocumentKey, Extent, GroupKey
 
 LAST_NUMBER = 2**63 - 1
 NEW_DOCUMENTS = 1000
-"""Most documents that a search names one by one because their chunks do not carry their group yet."""
+"""The most documents that a search names one by one because their chunks do not carry their group yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ RANK_OFFSET = 60
 """Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
 WATCH_SECONDS = 60.0
 MORE = 4
-"""A search that lost too many matches to the check is repeated for so many times as many."""
+"""A search that lost too many matches to the check is repeated with a limit so many times as large."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class CatalogueDriver(DocumentsDriver):
 
     @property
     def identity(self) -> str:
-        self._guard.require()  # what was remembered of a store that was emptied must not be believed
+        self._guard.require()  # what was remembered of a store that was emptied must not be trusted
         return f"{self._name}:{self._identity}"
 
     @property
@@ -162,13 +162,13 @@ class CatalogueDriver(DocumentsDriver):
         stored = max(0, count - 1)  # without the marker
         text = f"the store has {stored:,} chunks, the catalogue lists {outbox.chunks:,}"
         if stored > outbox.chunks:
-            return (Finding(level=Level.OK, subject="chunks", text=f"{text}; the others are found by nobody"),)
+            return (Finding(level=Level.OK, subject="chunks", text=f"{text}; nobody can find the others"),)
         remedy = "wait a minute and look again; if it stays so, remove store and catalogue and let Nextcloud fill them"
         return (Finding(level=Level.WARNING, subject="chunks", text=text, remedy=remedy),)
 
 
 def _outbox_findings(outbox: Outbox) -> Sequence[Finding]:
-    text = f"{outbox.chunks:,} chunks; the store still has to hear of {outbox.stale:,} changes of access and "
+    text = f"{outbox.chunks:,} chunks; not yet passed on to the store: {outbox.stale:,} changes of access, "
     return [Finding(level=Level.OK, subject="catalogue", text=f"{text}{outbox.removals:,} removals")]
 
 

@@ -19,8 +19,8 @@ NOBODY = GroupKey("0")
 
 
 class StoreGuard:
-    """A store without the marker that it once had is not believed: it would look well, hold what came since, and nobody
-    would fill in the rest. A store may lag behind, so two looks have to agree that the marker is gone."""
+    """A store without the marker that it once had is not trusted: it would look healthy, hold only what came since,
+    and nobody would fill in the rest. A store may lag behind, so two looks have to agree that the marker is gone."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class StoreGuard:
             log.warning("the store gets its marker later: %s", error)  # from `look`
 
     async def look(self) -> None:
-        """Meant for every minute."""
+        """Meant to run every minute."""
         outbox = await self._catalogue.outbox()
         self._lost = self._complaint(outbox) if await self._is_emptied(outbox) else None
         if self._lost is None and not (outbox.chunks and outbox.marked):

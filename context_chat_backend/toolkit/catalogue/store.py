@@ -39,7 +39,7 @@ class ChunkRecord:
     """Its place in the document, from 0."""
     group: GroupKey
     heading: str
-    """The headings above it; may be empty. To be kept beside the text and given back with it."""
+    """The headings above it; may be empty. To be kept with the text and given back with it."""
     text: str
     embedding: NDArray[np.float32]
     """A unit vector of shape (dimension,)."""
@@ -92,14 +92,14 @@ class VectorStore(ABC):
     settle_seconds: float = 0.0
     """After this long every write is visible to every search."""
     chunks_per_put: int = 128
-    """Most chunks that `put` gets at once."""
+    """The most chunks that `put` gets at once."""
     documents_per_call: int = 1000
-    """Most documents that `regroup` and `remove` get at once."""
+    """The most documents that `regroup` and `remove` get at once."""
     chunks_per_call: int = 100_000
-    """Most chunks that the documents of one such call have, unless it is a single document."""
+    """The most chunks that the documents of one such call have, unless it is a single document."""
 
     matches_per_search: int = 10_000
-    """Most that `nearest` and `matching` are asked for."""
+    """The most that `nearest` and `matching` are asked for."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,7 +151,7 @@ class VectorStore(ABC):
         return any((match.document, match.ordinal) == (chunk.document, chunk.ordinal) for match in found)
 
     async def ping(self) -> None:
-        """Return if the store answers; cheap enough for every few seconds."""
+        """Return if the store answers, else raise; cheap enough to call every few seconds."""
         return
 
     async def wait_until_searchable(self, document: Extent) -> None:  # noqa: ARG002 - for those that lag

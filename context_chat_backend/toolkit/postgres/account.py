@@ -12,7 +12,7 @@ from context_chat_backend.contract import Misconfigured
 from . import walled
 
 ACCOUNTS = ("postgres", "nobody")
-"""Of these the first that exists runs the server of a gateway that runs as root."""
+"""The first of these that exists runs the server of a gateway that runs as root."""
 
 
 def unprivileged_account() -> pwd.struct_passwd:

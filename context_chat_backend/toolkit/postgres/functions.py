@@ -10,5 +10,5 @@ class Functions(Protocol):
         """The one value that the function returns, as JSON would give it; None for null and for nothing.
 
         Arguments are text, numbers, None, lists of text (`text[]`), and dictionaries or lists of them (`jsonb`).
-        Raises `DriverError`s only. A call may be repeated inside: every function of `sql/` stands that.
+        Raises `DriverError`s only. A call may be repeated inside: every function of `sql/` allows for that.
         """

@@ -85,13 +85,13 @@ class SupabaseDouble:
 
     @contextmanager
     def fail_all(self, fault: Fault, *, function: str | None = None) -> Iterator[None]:
-        """All calls inside of the block do."""
+        """All calls inside the block do."""
         with self._faults.standing(fault, function):
             yield
 
     @contextmanager
     def database_down(self) -> Iterator[None]:
-        """Inside of the block PostgREST can no longer reach the database."""
+        """Inside the block PostgREST can no longer reach the database."""
         self._pool.is_down = True
         self._pool.terminate()
         try:
@@ -112,7 +112,7 @@ class SupabaseDouble:
 
     @contextmanager
     def without_schema_cache(self) -> Iterator[None]:
-        """Inside of the block PostgREST has just started and has not yet read the schema."""
+        """Inside the block PostgREST has just started and has not yet read the schema."""
         self._is_starting = True
         try:
             yield

@@ -157,7 +157,7 @@ class FakeR2R:
                 self._ingestor.finish(ingestion)
 
     def kill_ingestion(self) -> None:
-        """R2R is killed and starts again: what it was ingesting keeps its status for ever, its uploads break off."""
+        """R2R is killed and starts again: what it was ingesting keeps its status forever, its uploads break off."""
         with self._lock:
             for ingestion in self._running:
                 ingestion.killed = True

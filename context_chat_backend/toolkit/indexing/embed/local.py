@@ -28,7 +28,7 @@ MAX_CHARS = MAX_TOKENS * (100 + 1)
 
 Its vector is the same as long as the tokens that the model reads are in there. They are where words have up to 100
 characters: each makes at least one token, a longer one makes just one, [UNK], and normalization looks at no more than
-a word. Only of a text with longer words, or long gaps, in its first 25,000 characters less is read than could be."""
+a word. Only if its first 25,000 characters have longer words, or long gaps, is less of a text read than could be."""
 
 BATCH_TOKENS = 4 * MAX_TOKENS
 """Padded tokens that are computed at once: larger batches take more memory and are no faster on a CPU."""
@@ -107,7 +107,7 @@ class MiniLM:
         # onnxruntime refuses weights outside of this folder, as links of some package managers would be.
         weights_folder = str((folder / WEIGHTS).resolve().parent)
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", weights_folder)
-        # Plans memory for every shape ever seen: with texts of all lengths 100 MB more for no speed.
+        # Plans memory for every shape ever seen: with texts of all lengths 100 MB more, and no faster.
         options.enable_mem_pattern = False
         # Waiting threads would burn the CPU time that the rest of the gateway needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

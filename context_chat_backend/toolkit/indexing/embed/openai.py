@@ -22,7 +22,7 @@ CONNECT_TIMEOUT = 10.0
 """Seconds; a server that is up accepts at once, however long it then computes."""
 
 VECTOR_BYTES = 2**20
-"""Most of an answer per vector. As JSON 8,192 numbers are 400 KB in the worst case."""
+"""The largest answer per vector. As JSON 8,192 numbers are 400 KB in the worst case."""
 
 PROBE = "probe"
 """A text that every model accepts."""
@@ -39,7 +39,7 @@ class OpenAIEmbedder:
     Entering sends a request unless the dimension is set. Every method raises `Busy` and `Unavailable` when the server
     cannot answer now, `Misconfigured` for credentials, address, model or dimension, or when it refuses every text.
 
-    Of a text that the server refuses while it accepts others the beginning is embedded, as much as it takes.
+    If the server refuses a text but accepts others, the beginning of that text is embedded, as much as it takes.
     """
 
     max_tokens = None
@@ -55,7 +55,7 @@ class OpenAIEmbedder:
         self._http = await self._client().__aenter__()
         try:
             self._dimension = self._dimension or len(await self.embed_query(PROBE))
-        except BaseException:  # whatever it was: who fails to enter is never asked to exit
+        except BaseException:  # whatever it was: what fails to enter is never exited
             await self._http.aclose()
             raise
         return self

@@ -54,5 +54,5 @@ class EmbedSettings(VariableSettings):
     @model_validator(mode="after")
     def _username_with_password(self) -> Self:
         if (self.username is None) != (self.password is None):
-            raise ValueError("CC_EM_USERNAME and CC_EM_PASSWORD need each other")
+            raise ValueError("CC_EM_USERNAME and CC_EM_PASSWORD have to be set together")
         return self

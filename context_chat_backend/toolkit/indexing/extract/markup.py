@@ -74,7 +74,7 @@ def _strongest(breaks: re.Match[str]) -> str:
 def xml(data: bytes) -> Iterator[str]:
     """Text and attribute values, a line each: attributes hold text for people as well (titles, labels).
 
-    Entities that the document defines are not expanded and nothing is fetched. What is no well-formed XML, or deeper
+    Entities that the document defines are not expanded and nothing is fetched. What is not well-formed XML, or deeper
     than the parser allows, is read as plain text with its markup, so that no word is lost.
     """
     text = _decode(data)

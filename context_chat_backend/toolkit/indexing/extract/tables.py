@@ -14,7 +14,7 @@ _DELIMITERS = ",;\t|"
 def json_lines(data: bytes) -> Iterator[str]:
     """`author.name: Jane` per value, a blank line between the items of a list; nulls and blank strings left out.
 
-    What is no JSON (several documents in one file, comments) or nested too deeply is read as plain text.
+    What is not JSON (several documents in one file, comments) or nested too deeply is read as plain text.
     """
     text = decode(data)
     try:
