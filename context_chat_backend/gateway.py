@@ -31,6 +31,7 @@ class Gateway:
     """What front ends need."""
 
     plan: "Plan"
+    state: State
     chat: ContextChat
     lifecycle: Lifecycle
     metrics: Metrics
@@ -92,8 +93,9 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             metrics=metrics,
         )
         await chat.open()
+        stack.push_async_callback(chat.close)
         lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud))
-        yield Gateway(plan=plan, chat=chat, lifecycle=lifecycle, metrics=metrics)
+        yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, metrics=metrics)
 
 
 async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequence[Probe]:

@@ -7,10 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from .contract import Misconfigured
 from .settings import Settings
 from .storage import logs_folder
 
@@ -27,10 +29,13 @@ REPEAT_SECONDS = 60.0
 """A warning or an error that repeats is logged once in this time."""
 MOST_REPEATING = 1000
 
+log = logging.getLogger(__name__)
+
 
 def set_up_logging(settings: Settings) -> None:
-    """Replace the handlers of the root logger."""
-    logging.basicConfig(level=settings.log_level, handlers=[_console(), _file(settings)], force=True)
+    """Replace the handlers of the root logger. Raises `Misconfigured` where there can be no log file."""
+    console = _console()
+    logging.basicConfig(level=settings.log_level, handlers=[console, _file(settings, console)], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -44,12 +49,13 @@ def _console() -> logging.Handler:
     return handler
 
 
-def _file(settings: Settings) -> logging.Handler:
+def _file(settings: Settings, console: logging.Handler) -> logging.Handler:
     folder = logs_folder(settings.app_persistent_storage)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handler = RotatingFileHandler(
-        folder / LOG_FILE, maxBytes=settings.log_file_mb * MIB, backupCount=settings.log_files, encoding="utf-8"
-    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handler = LogFile(folder / LOG_FILE, settings, console)
+    except OSError as error:
+        raise Misconfigured(f"APP_PERSISTENT_STORAGE: {folder} cannot be used: {error.strerror}") from error
     fields = ["asctime", "levelname", "name", "request_id", "message"]
     handler.setFormatter(
         JsonFormatter(
@@ -61,6 +67,23 @@ def _file(settings: Settings) -> logging.Handler:
     handler.addFilter(_add_request_id)
     handler.addFilter(Repeats())
     return handler
+
+
+class LogFile(RotatingFileHandler):
+    """Loses what the disk does not take, and says so on the console. By default `logging` prints the stack of the
+    caller for each record that is lost."""
+
+    def __init__(self, path: Path, settings: Settings, console: logging.Handler) -> None:
+        super().__init__(path, maxBytes=settings.log_file_mb * MIB, backupCount=settings.log_files, encoding="utf-8")
+        self._console = console
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as in the base class
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            text = "lines are missing in the log file, it cannot be written: %s"
+            self._console.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (error.strerror,), None))
+        else:
+            super().handleError(record)
 
 
 class Repeats(logging.Filter):

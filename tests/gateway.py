@@ -139,19 +139,23 @@ class GatewayProcess:
         folder: Path,
         environment: Mapping[str, str],
         *,
+        storage: Path | None = None,
         open_files: int | None = None,
+        soft: bool = False,
         python: str = sys.executable,
     ) -> None:
-        """`python` may be that of another version's environment."""
+        """`storage` is `folder` by default, which always has the console. `open_files` is how many it may open, and
+        with `soft` it may raise that. `python` may be that of another version's environment."""
         self.folder = folder
-        limit = f"ulimit -n {open_files}; " if open_files is not None else ""
+        self.storage = folder if storage is None else storage
+        limit = f"ulimit -{'S' if soft else ''}n {open_files}; " if open_files is not None else ""
         self._command = ["/bin/sh", "-c", f'{limit}exec "$0" "$@"', python, "-m", "context_chat_backend", "serve"]
         self.port = free_port()
         self.nextcloud = Nextcloud(f"http://127.0.0.1:{self.port}")
-        self._environment = {
+        self.environment = {
             "APP_SECRET": SECRET,
             "APP_PORT": str(self.port),
-            "APP_PERSISTENT_STORAGE": str(folder),
+            "APP_PERSISTENT_STORAGE": str(self.storage),
             **environment,
         }
         self._process: subprocess.Popen[bytes]
@@ -162,7 +166,7 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self.folder,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -170,8 +174,12 @@ class GatewayProcess:
         try:
             wait_until_ready(self.nextcloud, path="/health/ready" if ready else "/heartbeat", process=self._process)
         except TimeoutError as error:
-            error.add_note((self.folder / "console.log").read_text(errors="replace")[-2_000:])
+            error.add_note(self.console()[-2_000:])
             raise
+
+    def console(self) -> str:
+        """What it said so far, in all of its starts."""
+        return (self.folder / "console.log").read_text(errors="replace")
 
     @property
     def pid(self) -> int:
@@ -180,11 +188,11 @@ class GatewayProcess:
     @property
     def spooled(self) -> list[Path]:
         """Uploads on the disk."""
-        return list((self.folder / "spool").iterdir())
+        return list((self.storage / "spool").iterdir())
 
     def log(self) -> list[dict[str, Any]]:
         """The records of the log file."""
-        return [json.loads(line) for line in (self.folder / "logs" / "ccb.log").read_text().splitlines()]
+        return [json.loads(line) for line in (self.storage / "logs" / "ccb.log").read_text().splitlines()]
 
     def errors(self) -> list[str]:
         """Messages that an admin should worry about, with their tracebacks."""
@@ -223,13 +231,17 @@ def gateway_process(
     *,
     folder: Path | None = None,
     ready: bool = True,
+    storage: Path | None = None,
     open_files: int | None = None,
+    soft: bool = False,
 ) -> Iterator[GatewayProcess]:
-    """A running `GatewayProcess`, by default on a new folder that is removed at the end. `open_files`: its limit."""
+    """A running `GatewayProcess`, by default on a new folder that is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="ccb-test-") as temporary:
         # the embedded PostgreSQL of a gateway that runs as root has to pass through; pytest's folders are closed
         Path(temporary).chmod(0o755)
-        gateway = GatewayProcess(folder or Path(temporary), environment or {}, open_files=open_files)
+        gateway = GatewayProcess(
+            folder or Path(temporary), environment or {}, storage=storage, open_files=open_files, soft=soft
+        )
         try:
             gateway.start(ready=ready)
             yield gateway

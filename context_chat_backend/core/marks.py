@@ -42,7 +42,9 @@ class Marks:
     repeated or its mark has expired. Marked actions hold back only those that were marked after them. A mark is not
     prolonged by a repetition: an action that fails forever must not block a revocation.
 
-    A disk that refuses costs only what a crash would lose: the marks of this moment.
+    No clock that can be set has a say: after a restart a mark holds as long as a new one.
+
+    A disk that refuses costs only what a crash would lose: the marks since then, until it takes them.
     """
 
     def __init__(
@@ -50,26 +52,22 @@ class Marks:
         state: State,
         hold_seconds: float,
         *,
-        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._state = state
         self._hold_seconds = hold_seconds
-        self._clock = clock
         self._monotonic = monotonic
         self._marks: dict[str, Mark] = {}
         self._index = _Index()
         self._last = 0
+        self._refused: dict[str, Mark] = {}
         self._to_remove: set[str] = set()
 
     async def load(self) -> None:
         """Take over what was marked before a restart. Call it before anything else."""
-        now, since = self._clock(), self._monotonic()
-        rows = await self._state.fetch("select key, sequence, expires_at, reach from marks order by sequence")
-        for key, sequence, expires_at, reach in rows:
-            # the clock may have been set meanwhile: never longer than a new one
-            left = min(float(str(expires_at)) - now, self._hold_seconds)
-            self._add(Mark(str(key), _reach(str(reach)), int(str(sequence)), since + left, written=True))
+        expires = self._monotonic() + self._hold_seconds
+        for key, sequence, reach in await self._state.fetch("select key, sequence, reach from marks order by sequence"):
+            self._add(Mark(str(key), _reach(str(reach)), int(str(sequence)), expires, written=True))
 
     def begin(self, action: Action) -> Mark:
         """The mark of an action: the one that it has from an earlier try, else a new one. Nothing is written yet."""
@@ -83,11 +81,13 @@ class Marks:
 
     async def write(self, mark: Mark) -> None:
         """Have the mark survive a crash, as far as the disk allows."""
-        if mark.written:
-            return
-        expires_at = self._clock() + mark.expires - self._monotonic()
-        row = (mark.key, mark.sequence, expires_at, _json(mark.reach))
-        mark.written = await self._store([("insert or replace into marks values (?, ?, ?, ?)", [row])])
+        if not mark.written and await self._store(mark):
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what the disk refused before."""
+        if self._refused:
+            await self._store(*self._refused.values())
 
     @contextmanager
     def held(self, mark: Mark) -> Iterator[None]:
@@ -103,8 +103,8 @@ class Marks:
         if mark.holders > 1 or self._marks.get(mark.key) is not mark:
             return
         self._drop(mark)
-        if mark.written:
-            await self._store([])
+        if mark.written and await self._store():
+            await self.flush()
 
     @property
     def next_sequence(self) -> int:
@@ -126,6 +126,7 @@ class Marks:
     def _drop(self, mark: Mark) -> None:
         del self._marks[mark.key]
         self._index.remove(mark.reach, mark.sequence)
+        self._refused.pop(mark.key, None)
         if mark.written:
             self._to_remove.add(mark.key)
 
@@ -135,16 +136,30 @@ class Marks:
         while (oldest := next(iter(self._marks.values()), None)) is not None and oldest.expires <= now:
             self._drop(oldest)
 
-    async def _store(self, statements: list[tuple[str, list[tuple[object, ...]]]]) -> bool:
-        """Also remove the marks that are over. False where the disk refuses."""
+    async def _store(self, *new: Mark) -> bool:
+        """Write these, and remove those that are over. False where the disk refuses."""
         over = list(self._to_remove)
+        rows = [(mark.key, mark.sequence, _json(mark.reach)) for mark in new]
         try:
-            await self._state.execute_all(*statements, ("delete from marks where key = ?", [(key,) for key in over]))
+            await self._state.execute_all(
+                ("delete from marks where key = ?", [(key,) for key in over]),
+                ("insert or replace into marks values (?, ?, ?)", rows),
+            )
         except DriverError as error:
             log.warning("the order of actions would not survive a crash now: %s", error)
+            self._refused.update({mark.key: mark for mark in new if self._marks.get(mark.key) is mark})
             return False
         self._to_remove.difference_update(over)
+        for mark in new:
+            self._note_written(mark)
         return True
+
+    def _note_written(self, mark: Mark) -> None:
+        mark.written = True
+        if self._refused.get(mark.key) is mark:
+            del self._refused[mark.key]
+        if mark.key not in self._marks:  # it went while it was being written
+            self._to_remove.add(mark.key)
 
 
 class _Index:

@@ -49,6 +49,10 @@ class Order:
         """Take over the marks of before a restart."""
         await self._marks.load()
 
+    async def close(self) -> None:
+        """Have what the disk refused so far survive a restart, if it takes it now."""
+        await self._marks.flush()
+
     # ------------------------------------------------------------------ uploads
 
     def arrival(self, number: int | None = None) -> AbstractContextManager[int]:

@@ -71,6 +71,10 @@ class ContextChat:
         """Resume the order from before a restart."""
         await self._order.open()
 
+    async def close(self) -> None:
+        """Have the order survive a restart; call it after everything else, and before the state is closed."""
+        await self._order.close()
+
     # ------------------------------------------------------------------ indexing
 
     @property

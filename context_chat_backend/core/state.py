@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..contract import DriverError
 from ..toolkit.sqlite import SqliteFile
 
 MIGRATIONS = (
@@ -31,6 +32,13 @@ MIGRATIONS = (
       from held_actions group by digest;
     drop table held_actions;
     """,
+    # no time of a clock that can be set
+    """
+    create table timeless (key text primary key, sequence integer not null, reach text not null) without rowid;
+    insert into timeless select key, sequence, reach from marks;
+    drop table marks;
+    alter table timeless rename to marks;
+    """,
 )
 """Step n brings a file of version n to version n + 1. Only ever append."""
 
@@ -49,6 +57,14 @@ class State(SqliteFile):
     async def set_flag(self, name: str, value: str) -> None:
         """Remember a single value."""
         await self.set_flags({name: value})
+
+    async def problem(self) -> DriverError | None:
+        """Why nothing can be remembered now, or None; remembers something to find out."""
+        try:
+            await self.set_flag("probe", "")
+        except DriverError as error:
+            return error
+        return None
 
     async def set_flags(self, flags: Mapping[str, str]) -> None:
         """Remember several values, all or none of them."""

@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypedDict
 
+from anyio import to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -17,7 +19,7 @@ from .errors import install_error_handlers
 from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
 from .push.batch import Batches
-from .push.spool import clean_spool
+from .push.spool import open_spool, spool_problem
 from .readiness import Readiness
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -39,12 +41,13 @@ def create_app(plan: Plan) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         spool = spool_folder(settings.app_persistent_storage)
-        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-        clean_spool(spool)
+        look_at_spool = partial(to_thread.run_sync, spool_problem, spool)
+        open_spool(spool)
         async with open_gateway(plan, metrics) as gateway:
             chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
             async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
-                yield {"gateway": gateway, "batches": batches, "readiness": Readiness(chat.problem)}
+                readiness = Readiness(chat.problem, gateway.state.problem, look_at_spool)
+                yield {"gateway": gateway, "batches": batches, "readiness": readiness}
 
     app = FastAPI(
         title="Context Chat gateway",

@@ -20,9 +20,10 @@ from ..core.state import State
 from ..gateway import plan_gateway
 from ..logs import set_up_logging
 from ..settings import Settings
-from ..storage import claimed_storage, state_file
+from ..storage import claimed_storage, spool_folder, state_file
 from .app import create_app
 from .connections import Connections, GuardedProtocol
+from .push.spool import open_spool
 
 SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
@@ -45,6 +46,7 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
     with open_listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
         set_up_logging(settings)
         plan = plan_gateway(settings, variables)
+        open_spool(spool_folder(settings.app_persistent_storage))
         anyio.run(_require_state, state_file(settings.app_persistent_storage))
         server = GatewayServer(create_app(plan))
         server.run([listener])

@@ -1,13 +1,12 @@
 """Routes that AppAPI, probes and admins use."""
 
 import hmac
-import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import IO, Annotated, Literal, cast
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -72,7 +71,7 @@ async def live() -> dict[str, str]:
 
 
 class Ready(BaseModel):
-    """The backend serves requests."""
+    """Requests can be served."""
 
     status: Literal["ok"]
 
@@ -84,9 +83,9 @@ class NotReady(BaseModel):
     backend: str
 
 
-@router.get("/health/ready", response_model=Ready, responses={503: {"model": NotReady, "description": "It does not"}})
+@router.get("/health/ready", response_model=Ready, responses={503: {"model": NotReady, "description": "They cannot"}})
 async def ready(gateway: CurrentGateway, readiness: CurrentReadiness) -> JSONResponse:
-    """200 when the backend serves requests, else 503 and whether an admin has to fix it."""
+    """200 when the backend answers and the disk takes uploads, else 503 and whether an admin has to fix it."""
     problem = await readiness.problem()
     if problem is None:
         return JSONResponse({"status": "ok"})
@@ -116,24 +115,44 @@ async def metrics(request: Request, gateway: CurrentGateway) -> Response:
 )
 async def download_logs(gateway: CurrentGateway) -> StreamingResponse:
     """The log files as one zip."""
-    archive = await to_thread.run_sync(_zip_logs, logs_folder(gateway.plan.settings.app_persistent_storage))
     return StreamingResponse(
-        _blocks(archive),
+        _zipped(logs_folder(gateway.plan.settings.app_persistent_storage)),
         media_type="application/zip",
         headers={"Content-Disposition": 'attachment; filename="context_chat_backend_logs.zip"'},
     )
 
 
-def _zip_logs(folder: Path) -> BinaryIO:
-    archive = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever streams it
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+class _Pieces:
+    """A file for `ZipFile` to write to, which is emptied again and again."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        return None
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        taken = b"".join(self._pieces)
+        self._pieces.clear()
+        return taken
+
+
+def _zipped(folder: Path) -> Iterator[bytes]:
+    """An archive that is in no file: the logs are needed most when the disk is full. A file that is gone, because the
+    logs were rotated, is left out."""
+    pieces = _Pieces()
+    with zipfile.ZipFile(cast("IO[bytes]", pieces), "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.glob(f"{LOG_FILE}*")):
-            target.write(path, arcname=path.name)
-    archive.seek(0)
-    return archive
-
-
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
+            with suppress(FileNotFoundError), path.open("rb") as log:
+                info = zipfile.ZipInfo.from_file(path, path.name)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                with archive.open(info, "w") as entry:
+                    while block := log.read(BLOCK_BYTES):
+                        entry.write(block)
+                        yield pieces.take()
+    yield pieces.take()

@@ -1,8 +1,9 @@
 """A small SQLite file that survives power cuts: for what has to be remembered beside a backend."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -71,7 +72,7 @@ class SqliteFile:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise Unavailable(f"{self._path} cannot be used: {error}") from error
+            raise Unavailable(f"{self._path} cannot be used: {error}{self._shortage()}") from error
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:  # its subclasses tell of mistakes of ours
                 raise
@@ -81,6 +82,14 @@ class SqliteFile:
             ) from error
         except OSError as error:
             raise Misconfigured(f"{self._path} cannot be used: {error.strerror}") from error
+
+    def _shortage(self) -> str:
+        """SQLite itself calls a full disk an I/O error, or a file that cannot be opened, as often as not."""
+        with suppress(OSError):
+            disk = os.statvfs(self._path.parent)
+            if disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0):
+                return "; there is no room on its disk"
+        return ""
 
     def _open(self) -> sqlite3.Connection:
         with self._translated_errors():

@@ -165,7 +165,7 @@ class Backend:
 
 async def test_however_many_ask_the_backend_is_looked_at_once_in_a_while() -> None:
     backend = Backend()
-    readiness = Readiness(backend.look, backend.clock)
+    readiness = Readiness(backend.look, clock=backend.clock)
     async with anyio.create_task_group() as tasks:
         for _ in range(100):
             tasks.start_soon(readiness.problem)
@@ -182,7 +182,7 @@ async def test_however_many_ask_the_backend_is_looked_at_once_in_a_while() -> No
 
 async def test_a_look_that_was_given_up_is_made_again() -> None:
     backend = Backend()
-    readiness = Readiness(backend.look, backend.clock)
+    readiness = Readiness(backend.look, clock=backend.clock)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(readiness.problem)
         await anyio.wait_all_tasks_blocked()

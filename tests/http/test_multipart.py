@@ -26,7 +26,7 @@ from context_chat_backend.http.push.multipart import (
     read_upload,
 )
 from context_chat_backend.http.push.part_headers import MAX_TITLE_CHARS
-from context_chat_backend.http.push.spool import SpooledContent, SpoolFile, clean_spool
+from context_chat_backend.http.push.spool import SpooledContent, SpoolFile, open_spool
 
 from ..wire import Capture, load_captures
 
@@ -498,7 +498,7 @@ def test_a_file_that_cannot_be_removed_harms_nobody(spool: Path) -> None:
     path.unlink()
     path.mkdir()  # cannot be unlinked, not even by root
     spooled(source).release()
-    clean_spool(spool)
+    open_spool(spool)
 
 
 def mutate(body: bytes, rng: random.Random) -> bytes:
@@ -673,7 +673,7 @@ async def test_a_spool_that_is_missing_fails_the_request(tmp_path: Path) -> None
 def test_cleaning_removes_left_over_uploads_and_nothing_else(spool: Path) -> None:
     upload = read(encode(GOOD_NEIGHBOUR, GOOD_NEIGHBOUR), spool)
     (spool / "README").touch()
-    clean_spool(spool)
+    open_spool(spool)
     assert [path.name for path in spool.iterdir()] == ["README"]
     for source in upload.sources:
         spooled(source).release()

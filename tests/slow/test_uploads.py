@@ -2,17 +2,16 @@
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, multipart, part
+from tests.disk import full, small_disk
 from tests.gateway import GatewayProcess, gateway_process, headers
 
 from .tools import MIB, eventually, file, files, memory, partition
@@ -76,35 +75,6 @@ def test_idle_uploads_cost_little_memory(gateway: GatewayProcess) -> None:
     for connection in connections:
         connection.close()
     eventually(lambda: gateway.spooled == [])
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """8 MiB for what is in this folder; skips where that cannot be made."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("a small file system can only be mounted by root on Linux")
-    folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-@contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """No byte is left on the disk of this folder."""
-    ballast = folder / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    try:
-        yield
-    finally:
-        ballast.unlink()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 
 from context_chat_backend.contract import DriverError, Misconfigured, Unavailable
 from context_chat_backend.toolkit.sqlite import SqliteFile
+from tests.disk import full, small_disk, without_inodes
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +43,16 @@ async def test_a_full_disk_is_a_passing_failure_that_changes_nothing(
     assert await file.fetch("select * from words") == []
     await file.fetch("pragma max_page_count = 1000000")
     await write(file)
+
+
+async def test_a_full_disk_is_named_whatever_sqlite_calls_it(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", mib=1, inodes=20) as disk:
+        path = disk / "words.db"
+        for block in (full, without_inodes):
+            with block(disk), pytest.raises(Unavailable, match="no room on its disk"):
+                await SqliteFile(path, MIGRATIONS).__aenter__()
+            async with SqliteFile(path, MIGRATIONS):
+                pass
 
 
 async def test_a_file_that_another_process_holds_is_a_passing_failure(file: SqliteFile, tmp_path: Path) -> None:

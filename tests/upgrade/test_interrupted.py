@@ -1,5 +1,6 @@
 """The gateway is killed while it brings a data folder of the version before up to date."""
 
+import ast
 import shutil
 import signal
 import sqlite3
@@ -63,6 +64,11 @@ def content(path: Path) -> list[str]:
         return [*db.iterdump(), str(db.execute("pragma user_version").fetchone())]
 
 
+def version(content: list[str]) -> int:
+    (number,) = ast.literal_eval(content[-1])
+    return int(number)
+
+
 def test_killed_before_any_statement_the_state_is_brought_up_to_date_the_next_time(tmp_path: Path) -> None:
     restore_state("builtin", tmp_path)
     of_before, path = tmp_path / "state.db", tmp_path / "opened.db"
@@ -71,16 +77,20 @@ def test_killed_before_any_statement_the_state_is_brought_up_to_date_the_next_ti
     expected = content(path)
     assert expected != content(of_before)
     statements = 0
+    left: list[list[str]] = []
     killed = True
     while killed:
         path = tmp_path / f"killed-{statements}.db"
         shutil.copy(of_before, path)
         killed = open_state(path, statements)
-        assert content(path) == (content(of_before) if killed else expected)
+        left.append(content(path))
         assert not open_state(path)
         assert content(path) == expected
         statements += 1
     assert statements > 5
+    whole = [each for number, each in enumerate(left) if each not in left[:number]]
+    assert (whole[0], whole[-1]) == (content(of_before), expected)
+    assert len(whole) == 1 + version(expected) - version(whole[0]), "what is left is of one version, never half of it"
 
 
 @contextmanager

@@ -8,7 +8,11 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from ...contract import Misconfigured, Unavailable
+
 _SUFFIX = ".upload"
+PROBE_BYTES = 4096
+"""Takes a block of its own on any disk."""
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +65,31 @@ class SpoolFile:
         _remove(self._path)
 
 
-def clean_spool(spool: Path) -> None:
-    """Remove what a killed process left behind. No other process may be using the folder."""
+def open_spool(spool: Path) -> None:
+    """Make the folder, or remove what a killed process left in it. No other process may be using it.
+
+    Raises `Misconfigured` where it cannot be made.
+    """
+    try:
+        spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Misconfigured(f"APP_PERSISTENT_STORAGE: {spool} cannot be used: {error.strerror}") from error
     for path in spool.glob(f"*{_SUFFIX}"):
         _remove(path)
+
+
+def spool_problem(spool: Path) -> Unavailable | None:
+    """Why no upload can be kept now, or None. Keeps a small one to find out, and blocks."""
+    try:
+        file = SpoolFile(spool)
+        try:
+            file.write(bytes(PROBE_BYTES))
+            file.content().release()
+        finally:
+            file.discard()
+    except OSError as error:
+        return Unavailable(f"uploads cannot be kept in {spool}: {error.strerror}")
+    return None
 
 
 def _remove(path: Path) -> None:

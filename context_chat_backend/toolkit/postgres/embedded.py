@@ -208,10 +208,15 @@ class EmbeddedPostgres:
     def _write_settings(self) -> None:
         """In one step: a server without them would listen on TCP."""
         with tempfile.NamedTemporaryFile("w", dir=self._cluster, delete=False, encoding="utf-8") as file:
-            file.write(_SETTINGS)
-        new = Path(file.name)
-        self._own(new)
-        new.replace(self._cluster / "postgresql.conf")
+            new = Path(file.name)
+            try:
+                file.write(_SETTINGS)
+                file.flush()
+                self._own(new)
+                new.replace(self._cluster / "postgresql.conf")
+            except OSError:  # e.g. a full disk
+                new.unlink(missing_ok=True)
+                raise
 
     def _ensure_running(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -245,21 +250,14 @@ class EmbeddedPostgres:
         options = ("-D", str(self._cluster), "-l", str(messages), "-w", "-t", str(START_SECONDS))
         try:
             self._run("pg_ctl", "start", *options, inherit=lock)
-        except Misconfigured as error:
-            self._explain(error, messages)
-
-    def _explain(self, error: Misconfigured, messages: Path) -> NoReturn:
-        """pg_ctl itself says only that the server did not start."""
-        said = messages.read_text(errors="replace")[-1000:].strip() if messages.exists() else ""
-        free = shutil.disk_usage(self._folder).free
-        if free < LITTLE_SPACE:
-            raise Unavailable(f"only {free // 2**20} MiB of disk space are free: {error} {said}") from error
-        raise Misconfigured(f"{error} {said}") from error
+        except (Misconfigured, Unavailable) as error:  # pg_ctl itself says only that the server did not start
+            said = messages.read_text(errors="replace")[-1000:].strip() if messages.exists() else ""
+            raise type(error)(f"{error} {said}") from error
 
     def _shut_down(self) -> None:
         try:
             self._run("pg_ctl", "stop", "-D", str(self._cluster), "-m", "fast", "-w", "-t", str(STOP_SECONDS))
-        except Misconfigured as exc:
+        except DriverError as exc:
             _log.warning("embedded PostgreSQL: %s", exc)  # died already, or is taken over by the next start
 
     def _run(self, program: str, *arguments: str, inherit: IO[str] | None = None) -> None:
@@ -284,6 +282,9 @@ class EmbeddedPostgres:
                 f"PostgreSQL does not run as root, and another account cannot enter {self._folder} ({said}): run the "
                 "gateway as another user, or choose an APP_PERSISTENT_STORAGE that all users can pass through"
             )
+        free = shutil.disk_usage(self._folder).free
+        if free < LITTLE_SPACE:
+            raise Unavailable(f"only {free // 2**20} MiB of disk space are free: {program} failed: {said}")
         raise Misconfigured(f"{program} failed in {self._folder}: {said}")
 
     def _as_owner(self) -> list[str]:
