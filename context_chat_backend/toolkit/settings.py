@@ -44,20 +44,17 @@ S = TypeVar("S", bound=VariableSettings)
 
 def driver_settings(settings: type[S], config: DriverConfig, *, prefix: str | None = None) -> S:
     """`read_settings` for a driver: from its variables, those whose names begin with `config.prefix`."""
-    return _read(settings, config.variables, config.prefix, prefix, {})
+    return read_settings(settings, config.variables, prefix=prefix, scope=config.prefix)
 
 
-def read_settings(settings: type[S], variables: Mapping[str, str], *, prefix: str | None = None, **values: Any) -> S:
+def read_settings(
+    settings: type[S], variables: Mapping[str, str], *, prefix: str | None = None, scope: str = "", **values: Any
+) -> S:
     """An instance from variables, whose names may be in any case. `prefix` replaces that of the class, `values` win.
+    With a `scope` only variables that begin with it are read.
 
     Raises `Misconfigured` with a line per wrong variable and without the values, which may be secrets.
     """
-    return _read(settings, variables, "", prefix, values)
-
-
-def _read(
-    settings: type[S], variables: Mapping[str, str], scope: str, prefix: str | None, values: Mapping[str, Any]
-) -> S:
     used = prefix if prefix is not None else settings.model_config.get("env_prefix", "")
     inside = {name[len(scope) :]: value for name, value in variables.items() if name.startswith(scope)}
     try:
