@@ -88,33 +88,33 @@ class HashCache(Layer):
     async def upsert(self, source: Source) -> Outcome:
         if not (self._all_window or self._meta_window) or self.capabilities.shared:
             return await self.inner.upsert(source)
-        entry = await self._entries.recall(self.identity, source.id)
-        if entry is not None and source.modified <= entry.modified and await self._skip(source, entry):
+        identity = self.identity  # the store may be emptied meanwhile: the one after that has nothing of this source
+        entry = await self._entries.recall(identity, source.id)
+        if entry is not None and source.modified <= entry.modified and await self._skip(identity, source, entry):
             return Outcome.UNCHANGED
         if entry is not None:
-            await self._forget([source.id])
-        return await self._pass_on(source)
+            await self._entries.forget(identity, [source.id])
+        return await self._pass_on(identity, source)
 
-    async def _skip(self, source: Source, entry: CacheEntry) -> bool:
+    async def _skip(self, identity: str, source: Source, entry: CacheEntry) -> bool:
         age = self._clock() - entry.seen_at
         if age <= self._all_window and entry.covers(source):
             return self._skipped("all")
-        if age <= self._meta_window and await self._bring_readers_up_to_date(source, entry):
+        if age <= self._meta_window and await self._bring_readers_up_to_date(identity, source, entry):
             return self._skipped("meta")
         return False
 
-    async def _bring_readers_up_to_date(self, source: Source, entry: CacheEntry) -> bool:
+    async def _bring_readers_up_to_date(self, identity: str, source: Source, entry: CacheEntry) -> bool:
         """False when the backend does not know the source any more."""
-        await self._forget_readers([source.id])
+        await self._entries.forget_readers(identity, [source.id])
         try:
             await self.inner.update_access(AccessOp.ALLOW, source.id, source.user_ids)
         except NotFound:
-            await self._forget([source.id])
             return False
-        await self._remember(source, replace(entry, exact=False, seen_at=self._clock()))
+        await self._remember(identity, source, replace(entry, exact=False, seen_at=self._clock()))
         return True
 
-    async def _pass_on(self, source: Source) -> Outcome:
+    async def _pass_on(self, identity: str, source: Source) -> Outcome:
         outcome = await self.inner.upsert(source)
         if outcome is Outcome.PENDING:
             return outcome
@@ -128,7 +128,7 @@ class HashCache(Layer):
             modified=source.modified,
             seen_at=self._clock(),
         )
-        await self._remember(source, entry)
+        await self._remember(identity, source, entry)
         return outcome
 
     def _skipped(self, window: str) -> bool:
@@ -164,11 +164,11 @@ class HashCache(Layer):
 
     # ------------------------------------------------------- rows
 
-    async def _remember(self, source: Source, entry: CacheEntry) -> None:
+    async def _remember(self, identity: str, source: Source, entry: CacheEntry) -> None:
         """Store the entry with the readers of `source`."""
         known = replace(entry, readers=digest_of(source.user_ids))
         try:
-            await self._entries.remember(self.identity, [(source.id, known)])
+            await self._entries.remember(identity, [(source.id, known)])
         except DriverError as error:  # e.g. a full disk: a lost entry costs one more upload, not this one
             log.warning("the upsert cache cannot be written: %s", error)
 

@@ -351,6 +351,43 @@ async def test_another_backend_is_not_trusted(
     assert await other.upsert(kit.source(1)) is Outcome.CREATED
 
 
+class Emptied(Recorder):
+    """Loses everything at the end of the first call of one kind, and is another store from then on."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()
+        self._operation = operation
+
+    def _lose(self, operation: str) -> None:
+        if self._operation == operation:
+            self._operation = ""
+            self._documents.clear()
+            self._identity = "emptied"
+
+    async def upsert(self, source: Source) -> Outcome:
+        outcome = await super().upsert(source)
+        self._lose("upsert")
+        return outcome
+
+    async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: object) -> None:
+        await super().update_access(op, source_id, user_ids)
+        self._lose("update_access")
+
+
+@pytest.mark.parametrize("operation", ["upsert", "update_access"])
+async def test_what_a_store_took_is_not_expected_in_the_one_that_took_its_place_meanwhile(
+    state: State, kit: Kit, clock: Clock, operation: str
+) -> None:
+    driver = Emptied(operation)
+    windows = settings(skip_upsert_all_within_secs=100, skip_upsert_meta_within_secs=200)
+    cache = HashCache(driver, state, windows, backend="test", metrics=Metrics(), clock=clock)
+    await cache.upsert(kit.source(1))
+    if operation == "update_access":
+        clock.now += 150  # in the second window only access is checked
+        assert await cache.upsert(kit.source(1)) is Outcome.UNCHANGED
+    assert await cache.upsert(kit.source(1)) is Outcome.CREATED
+
+
 async def test_the_cache_survives_a_restart(tmp_path: Path, driver: Recorder, kit: Kit) -> None:
     for _ in range(2):
         async with State(tmp_path / "state.db") as state:
