@@ -68,6 +68,8 @@ class Reach:
     """These users in every source."""
     users: frozenset[UserId] = frozenset()
     """Users that the operation names."""
+    adds: bool = False
+    """Whether sources may get readers by it."""
 
     @property
     def providers_of_sources(self) -> frozenset[ProviderId]:
@@ -100,10 +102,12 @@ def reach_of(action: Action) -> Reach:
             return Reach(providers=frozenset({provider}))
         case DeleteUser(user_id):
             return Reach(everywhere=frozenset({user_id}), users=frozenset({user_id}))
-        case UpdateAccess(_, user_ids, source_id) | SetAccess(user_ids, source_id):
-            return Reach(sources=frozenset({source_id}), users=user_ids)
-        case UpdateProviderAccess(_, user_ids, provider):
-            return Reach(providers=frozenset({provider}), users=user_ids)
+        case UpdateAccess(op, user_ids, source_id):
+            return Reach(sources=frozenset({source_id}), users=user_ids, adds=op is AccessOp.ALLOW)
+        case SetAccess(user_ids, source_id):
+            return Reach(sources=frozenset({source_id}), users=user_ids, adds=True)
+        case UpdateProviderAccess(op, user_ids, provider):
+            return Reach(providers=frozenset({provider}), users=user_ids, adds=op is AccessOp.ALLOW)
 
 
 def key_of(action: Action) -> str:

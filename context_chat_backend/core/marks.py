@@ -184,6 +184,9 @@ class _Index:
             yield from self._numbers.get(place, ())
 
 
+_ADDS = ("adds", "")
+
+
 def _places(reach: Reach) -> Iterator[tuple[str, str]]:
     """Where a mark of this reach is found."""
     yield from (("source", id_) for id_ in reach.sources)
@@ -191,6 +194,8 @@ def _places(reach: Reach) -> Iterator[tuple[str, str]]:
     yield from (("provider", id_) for id_ in reach.providers)
     yield from (("everywhere", id_) for id_ in reach.everywhere)
     yield from (("user", id_) for id_ in reach.users)
+    if reach.adds:
+        yield _ADDS
 
 
 def _conflicts(reach: Reach) -> Iterator[tuple[str, str]]:
@@ -200,6 +205,8 @@ def _conflicts(reach: Reach) -> Iterator[tuple[str, str]]:
     yield from (("provider", id_) for id_ in reach.providers | reach.providers_of_sources)
     yield from (("everywhere", id_) for id_ in reach.users)
     yield from (("user", id_) for id_ in reach.everywhere)
+    if reach.everywhere:  # a source that loses its only reader is deleted, and the one it was to get would find nothing
+        yield _ADDS
 
 
 def _json(reach: Reach) -> str:
@@ -210,9 +217,12 @@ def _json(reach: Reach) -> str:
             "providers": sorted(reach.providers),
             "everywhere": sorted(reach.everywhere),
             "users": sorted(reach.users),
+            "adds": reach.adds,
         }
     )
 
 
 def _reach(text: str) -> Reach:
-    return Reach(**{name: frozenset(ids) for name, ids in json.loads(text).items()})
+    fields = json.loads(text)
+    adds = fields.pop("adds", False)  # marks of earlier versions do not say
+    return Reach(**{name: frozenset(ids) for name, ids in fields.items()}, adds=adds)

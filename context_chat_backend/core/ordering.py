@@ -46,7 +46,7 @@ class Order:
         self._arrivals = Arrivals()
 
     async def open(self) -> None:
-        """Take over the marks of before a restart."""
+        """Take over the marks from before a restart."""
         await self._marks.load()
 
     async def close(self) -> None:

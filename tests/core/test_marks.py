@@ -108,7 +108,12 @@ async def rows(state: State) -> int:
         (ALLOW_BOB, DeleteProvider(FILES), True),
         (ALLOW_BOB, DeleteProvider(ProviderId("files")), False),
         (ALLOW_BOB, DeleteUser(BOB), True),
-        (ALLOW_BOB, DeleteUser(ALICE), False),
+        (ALLOW_BOB, DeleteUser(ALICE), True),  # she may be the only reader, and bob would be too late
+        (SetAccess(users(BOB), ONE), DeleteUser(ALICE), True),
+        (UpdateProviderAccess(AccessOp.ALLOW, users(BOB), FILES), DeleteUser(ALICE), True),
+        (DENY_BOB, DeleteUser(ALICE), False),
+        (UpdateProviderAccess(AccessOp.DENY, users(BOB), FILES), DeleteUser(ALICE), False),
+        (DeleteSources(frozenset({ONE})), DeleteUser(ALICE), False),
         (DeleteProvider(FILES), DENY_BOB, True),
         (DeleteProvider(FILES), UpdateAccess(AccessOp.DENY, users(BOB), MAIL), False),
         (UpdateProviderAccess(AccessOp.ALLOW, users(BOB), FILES), DENY_BOB, True),

@@ -274,6 +274,24 @@ async def test_nothing_overtakes_a_failed_action(
     assert await kit.found("bob") == frozenset()
 
 
+async def test_a_user_is_not_deleted_before_those_who_were_to_read_the_same_can(
+    chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit
+) -> None:
+    await load(batches, [kit.source(1, users=("alice",))])
+    allow_bob = UpdateAccess(AccessOp.ALLOW, kit.users("bob"), kit.id(1))
+    (alice,) = kit.users("alice")
+    driver.access_failure = Unavailable("down")
+    with pytest.raises(Unavailable):
+        await apply(chat, allow_bob)
+    driver.access_failure = None
+    with pytest.raises(HeldBack):
+        await apply(chat, DeleteUser(alice))
+    await apply(chat, allow_bob)
+    await apply(chat, DeleteUser(alice))
+    assert await kit.found("alice") == frozenset()
+    assert await kit.found("bob") == {kit.id(1)}
+
+
 async def test_nobody_waits_for_an_action_that_met_a_bug(
     chat: ContextChat, batches: Batches, driver: Scripted, kit: Kit
 ) -> None:

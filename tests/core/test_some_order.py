@@ -37,7 +37,6 @@ from context_chat_backend.layers.hash_cache import HashCache
 from context_chat_backend.layers.layer import Layer
 from context_chat_backend.layers.settings import LayerSettings
 from context_chat_backend.metrics import Metrics
-from context_chat_backend.retrieval.answerer import Answerer
 from context_chat_backend.retrieval.generators import Extractive
 
 pytestmark = pytest.mark.anyio
@@ -275,7 +274,7 @@ async def play(state: State, contents: Sequence[FileContent], seed: int) -> tupl
     rng, driver, metrics = random.Random(seed), ReferenceDriver(), Metrics()
     cache = HashCache(Shaky(driver, rng), state, LayerSettings(), backend="reference", metrics=metrics)
     order = Order(Marks(state, 3600), patience=600)
-    chat = ContextChat(cache, order=order, answerer=Answerer(Extractive()), metrics=metrics)
+    chat = ContextChat(cache, order=order, generator=Extractive(), metrics=metrics)
     await chat.open()
     episode = Episode(chat, rng, contents)
     await episode.run()

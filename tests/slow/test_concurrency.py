@@ -1,10 +1,11 @@
 """Many clients at one gateway, and two gateways at one database."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+import httpx
 import pytest
 
 from context_chat_backend.nextcloud.push_client import part
@@ -37,33 +38,37 @@ def some(rng: random.Random) -> list[str]:
     return rng.sample(USERS, rng.randint(1, 3))
 
 
-def change_something(nextcloud: Nextcloud, rng: random.Random) -> int:  # noqa: PLR0911 - one per operation
-    """One random operation; its status."""
+def some_operation(rng: random.Random) -> Callable[[Nextcloud], httpx.Response]:  # noqa: PLR0911 - one per operation
     source_id, kind = rng.choice(IDS), rng.random()
     if kind < 0.4:
         chosen = rng.sample(IDS, rng.randint(1, 4))
         versions = [(id_, rng.randint(1, 5)) for id_ in chosen]
         sent = [part(id_, f"whale {id_} {v}".encode(), users=some(rng), modified=v) for id_, v in versions]
-        return nextcloud.load(*sent).status_code
+        return lambda nextcloud: nextcloud.load(*sent)
     if kind < 0.6:
-        op = rng.choice(["allow", "deny"])
-        return nextcloud.post("/updateAccess", op=op, userIds=some(rng), sourceId=source_id).status_code
+        return post("/updateAccess", op=rng.choice(["allow", "deny"]), userIds=some(rng), sourceId=source_id)
     if kind < 0.7:
-        return nextcloud.post("/updateAccessDeclarative", userIds=some(rng), sourceId=source_id).status_code
+        return post("/updateAccessDeclarative", userIds=some(rng), sourceId=source_id)
     if kind < 0.8:
-        return nextcloud.post("/deleteSources", sourceIds=rng.sample(IDS, 2)).status_code
+        return post("/deleteSources", sourceIds=rng.sample(IDS, 2))
     if kind < 0.85:
         op, users = rng.choice(["allow", "deny"]), [rng.choice(USERS)]
-        body = {"op": op, "userIds": users, "providerId": "files__default"}
-        return nextcloud.post("/updateAccessProvider", **body).status_code
+        return post("/updateAccessProvider", op=op, userIds=users, providerId="files__default")
     if kind < 0.88:
-        return nextcloud.post("/deleteUser", userId=rng.choice(USERS)).status_code
-    return nextcloud.post("/docSearch", userId=rng.choice(USERS), query="whale", ctxLimit=50).status_code
+        return post("/deleteUser", userId=rng.choice(USERS))
+    return post("/docSearch", userId=rng.choice(USERS), query="whale", ctxLimit=50)
 
 
-def client(nextcloud: Nextcloud, seed: int) -> set[int]:
+def post(path: str, **body: object) -> Callable[[Nextcloud], httpx.Response]:
+    return lambda nextcloud: nextcloud.post(path, **body)
+
+
+def client(nextcloud: Nextcloud, seed: int) -> None:
+    """Repeats what is held back, as Nextcloud does: what came before and was held back itself has to go first."""
     rng = random.Random(seed)
-    return {change_something(nextcloud, rng) for _ in range(OPERATIONS)}
+    for _ in range(OPERATIONS):
+        operation = some_operation(rng)
+        eventually(lambda: operation(nextcloud).status_code == 200)  # noqa: B023 - it is over when the loop goes on
 
 
 def settle(nextcloud: Nextcloud, rng: random.Random) -> dict[str, set[str]]:
@@ -89,8 +94,7 @@ def assert_readers(nextcloud: Nextcloud, readers: dict[str, set[str]]) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_eight_clients_at_once_do_not_disturb_each_other(gateway: GatewayProcess, seed: int) -> None:
     with ThreadPoolExecutor(8) as pool:
-        statuses = pool.map(lambda number: client(gateway.nextcloud, 100 * seed + number), range(8))
-        assert set().union(*statuses) <= {200, 503}
+        list(pool.map(lambda number: client(gateway.nextcloud, 100 * seed + number), range(8)))
     assert_readers(gateway.nextcloud, settle(gateway.nextcloud, random.Random(seed)))
     assert gateway.nextcloud.counts() == {"files__default": len(IDS)}
     assert gateway.errors() == []
@@ -100,8 +104,7 @@ def test_eight_clients_at_once_do_not_disturb_each_other(gateway: GatewayProcess
 def test_clients_of_two_gateways_do_not_disturb_each_other(gateway: GatewayProcess, other: GatewayProcess) -> None:
     both = [gateway.nextcloud, other.nextcloud]
     with ThreadPoolExecutor(8) as pool:
-        statuses = pool.map(lambda number: client(both[number % 2], number), range(8))
-        assert set().union(*statuses) <= {200, 503}
+        list(pool.map(lambda number: client(both[number % 2], number), range(8)))
     readers = settle(other.nextcloud, random.Random(0))
     for nextcloud in both:
         assert_readers(nextcloud, readers)

@@ -184,5 +184,6 @@ def test_the_embedded_database_is_started_again_when_it_dies_alone(moment: str, 
         if moment == "loading":
             embeddings.hold = None
             assert loading.result() == (set(), {*files(3)})
-        eventually(lambda: gateway.nextcloud.http.get("/health/ready").status_code == 200, 30)
+        batch = [whole(number) for number in range(1, 4)]
+        eventually(lambda: partition(gateway.nextcloud, *batch) == ({*files(1, 2, 3)}, set()), 30)
         assert_can_be_loaded(gateway, range(1, 4))

@@ -14,7 +14,7 @@ from backends.r2r.names import Names
 from context_chat_backend.contract import UserId
 from context_chat_backend.nextcloud.push_client import part
 from tests.gateway import GatewayProcess, Nextcloud, gateway_process
-from tests.slow.test_concurrency import IDS, USERS, assert_readers, change_something, some
+from tests.slow.test_concurrency import IDS, USERS, assert_readers, some, some_operation
 from tests.slow.test_outage import Queue
 from tests.slow.tools import eventually, file, files, partition
 
@@ -95,7 +95,7 @@ def client(gateway: GatewayProcess, seed: int) -> set[int]:
     """It repeats its failed actions, as Nextcloud does: until then later ones on the same sources are held back."""
     rng, job = random.Random(seed), Job(gateway.nextcloud.base_url)
     with closing(job.http):
-        statuses = {change_something(job, rng) for _ in range(OPERATIONS)}
+        statuses = {some_operation(rng)(job).status_code for _ in range(OPERATIONS)}
         drain(gateway.nextcloud, job.failed)
     return statuses
 
