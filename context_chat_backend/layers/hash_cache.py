@@ -98,6 +98,8 @@ class HashCache(Layer):
 
     async def _skip(self, identity: str, source: Source, entry: CacheEntry) -> bool:
         age = self._clock() - entry.seen_at
+        if age < 0:  # the clock was set back, so nobody knows how old it is
+            return False
         if age <= self._all_window and entry.covers(source):
             return self._skipped("all")
         if age <= self._meta_window and await self._bring_readers_up_to_date(identity, source, entry):

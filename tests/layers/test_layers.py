@@ -268,6 +268,16 @@ async def test_other_readers_are_never_skipped(cache: HashCache, kit: Kit, modif
     assert bool(await kit.found("alice")) is alice
 
 
+async def test_an_entry_of_the_future_is_not_believed(
+    cache: HashCache, driver: Recorder, kit: Kit, clock: Clock
+) -> None:
+    await cache.upsert(kit.source(1))
+    driver.calls.clear()
+    clock.now -= 1  # the clock was set back
+    await cache.upsert(kit.source(1))
+    assert driver.calls
+
+
 async def test_in_the_second_window_only_access_is_checked(
     cache: HashCache, driver: Recorder, kit: Kit, clock: Clock
 ) -> None:

@@ -23,6 +23,9 @@ def idle_connections(gateway: GatewayProcess, number: int = 2_000) -> Iterator[N
     with ExitStack() as all_:
         for _ in range(number):
             all_.enter_context(socket.create_connection(("127.0.0.1", gateway.port)))
+        # behind them in the queue: once it is answered, the gateway closes no more for them, and a kept one that it did
+        # close is known to be closed
+        assert httpx.get(f"{gateway.nextcloud.base_url}/heartbeat", trust_env=False).status_code == 200
         yield
 
 
