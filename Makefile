@@ -53,10 +53,10 @@ test-slow: .venv/example  ## stress, memory, crash and random-model tests
 	$(RUN) pytest $(BESIDE) -m 'slow and not alone and not r2r and not live' $(ARGS)
 	$(RUN) pytest -m 'slow and alone and not r2r and not live' $(ARGS)
 
-test-r2r: install  ## tests with a real R2R, which is installed into .r2r-venv (or CCBE_R2R_VENV) when missing
+test-r2r: .venv/example  ## tests with a real R2R, which is installed into .r2r-venv (or CCBE_R2R_VENV) when missing
 	$(RUN) pytest -m r2r $(ARGS)
 
-test-live: install  ## the conformance kit against Pinecone and Supabase, if their keys are in the environment
+test-live: .venv/example  ## the conformance kit against Pinecone and Supabase, if their keys are in the environment
 	$(RUN) pytest -m live $(ARGS)
 
 docs: .venv/example  ## rewrite the generated documents

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.doubles.r2r.calls import Call
-from tests.doubles.r2r.errors import failed, refused
+from tests.doubles.r2r.errors import failed, refused, wrong_driver
 from tests.doubles.r2r.filters import search_filter
 from tests.doubles.r2r.providers import Providers
 from tests.doubles.r2r.schemas import Rag, Search
 from tests.doubles.r2r.store import Account, Chunk, Store
 
+QUESTION_CHARACTERS = 20_000
+"""The real server takes any number, and is busy with nothing else for a minute when there are many."""
 NO_ANSWER = "I do not know; the context holds no answer."
 
 
@@ -43,6 +45,8 @@ class Retrieval:
         }
 
     def _find(self, account: Account, body: Search, endpoint: str) -> list[dict[str, Any]]:
+        if len(body.query) > QUESTION_CHARACTERS:
+            raise wrong_driver(f"more than {QUESTION_CHARACTERS} characters block the real server", "body", "query")
         settings = body.search_settings
         matches = search_filter(settings.filters, endpoint)
         if not settings.use_semantic_search and not settings.use_hybrid_search:

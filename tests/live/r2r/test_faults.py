@@ -172,7 +172,7 @@ def test_what_r2r_was_killed_over_is_recovered_and_a_denial_meanwhile_holds(
         try:
             assert loading.result() == (set(), set(batch))
             assert run_job(nextcloud, denials) == denials
-            assert nextcloud.http.get("/health/ready").status_code == 503
+            eventually(lambda: nextcloud.http.get("/health/ready").status_code == 503)  # an answer is remembered
         finally:
             models.hold = None
             r2r.start()
