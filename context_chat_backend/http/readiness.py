@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from ..contract import DriverError, Unavailable
+from ..layers.opening import Starting
 
 LOOK_SECONDS = 1.0
 """At most one look in this time."""
@@ -38,7 +39,7 @@ class Readiness:
 
     def _note(self, problem: DriverError | None) -> None:
         if problem is not None and str(problem) != str(self._problem):
-            log.warning("not ready: %s", problem)
+            log.log(logging.INFO if isinstance(problem, Starting) else logging.WARNING, "not ready: %s", problem)
         self._problem = problem
 
     async def _look_in_time(self) -> DriverError | None:

@@ -21,6 +21,10 @@ LONGEST_PAUSE = 60.0
 log = logging.getLogger(__name__)
 
 
+class Starting(Unavailable):
+    """The driver is being opened for the first time: nothing is wrong yet."""
+
+
 class Opening(Layer):
     """Opens the driver in the background and keeps trying; until then every operation raises why it is not open.
 
@@ -32,7 +36,7 @@ class Opening(Layer):
         raises a `DriverError`, the driver is closed, and opened again later."""
         super().__init__(inner)
         self._opened = opened
-        self._problem: DriverError | None = Unavailable("the backend is starting", retry_after=5)
+        self._problem: DriverError | None = Starting("the backend is starting", retry_after=5)
         self._stopping = anyio.Event()
         self._tasks: TaskGroup
 

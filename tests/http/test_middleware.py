@@ -1,5 +1,6 @@
 """What surrounds the routes: limits, metrics, readiness, driven without a server."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 
 import anyio
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message
 from context_chat_backend.contract import DriverError, Unavailable
 from context_chat_backend.http.middleware import BodyLimit, ErrorBoundary, RequestMetrics
 from context_chat_backend.http.readiness import LOOK_SECONDS, Readiness
+from context_chat_backend.layers.opening import Starting
 from context_chat_backend.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
@@ -190,3 +192,14 @@ async def test_a_look_that_was_given_up_is_made_again() -> None:
     backend.go_on.set()
     assert await readiness.problem() is None
     assert backend.looks == 2
+
+
+async def test_a_start_is_no_warning_and_what_ends_it_badly_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    backend = Backend()
+    backend.go_on.set()
+    readiness = Readiness(backend.look, clock=backend.clock)
+    for backend.problem in (Starting("the backend is starting"), Unavailable("down")):
+        await readiness.problem()
+        backend.now += 2 * LOOK_SECONDS
+    assert [record.levelno for record in caplog.records] == [logging.INFO, logging.WARNING]
