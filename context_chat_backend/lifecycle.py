@@ -34,6 +34,7 @@ class Lifecycle:
         self._nextcloud = nextcloud
         self._enabled = False
         self._times_told = 0
+        self._one_change = anyio.Lock()
         self._initialisation = _Initialisation(state, chat)
         self._tasks: TaskGroup
 
@@ -61,10 +62,11 @@ class Lifecycle:
     async def set_enabled(self, enabled: bool) -> None:
         """Remembered across restarts. Raises a `DriverError` where it cannot be, and nothing has changed then."""
         self._times_told += 1
-        if enabled != self._enabled:
-            await self._state.set_flag(ENABLED, str(int(enabled)))
-            self._enabled = enabled
-            log.info("the app is now %s", "enabled" if enabled else "disabled")
+        async with self._one_change:
+            if enabled != self._enabled:
+                await self._state.set_flag(ENABLED, str(int(enabled)))
+                self._enabled = enabled
+                log.info("the app is now %s", "enabled" if enabled else "disabled")
 
     def start_init(self) -> None:
         """Report to Nextcloud when the backend is open; returns at once."""

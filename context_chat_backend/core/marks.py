@@ -85,8 +85,9 @@ class Marks:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what the disk refused before."""
-        if self._refused:
+        """Write what the disk refused before, and remove what is over."""
+        self._expire()
+        if self._refused or self._to_remove:
             await self._store(*self._refused.values())
 
     @contextmanager

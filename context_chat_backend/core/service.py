@@ -216,6 +216,9 @@ class ContextChat:
             await self._driver.ping()
         except DriverError as error:
             return error
+        except Exception as error:
+            log.exception("the driver failed")
+            return Unavailable(f"the driver failed: {type(error).__name__}")
         return None
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypedDict
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -14,7 +14,7 @@ from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
 from ..storage import spool_folder
-from . import system as lifecycle_routes
+from . import system
 from .errors import install_error_handlers
 from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
@@ -41,12 +41,15 @@ def create_app(plan: Plan) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
         spool = spool_folder(settings.app_persistent_storage)
-        look_at_spool = partial(to_thread.run_sync, spool_problem, spool)
+        # a look at a storage that hangs is given up, and the thread with it
+        look_at_spool = partial(
+            to_thread.run_sync, spool_problem, spool, abandon_on_cancel=True, limiter=CapacityLimiter(1)
+        )
         open_spool(spool)
         async with open_gateway(plan, metrics) as gateway:
             chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
             async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
-                readiness = Readiness(chat.problem, gateway.state.problem, look_at_spool)
+                readiness = Readiness(chat.problem, look_at_spool, gateway.state.problem)
                 yield {"gateway": gateway, "batches": batches, "readiness": readiness}
 
     app = FastAPI(
@@ -66,6 +69,6 @@ def create_app(plan: Plan) -> FastAPI:
         ],
     )
     install_error_handlers(app)
-    app.include_router(lifecycle_routes.router)
+    app.include_router(system.router)
     app.include_router(routes.router)
     return app

@@ -18,7 +18,8 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
 """For a whole head, from the beginning of the connection or of the head."""
 BODY_SECONDS = 600.0
-"""Between two pieces of a body. Nextcloud may read from a slow storage, so only silence counts, not speed."""
+"""Between two pieces of a body. Nextcloud may read from a slow storage, so only silence counts, not speed. As long for
+a client that does not read its answer."""
 RESET_SECONDS = 1.0
 """Time for the reset to come back."""
 
@@ -95,6 +96,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._owed = 0
         """Requests that are not answered."""
         self._ended_at: float | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        """Runs while the client does not read."""
 
     # ------------------------------------------------------------------ connection
 
@@ -105,6 +108,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._await(_Awaited.NOTHING)
+        self._stop_unread()
         self._among.remove(self)
         super().connection_lost(exc)
 
@@ -203,6 +207,19 @@ class GuardedProtocol(HttpToolsProtocol):
     @property
     def _patience(self) -> float:
         return BODY_SECONDS if self._awaited is _Awaited.BODY and self._owed else HEAD_SECONDS
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(BODY_SECONDS, self.cut)
+
+    def resume_writing(self) -> None:
+        self._stop_unread()
+        super().resume_writing()
+
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _look(self) -> None:
         """Cut a silent connection, but never one that is waiting for us."""

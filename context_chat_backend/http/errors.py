@@ -47,7 +47,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _driver_error(_: Request, exc: Exception) -> JSONResponse:
     # Nextcloud shows the text to whoever asked: addresses and reasons are for the log only
-    log.warning("answered with an error: %s: %s", type(exc).__name__, exc)
+    # and the log has it for each request, so the id is part of what is logged
+    log.warning("request %s is answered with an error: %s: %s", request_id.get(), type(exc).__name__, exc)
     hint = f"; the log of the gateway says why, request {request_id.get()}"
     match exc:
         case TransientError(retry_after=seconds):

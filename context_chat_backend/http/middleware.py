@@ -65,8 +65,9 @@ class ErrorBoundary:
             await self._app(scope, receive, note_begin)
         except ClientDisconnect:
             log.info("the client went away")
-        except Exception:  # whatever it is, the next request must be served
-            log.exception("unexpected error")
+        except Exception as bug:  # whatever it is, the next request must be served
+            log.exception("unexpected error")  # its stack is written once in a while, its kind for each request
+            log.error("request %s met an unexpected error: %s", request_id.get(), type(bug).__name__)  # noqa: TRY400
             if begun:
                 raise  # the server closes the connection, so that the client sees that the answer is not whole
             response = error(500, f"internal error; the log of the gateway says why, request {request_id.get()}")

@@ -42,8 +42,9 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
 
     Raises `Misconfigured` when it cannot start.
     """
-    # the port and the folder first: a gateway that cannot have them must not touch what another one uses
-    with open_listener(settings) as listener, claimed_storage(settings.app_persistent_storage):
+    # the folder and the port first: a gateway that cannot have them must not touch what another one uses, such as the
+    # socket file that it listens on
+    with claimed_storage(settings.app_persistent_storage), open_listener(settings) as listener:
         set_up_logging(settings)
         plan = plan_gateway(settings, variables)
         open_spool(spool_folder(settings.app_persistent_storage))
@@ -61,17 +62,24 @@ async def _require_state(file: Path) -> None:
 
 def open_listener(settings: Settings) -> socket.socket:
     """Behind HaRP its client connects to a socket file; else AppAPI connects to a port. Raises `Misconfigured`."""
+    if settings.hp_shared_key is not None:
+        return _open_socket_file(settings.hp_exapp_sock)
+    host, port = settings.app_host, settings.app_port
     try:
-        if settings.hp_shared_key is not None:
-            settings.hp_exapp_sock.unlink(missing_ok=True)
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(settings.hp_exapp_sock))
-            return listener
-        family = socket.AF_INET6 if ":" in settings.app_host else socket.AF_INET
-        return socket.create_server((settings.app_host, settings.app_port), family=family)
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        place = settings.hp_exapp_sock if settings.hp_shared_key else f"{settings.app_host}:{settings.app_port}"
-        raise Misconfigured(f"APP_HOST, APP_PORT: cannot listen on {place}: {error.strerror}") from error
+        raise Misconfigured(f"APP_HOST, APP_PORT: cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _open_socket_file(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise Misconfigured(f"HP_EXAPP_SOCK: cannot listen on {path}: {error.strerror}") from error
+    return listener
 
 
 class GatewayServer(uvicorn.Server):

@@ -232,6 +232,23 @@ async def test_a_mark_that_cannot_be_removed_holds_nothing_back_and_is_removed_l
     assert await rows(state) == 0
 
 
+@pytest.mark.parametrize("over", ["done", "expired"])
+async def test_a_mark_that_is_over_does_not_come_back_with_the_next_start(
+    state: Disk, marks: Marks, clock: Clock, over: str
+) -> None:
+    first = await mark(marks, ALLOW_BOB)
+    if over == "done":
+        state.full = True
+        await marks.release(first)
+        state.full = False
+    else:
+        clock.pass_by(HOUR)
+    await marks.flush()  # as at the end
+    marks = clock.marks(state)
+    await marks.load()
+    assert not is_held_back(marks, DENY_BOB)
+
+
 async def test_a_request_that_is_about_the_same_action_keeps_its_mark(marks: Marks) -> None:
     first = await mark(marks, ALLOW_BOB)
     with marks.held(first):

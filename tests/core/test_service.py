@@ -348,6 +348,18 @@ async def test_a_backend_that_answers_is_asked_to(
         await chat.query(Query(user_id=UserId("bob"), text="x", limit=4))
 
 
+@pytest.mark.parametrize("failure", [Unavailable("away"), ValueError("bug")])
+async def test_a_ping_that_fails_in_any_way_is_a_problem_of_the_backend(
+    chat: ContextChat, driver: Scripted, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    async def ping() -> None:
+        raise failure
+
+    assert await chat.problem() is None
+    monkeypatch.setattr(driver, "ping", ping)
+    assert isinstance(await chat.problem(), Unavailable)
+
+
 async def test_the_count_always_names_the_files(chat: ContextChat, batches: Batches, kit: Kit) -> None:
     assert await chat.count() == {"files__default": 0}
     await load(batches, [kit.source(1)])

@@ -184,6 +184,20 @@ async def test_a_body_that_waits_for_us_is_not_cut_off(stage: Stage) -> None:
     assert stage.transport.closed
 
 
+async def test_a_client_that_does_not_read_its_answer_is_cut_off(stage: Stage) -> None:
+    stage.read_body.set()
+    await stage.say(GET)
+    stage.protocol.pause_writing()
+    stage.loop.advance(connections.BODY_SECONDS - 1)
+    stage.protocol.resume_writing()
+    stage.loop.advance(2)
+    assert not stage.transport.closed
+    stage.protocol.pause_writing()
+    stage.loop.advance(connections.BODY_SECONDS + 1)
+    assert stage.transport.closed
+    stage.protocol.connection_lost(None)  # the server's part: its app would wait for the client for ever
+
+
 @pytest.mark.parametrize("more", [b"", b"GE"])
 async def test_a_client_that_waits_for_its_answer_is_not_cut_off(stage: Stage, more: bytes) -> None:
     stage.read_body.set()

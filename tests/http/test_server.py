@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from context_chat_backend.contract import Misconfigured
+from context_chat_backend.http.server import open_listener, serve
 from context_chat_backend.nextcloud.push_client import part
+from context_chat_backend.storage import claimed_storage
 from tests.conftest import REPO
 from tests.gateway import SECRET, gateway_process, make_settings, running_gateway
 
@@ -91,6 +95,34 @@ def test_a_full_disk_is_one_line_in_the_log() -> None:
         console = (gateway.folder / "console.log").read_text()
         assert console.count("an upload cannot be kept") == 1
         assert "Traceback" not in console
+
+
+def test_a_second_gateway_leaves_the_socket_file_of_the_first_alone(tmp_path: Path) -> None:
+    socket_file = tmp_path / "exapp.sock"
+    settings = make_settings(tmp_path / "storage", hp_shared_key=SecretStr("key"), hp_exapp_sock=socket_file)
+    with claimed_storage(settings.app_persistent_storage), open_listener(settings):
+        first = socket_file.stat()
+        with pytest.raises(Misconfigured, match="another gateway"):
+            serve(settings, {})
+        assert socket_file.stat() == first
+
+
+def test_a_socket_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    settings = make_settings(
+        tmp_path, hp_shared_key=SecretStr("key"), hp_exapp_sock=tmp_path / "missing" / "exapp.sock"
+    )
+    with pytest.raises(Misconfigured, match=r"HP_EXAPP_SOCK: cannot listen on .*No such file"):
+        open_listener(settings)
+
+
+def test_the_log_has_the_cause_for_each_request_that_was_answered_with_an_error() -> None:
+    with gateway_process({"RAG_BACKEND": "r2r", "R2R_BASE_URL": "http://127.0.0.1:1"}, ready=False) as gateway:
+        answers = [gateway.nextcloud.post("/countIndexedDocuments") for _ in range(3)]
+        console = (gateway.folder / "console.log").read_text()
+    for answer in answers:
+        assert answer.status_code == 503
+        request = answer.json()["error"].rpartition(" ")[2]
+        assert f"request {request} is answered with an error: " in console
 
 
 def test_systemd_starts_again_what_ended_for_any_reason() -> None:

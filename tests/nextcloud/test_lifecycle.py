@@ -325,3 +325,21 @@ async def test_a_put_wins_over_an_answer_that_is_on_its_way(
         was_put.set()
         await until(lambda: len(nextcloud.requests) > 2)
     assert "disabled" not in caplog.text
+
+
+async def test_of_two_changes_at_once_the_later_one_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path, None) as gateway:
+        disk_is_slow, write = anyio.Event(), gateway.state.set_flag
+
+        async def write_slowly(name: str, value: str) -> None:
+            await disk_is_slow.wait()
+            await write(name, value)
+
+        monkeypatch.setattr(gateway.state, "set_flag", write_slowly)
+        async with anyio.create_task_group() as tasks:
+            for enabled in (False, True):
+                tasks.start_soon(gateway.lifecycle.set_enabled, enabled)
+                await anyio.wait_all_tasks_blocked()
+            disk_is_slow.set()
+        assert gateway.lifecycle.enabled
+        assert await gateway.state.flag(lifecycle.ENABLED) == "1"

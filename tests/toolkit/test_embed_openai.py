@@ -284,6 +284,14 @@ async def test_vectors_of_another_length_are_misconfigured(server: FakeOpenAI, v
             await openai.embed(["text"])
 
 
+async def test_a_server_whose_model_was_corrected_is_asked_for_its_dimension_again(server: FakeOpenAI) -> None:
+    server.script.append(listing((0, [1.0] * (DIMENSION + 1))))
+    openai = embedder(server)
+    for dimension in (DIMENSION + 1, DIMENSION):
+        async with openai:
+            assert openai.dimension == dimension
+
+
 async def test_an_empty_vector_at_start_is_unavailable(server: FakeOpenAI) -> None:
     server.script.append(listing((0, [])))
     with pytest.raises(Unavailable):

@@ -17,8 +17,8 @@ from .findings import Check, failure, guarded, ok
 async def examine(variables: Variables) -> AsyncIterator[Finding]:
     """What there is to say about the gateway that these variables describe, subject by subject.
 
-    It writes nothing to any store. Where no gateway is running it opens the backend as a start of the gateway would,
-    which creates the persistent storage and an embedded database if they are not there yet.
+    It stores no document and changes none. Where no gateway is running it opens the backend as a start of the gateway
+    would, which creates what the backend needs (persistent storage, embedded database, index) if it is not there yet.
     """
     try:
         settings = read_settings(Settings, variables)

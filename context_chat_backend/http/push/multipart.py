@@ -142,11 +142,10 @@ class UploadReader:
             pass
 
     def finish(self) -> ParsedUpload:
-        """The result at the end of the body; the reader keeps no reference to it."""
+        """The result at the end of the body, without a part that the body ends in; the reader keeps no reference to
+        it."""
         if self._part is not None:
             self._part.discard()
-            if self._part.source_id is not None:
-                self._upload.retry.append(self._part.source_id)
         # The bound method in `_step` makes this object a cycle, which would keep the files until it is collected.
         upload, self._upload = self._upload, ParsedUpload()
         return upload

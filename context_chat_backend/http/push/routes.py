@@ -50,7 +50,7 @@ MOST_LINES = 100
 """Logged about the parts of one request."""
 
 
-def _chat(gateway: EnabledGateway) -> ContextChat:
+async def _chat(gateway: EnabledGateway) -> ContextChat:
     return gateway.chat
 
 

@@ -49,11 +49,12 @@ class OpenAIEmbedder:
         """`settings.base_url` must be set. `transport` replaces the network in tests."""
         self._settings = settings
         self._transport = transport
-        self._dimension = settings.dimension
+        self._dimension: int | None = None
 
     async def __aenter__(self) -> Self:
         self._http = await self._client().__aenter__()
         try:
+            self._dimension = self._settings.dimension  # what the server said before may be what was wrong with it
             self._dimension = self._dimension or len(await self.embed_query(PROBE))
         except BaseException:  # whatever it was: what fails to enter is never exited
             await self._http.aclose()
