@@ -3,8 +3,8 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 RUN := $(UV) run --frozen --quiet
 ARGS ?=
-WORKERS ?= 2
-BESIDE := -n $(WORKERS) --dist worksteal
+WORKERS ?= 4
+BESIDE := --dist worksteal -n
 
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE ?= only-system
@@ -46,11 +46,11 @@ format: install  ## rewrite the code in the house format
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-test: .venv/example  ## the tests that run in some minutes, WORKERS=2 side by side
-	$(RUN) pytest $(BESIDE) -m 'not slow and not r2r and not live' $(ARGS)
+test: .venv/example  ## the tests that run in some minutes, WORKERS=4 side by side
+	$(RUN) pytest $(BESIDE) $(WORKERS) -m 'not slow and not r2r and not live' $(ARGS)
 
 test-slow: .venv/example  ## stress, memory, crash and random-model tests
-	$(RUN) pytest $(BESIDE) -m 'slow and not alone and not r2r and not live' $(ARGS)
+	$(RUN) pytest $(BESIDE) 2 -m 'slow and not alone and not r2r and not live' $(ARGS)
 	$(RUN) pytest -m 'slow and alone and not r2r and not live' $(ARGS)
 
 test-r2r: .venv/example  ## tests with a real R2R, which is installed into .r2r-venv (or CCBE_R2R_VENV) when missing
