@@ -46,7 +46,7 @@ format: install  ## rewrite the code in the house format
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-test: .venv/example  ## the tests that run in some minutes, WORKERS=4 side by side
+test: .venv/example  ## the tests that run in a few minutes, WORKERS=4 side by side
 	$(RUN) pytest $(BESIDE) $(WORKERS) -m 'not slow and not r2r and not live' $(ARGS)
 
 test-slow: .venv/example  ## stress, memory, crash and random-model tests

@@ -69,7 +69,8 @@ class Settings(VariableSettings):
         "keep it below the time-outs of Nextcloud (3000 s) and of proxies on the way",
     )
     action_wait_secs: PositiveFloat = Field(
-        300, description="how long an access change or deletion waits for its source while that is being indexed"
+        300,
+        description="how long an access change or deletion waits for its turn behind other work on the same sources",
     )
     action_hold_secs: PositiveFloat = Field(
         3600, description="how long a failed action holds back later ones on the same source if it is not repeated"

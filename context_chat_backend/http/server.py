@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -50,7 +51,8 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
         open_spool(spool_folder(settings.app_persistent_storage))
         anyio.run(_require_state, state_file(settings.app_persistent_storage))
         server = GatewayServer(create_app(plan))
-        server.run([listener])
+        with suppress(SystemExit):  # with a status of uvicorn's own, when the start fails
+            server.run([listener])
         return ENDED if server.started and not server.failed else FAILED
 
 

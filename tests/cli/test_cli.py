@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -117,7 +118,7 @@ def test_help_tells_the_commands_and_the_exit_statuses(capsys: pytest.CaptureFix
         main(["--help"])
     told = capsys.readouterr().out
     assert all(f"\n    {command.name}" in told for command in COMMANDS)
-    assert all(f"{status} " in told for status in (SUCCESS, FAILURE, CANNOT_START, INTERRUPTED))
+    assert all(re.search(rf"\b{status} ", told) for status in (SUCCESS, FAILURE, CANNOT_START, INTERRUPTED))
 
 
 # ------------------------------------------------------------------ what is remembered

@@ -498,11 +498,11 @@ LLM = "http://llm.example/v1"
     ("generator", "llm_base_url"),
     [("auto", None), ("auto", LLM), ("openai", LLM), ("extractive", LLM), ("nextcloud", LLM)],
 )
-async def test_the_doctor_looks_at_the_generator_that_the_gateway_uses(
+async def test_the_gateway_opens_the_writer_that_its_settings_name(
     generator: Any, llm_base_url: str | None, nextcloud_url: str | None
 ) -> None:
     if generator == "nextcloud" and nextcloud_url is None:
-        return  # refused at the start
+        pytest.skip("refused at the start")
     settings = AnswerSettings(generator=generator, llm_base_url=llm_base_url)
     async with AsyncExitStack() as stack:
         ocs = NextcloudClient(make_settings(Path(), nextcloud_url=nextcloud_url)) if nextcloud_url else None

@@ -187,6 +187,7 @@ async def test_a_slow_source_is_answered_in_time_and_goes_on(
     go_on.set()
     driver.before_upsert = None
     await anyio.wait_all_tasks_blocked()
+    hasty_batches._deadline = 600
     report = await load(hasty_batches, sources)
     assert report.loaded == tuple(source.id for source in sources)
 

@@ -201,7 +201,7 @@ async def test_a_client_that_does_not_read_its_answer_is_cut_off(stage: Stage) -
     stage.protocol.pause_writing()
     stage.loop.advance(connections.BODY_SECONDS + 1)
     assert stage.transport.closed
-    stage.protocol.connection_lost(None)  # the server's part: its app would wait for the client for ever
+    stage.protocol.connection_lost(None)  # the server's part: its app would wait for the client forever
 
 
 @pytest.mark.parametrize("more", [b"", b"GE"])

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -114,11 +115,16 @@ def test_each_answer_carries_a_request_id(nextcloud: Nextcloud) -> None:
         assert len(nextcloud.http.get("/enabled", headers={"X-Request-Id": bad}).headers["x-request-id"]) == 32
 
 
-def test_logs_can_be_downloaded(nextcloud: Nextcloud) -> None:
-    response = nextcloud.http.get("/downloadLogs")
+def test_logs_can_be_downloaded(tmp_path: Path) -> None:
+    logs = {"ccb.log": "latest", "ccb.log.1": "older"}
+    (tmp_path / "logs").mkdir()
+    for name, text in logs.items():
+        (tmp_path / "logs" / name).write_text(text)
+    with running_gateway(make_settings(tmp_path, rag_backend="reference")) as nextcloud:
+        response = nextcloud.http.get("/downloadLogs")
     assert response.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
-        assert all("/" not in name for name in archive.namelist())
+        assert {name: archive.read(name).decode() for name in archive.namelist()} == logs
 
 
 def test_about(nextcloud: Nextcloud) -> None:

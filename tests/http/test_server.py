@@ -34,27 +34,36 @@ import anyio
 
 from context_chat_backend.cli import main
 from context_chat_backend.http import app
+from context_chat_backend.http.server import GatewayServer
 
-opened = app.open_gateway
+opened, main_loop, serving = app.open_gateway, GatewayServer.main_loop, anyio.Event()
+
+
+async def noted_main_loop(self):
+    serving.set()
+    await main_loop(self)
 
 
 @asynccontextmanager
 async def opened_for_a_moment(plan, metrics):
     async def break_soon():
-        await anyio.sleep(0.1)
+        await serving.wait()
         raise ZeroDivisionError("a mistake in the background")
 
+    if sys.argv[1] == "at the start":
+        raise ZeroDivisionError("a mistake at the start")
     async with anyio.create_task_group() as tasks, opened(plan, metrics) as gateway:
         tasks.start_soon(break_soon)
         yield gateway
 
 
-app.open_gateway = opened_for_a_moment
+app.open_gateway, GatewayServer.main_loop = opened_for_a_moment, noted_main_loop
 sys.exit(main(["serve"]))
 """
 
 
-def test_a_gateway_that_cannot_go_on_ends_as_a_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["at the start", "in the background"])
+def test_a_gateway_that_cannot_go_on_ends_as_a_failure(tmp_path: Path, when: str) -> None:
     environment = {
         **NO_MODEL,
         "PATH": os.environ["PATH"],
@@ -63,13 +72,13 @@ def test_a_gateway_that_cannot_go_on_ends_as_a_failure(tmp_path: Path) -> None:
         "APP_PORT": "0",
         "APP_PERSISTENT_STORAGE": str(tmp_path),
     }
-    command = [sys.executable, "-c", BROKEN]
+    command = [sys.executable, "-c", BROKEN, when]
     done = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1, done.stderr
-    assert "a mistake in the background" in done.stderr
-    assert "the gateway cannot go on" in done.stderr
+    assert f"a mistake {when}" in done.stderr
+    assert ("the gateway cannot go on" in done.stderr) == (when == "in the background")
 
 
 def test_an_upload_that_the_disk_does_not_take_is_to_be_sent_again(
@@ -87,7 +96,7 @@ def test_an_upload_that_the_disk_does_not_take_is_to_be_sent_again(
         assert nextcloud.load(part("files__default: 1")).json()["loaded_sources"] == ["files__default: 1"]
 
 
-def test_a_full_disk_is_one_line_in_the_log() -> None:
+def test_a_spool_that_is_gone_is_one_line_in_the_log() -> None:
     with gateway_process(NO_MODEL) as gateway:
         (gateway.folder / "spool").rmdir()
         assert {gateway.nextcloud.load(part("files__default: 1")).status_code for _ in range(20)} == {503}
