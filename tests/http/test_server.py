@@ -5,17 +5,20 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from context_chat_backend.contract import Misconfigured
+from context_chat_backend.http import app, readiness
 from context_chat_backend.http.server import open_listener, serve
 from context_chat_backend.nextcloud.push_client import part
 from context_chat_backend.storage import claimed_storage
 from tests.conftest import REPO
 from tests.gateway import SECRET, gateway_process, make_settings, running_gateway
+from tests.slow.tools import eventually
 
 NO_MODEL = {"RAG_BACKEND": "reference"}
 
@@ -94,6 +97,28 @@ def test_an_upload_that_the_disk_does_not_take_is_to_be_sent_again(
         assert problem.exc_info is None
         (tmp_path / "spool").mkdir()
         assert nextcloud.load(part("files__default: 1")).json()["loaded_sources"] == ["files__default: 1"]
+
+
+def test_a_storage_that_hangs_is_not_ready_and_holds_up_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    answers.set()
+
+    def look(_: Path) -> None:
+        answers.wait()
+
+    monkeypatch.setattr(app, "spool_problem", look)
+    monkeypatch.setattr(readiness, "LOOK_SECONDS", 0.0)
+    with running_gateway(make_settings(tmp_path, rag_backend="reference")) as nextcloud:
+        monkeypatch.setattr(readiness, "PROBE_TIMEOUT", 0.2)
+        answers.clear()
+        try:
+            assert [nextcloud.http.get("/health/ready").status_code for _ in range(2)] == [503, 503]
+            assert nextcloud.post("/countIndexedDocuments").status_code == 200
+        finally:
+            answers.set()
+        eventually(lambda: nextcloud.http.get("/health/ready").status_code == 200)
 
 
 def test_a_spool_that_is_gone_is_one_line_in_the_log() -> None:
