@@ -17,12 +17,14 @@ from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
 from .nextcloud.text_model import NextcloudText
+from .pull.intake import Intake, IntakePlan
 from .registry import driver_factory
 from .retrieval.generators import Extractive, Generator, Prompted
 from .retrieval.models import OpenAIChat, llm_client
 from .retrieval.settings import AnswerSettings
 from .settings import Settings
-from .storage import backend_folder, state_file
+from .storage import backend_folder, spool_folder, state_file
+from .toolkit.background import run_in_background
 from .toolkit.settings import read_settings
 
 
@@ -34,6 +36,8 @@ class Gateway:
     state: State
     chat: ContextChat
     lifecycle: Lifecycle
+    intake: Intake | None
+    """None without a Nextcloud to ask."""
     metrics: Metrics
 
 
@@ -95,7 +99,20 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         await chat.open()
         stack.push_async_callback(chat.close)
         lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud))
-        yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, metrics=metrics)
+        intake = None
+        if nextcloud is not None:
+            intake = Intake(plan_intake(settings, layers), nextcloud, chat, state, lifecycle.enabled)
+            await run_in_background(stack, intake.run)
+        yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, intake=intake, metrics=metrics)
+
+
+def plan_intake(settings: Settings, layers: LayerSettings) -> IntakePlan:
+    """As many documents at a time as the backend has places."""
+    return IntakePlan(
+        mode=settings.intake,
+        workers=layers.max_inflight_upserts,
+        spool=spool_folder(settings.app_persistent_storage),
+    )
 
 
 async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequence[Probe]:

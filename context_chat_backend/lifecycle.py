@@ -12,6 +12,7 @@ from .core.state import State
 from .nextcloud.client import NextcloudClient
 from .nextcloud.errors import NextcloudError, TryLater
 from .toolkit.background import periodically
+from .toolkit.concurrency import Toggle
 
 PATIENCE = 30 * 60
 """Seconds for the backend to open before Nextcloud is told why it does not; AppAPI gives up after 40 minutes."""
@@ -32,7 +33,8 @@ class Lifecycle:
         self._state = state
         self._chat = chat
         self._nextcloud = nextcloud
-        self._enabled = False
+        self.enabled = Toggle(False)
+        """Whether Nextcloud has the app enabled: then data requests are served, and work is pulled."""
         self._times_told = 0
         self._one_change = anyio.Lock()
         self._initialisation = _Initialisation(state, chat)
@@ -40,7 +42,7 @@ class Lifecycle:
 
     async def __aenter__(self) -> Self:
         remembered = await self._state.flag(ENABLED)
-        self._enabled = remembered == "1" if remembered is not None else self._nextcloud is None
+        self.enabled.set(remembered == "1" if remembered is not None else self._nextcloud is None)
         if await self._state.flag(INIT_PENDING) == "1":
             self._initialisation.start()  # AppAPI does not ask again when the app is restarted
         self._tasks = anyio.create_task_group()
@@ -54,18 +56,13 @@ class Lifecycle:
         self._tasks.cancel_scope.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    @property
-    def enabled(self) -> bool:
-        """Whether data requests are served."""
-        return self._enabled
-
     async def set_enabled(self, enabled: bool) -> None:
         """Remembered across restarts. Raises a `DriverError` where it cannot be, and nothing has changed then."""
         self._times_told += 1
         async with self._one_change:
-            if enabled != self._enabled:
+            if enabled != self.enabled.value:
                 await self._state.set_flag(ENABLED, str(int(enabled)))
-                self._enabled = enabled
+                self.enabled.set(enabled)
                 log.info("the app is now %s", "enabled" if enabled else "disabled")
 
     def start_init(self) -> None:

@@ -63,6 +63,11 @@ class Settings(VariableSettings):
 
     rag_backend: str = Field("builtin", description="name of the backend driver")
 
+    intake: Literal["auto", "push", "pull"] = Field(
+        "auto",
+        description="how work arrives: Context Chat up to 5.3 sends it (push), later versions have to be asked (pull); "
+        "auto finds out, again and again",
+    )
     load_deadline_secs: PositiveFloat = Field(
         900,
         description="a /loadSources request is answered within this time, what is left has to be sent again; "

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self, TypeVar
@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 import httpx
 
 from context_chat_backend.contract import (
+    AccessChange,
     AccessOp,
     Answer,
     BaseDriver,
@@ -229,9 +230,12 @@ class R2RDriver(BaseDriver, Inventory):
         record = await self._library.record(source_id)
         await record.change_readers(changed)
 
+    async def change_access(self, changes: Sequence[AccessChange]) -> None:
+        await self._for_all(self._change_if_stored, changes)
+
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         async for stored in self._pages_until_nothing_new(provider=provider):
-            await self._for_all(lambda id_: self._update_if_stored(op, id_, user_ids), stored)
+            await self._for_all(self._change_if_stored, _changes(op, stored, user_ids))
 
     async def delete_provider(self, provider: ProviderId) -> None:
         async for stored in self._pages_until_nothing_new(provider=provider):
@@ -241,7 +245,7 @@ class R2RDriver(BaseDriver, Inventory):
     async def delete_user(self, user_id: UserId) -> None:
         """The collection of the user stays, empty: in R2R deleting one deletes the text of what is in it."""
         async for stored in self._pages_until_nothing_new(user_id=user_id):
-            await self._for_all(lambda id_: self._update_if_stored(AccessOp.DENY, id_, {user_id}), stored)
+            await self._for_all(self._change_if_stored, _changes(AccessOp.DENY, stored, {user_id}))
 
     async def _pages_until_nothing_new(
         self, *, provider: ProviderId | None = None, user_id: UserId | None = None
@@ -318,6 +322,11 @@ class R2RDriver(BaseDriver, Inventory):
             log.error("R2R has lost what this installation stored there; everything has to be indexed again")
             await self._open_store()
         await self._library.tidy()
+
+
+def _changes(op: AccessOp, source_ids: Iterable[SourceId], user_ids: Set[UserId]) -> Iterator[AccessChange]:
+    """The same change of each of these sources."""
+    return (AccessChange(source_id=id_, user_ids=frozenset(user_ids), op=op) for id_ in source_ids)
 
 
 def create(config: DriverConfig) -> R2RDriver:

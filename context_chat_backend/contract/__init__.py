@@ -14,6 +14,7 @@ from .errors import (
     Unsupported,
 )
 from .model import (
+    AccessChange,
     AccessOp,
     Answer,
     Capabilities,
@@ -35,6 +36,7 @@ from .model import (
 from .tools import Inventory, StoredVersion
 
 __all__ = [
+    "AccessChange",
     "AccessOp",
     "Answer",
     "BaseDriver",

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Protocol, Self
 
 from .errors import NotFound, Unsupported
 from .model import (
+    AccessChange,
     AccessOp,
     Answer,
     Capabilities,
@@ -72,8 +74,12 @@ class Driver(Protocol):
     async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
         """Add or remove readers; a source that loses its last reader is deleted. Raises `NotFound`."""
 
+    async def change_access(self, changes: Sequence[AccessChange]) -> None:
+        """Many changes as `set_access` and `update_access` make them, each of another source, 1,000 at most; unknown
+        sources are fine. Not one step: after a failure some may have been made."""
+
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
-        """The same for every source of a provider; an unknown provider is fine."""
+        """Add or remove readers of every source of a provider; an unknown provider is fine."""
 
     async def delete_provider(self, provider: ProviderId) -> None:
         """Remove every source of a provider; an unknown provider is fine."""
@@ -118,7 +124,7 @@ class WritesNoAnswers:
 
 
 class BaseDriver(WritesNoAnswers, ABC):
-    """Derives the provider- and user-wide operations from `find`, so that an author writes seven methods.
+    """Derives the operations on many sources from the others and from `find`, so that an author writes seven methods.
 
     Override a derived operation where the backend can do it in one step.
     """
@@ -160,9 +166,13 @@ class BaseDriver(WritesNoAnswers, ABC):
         """Stored sources, of this provider and readable by this user where given. Those that change meanwhile
         may be missed or repeated, no others."""
 
+    async def change_access(self, changes: Sequence[AccessChange]) -> None:
+        for change in changes:
+            await self._change_if_stored(change)
+
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         for source_id in [stored.source_id async for stored in self.find(provider=provider)]:
-            await self._update_if_stored(op, source_id, user_ids)
+            await self._change_if_stored(AccessChange(source_id=source_id, user_ids=frozenset(user_ids), op=op))
 
     async def delete_provider(self, provider: ProviderId) -> None:
         source_ids = [stored.source_id async for stored in self.find(provider=provider)]
@@ -171,7 +181,8 @@ class BaseDriver(WritesNoAnswers, ABC):
 
     async def delete_user(self, user_id: UserId) -> None:
         for source_id in [stored.source_id async for stored in self.find(user_id=user_id)]:
-            await self._update_if_stored(AccessOp.DENY, source_id, {user_id})
+            denied = AccessChange(source_id=source_id, user_ids=frozenset({user_id}), op=AccessOp.DENY)
+            await self._change_if_stored(denied)
 
     async def count(self) -> Mapping[ProviderId, int]:
         counts: Counter[ProviderId] = Counter()
@@ -183,8 +194,9 @@ class BaseDriver(WritesNoAnswers, ABC):
         await self.ping()
         return ()
 
-    async def _update_if_stored(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
-        try:
-            await self.update_access(op, source_id, user_ids)
-        except NotFound:
-            return  # deleted since `find` saw it: what was asked for holds
+    async def _change_if_stored(self, change: AccessChange) -> None:
+        with suppress(NotFound):  # unknown, or deleted since `find` saw it: what was asked for holds
+            if change.op is None:
+                await self.set_access(change.source_id, change.user_ids)
+            else:
+                await self.update_access(change.op, change.source_id, change.user_ids)

@@ -1,7 +1,7 @@
 """The values that cross the driver boundary: immutable, keyword-only, free of I/O (except for `Content`)."""
 
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import NewType, Protocol
@@ -72,6 +72,16 @@ class AccessOp(StrEnum):
     DENY = "deny"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessChange:
+    """One change among those of `change_access`."""
+
+    source_id: SourceId
+    user_ids: frozenset[UserId]
+    op: AccessOp | None = None
+    """None makes the readers exactly `user_ids`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderScope:
     """Search only sources of these providers."""
@@ -122,6 +132,8 @@ class Answer:
 
     text: str
     source_ids: tuple[SourceId, ...]
+    titles: Mapping[SourceId, str] = field(default_factory=dict)
+    """Of those sources whose title is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

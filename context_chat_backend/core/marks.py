@@ -107,6 +107,11 @@ class Marks:
         if mark.written and await self._store():
             await self.flush()
 
+    async def release_all(self) -> None:
+        """Nothing is held back any more."""
+        for mark in list(self._marks.values()):
+            await self.release(mark)
+
     @property
     def next_sequence(self) -> int:
         """Of the next new mark."""

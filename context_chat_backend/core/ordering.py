@@ -15,9 +15,11 @@ from ..contract import Source, Unavailable
 from .actions import Action, Reach, as_after
 from .arrivals import Arrivals
 from .marks import Mark, Marks
-from .turns import Turns, begin_soon
+from .turns import Turn, Turns, begin_soon
 
 T = TypeVar("T")
+
+Listener = Callable[[Action], None]
 
 MOST_INTERRUPTIONS = 5
 """After so many an upload is to be sent again."""
@@ -44,6 +46,7 @@ class Order:
         self._patience = patience
         self._turns = Turns()
         self._arrivals = Arrivals()
+        self._listeners: list[Listener] = []
 
     async def open(self) -> None:
         """Take over the marks from before a restart."""
@@ -95,13 +98,34 @@ class Order:
         mark = self._marks.begin(action)
         with self._marks.held(mark), self._turns.queued(mark.reach) as turn:
             await self._marks.write(mark)
-            with anyio.move_on_after(self._patience):
-                await begin_soon(turn)
-            if not turn.begun.is_set():
-                raise Unavailable("other work on the same sources takes too long", retry_after=self._patience)
+            await self._begin(turn)
             self._marks.check(mark.reach, before=mark.sequence)
             yield Place(self._marks, mark)
 
+    @asynccontextmanager
+    async def turn(self, reach: Reach) -> AsyncIterator[None]:
+        """Run the block in a turn of its own, for actions that need no marks: whoever sends them repeats all of them in
+        their order. Raises `Unavailable` when the turn does not come within the patience."""
+        with self._turns.queued(reach) as turn:
+            await self._begin(turn)
+            yield
+
+    async def _begin(self, turn: Turn) -> None:
+        with anyio.move_on_after(self._patience):
+            await begin_soon(turn)
+        if not turn.begun.is_set():
+            raise Unavailable("other work on the same sources takes too long", retry_after=self._patience)
+
     def record(self, action: Action) -> None:
-        """An action was carried out."""
+        """An action was carried out; its turn is not over yet."""
         self._arrivals.record(action)
+        for listener in self._listeners:
+            listener(action)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call it with each action that was carried out, before anything else happens to the sources."""
+        self._listeners.append(listener)
+
+    async def forget_marks(self) -> None:
+        """From now on actions come from a sender who repeats them in their order: nothing is to be held back."""
+        await self._marks.release_all()

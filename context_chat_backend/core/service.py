@@ -1,7 +1,7 @@
 """`ContextChat`: what the gateway does, whichever front end asks. The only place with decisions."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from enum import Enum
@@ -33,9 +33,11 @@ from .actions import (
     SetAccess,
     UpdateAccess,
     UpdateProviderAccess,
+    reach_of,
 )
+from .coalescing import Round, Segment, segments
 from .contents import NoContent
-from .ordering import Order, Place
+from .ordering import Listener, Order, Place
 
 FILES = ProviderId("files__default")
 IDS_PER_CALL = 1000
@@ -153,11 +155,70 @@ class ContextChat:
                 outcome = "applied"
                 yield place
         finally:
-            self._metrics.actions.labels(type(action).__name__, outcome).inc()
+            self._count(action, outcome)
+
+    def _count(self, action: Action, outcome: str) -> None:
+        self._metrics.actions.labels(type(action).__name__, outcome).inc()
+
+    async def apply_all(self, actions: Iterable[Action]) -> None:
+        """Carry out many actions with the result that they have one after the other, in as few calls as that takes.
+
+        For a sender who repeats all of them, in their order, until this returns. Raises a `TransientError` or
+        `Misconfigured` where some may not have been carried out. One that is refused for good is logged and costs no
+        other.
+        """
+        for part in segments(actions):
+            if isinstance(part, Segment):
+                await self._apply_segment(part)
+            else:
+                async with self._order.turn(reach_of(part)):
+                    await self._carry_out_or_log(part)
+
+    async def _apply_segment(self, segment: Segment) -> None:
+        async with self._order.turn(segment.reach):
+            try:
+                for step in segment.rounds():
+                    await self._make(step)
+            except (TransientError, Misconfigured):
+                raise
+            except Exception:  # one of them is refused, or a bug: find out which
+                log.exception("%d actions cannot be carried out together", len(segment.actions))
+                for action in segment.actions:
+                    await self._carry_out_or_log(action)
+            else:
+                for action in segment.actions:
+                    self._order.record(action)
+                    self._count(action, "applied")
+
+    async def _make(self, step: Round) -> None:
+        if step.deleted:
+            await self._driver.delete(step.deleted)
+        if step.changes:
+            await self._driver.change_access(step.changes)
+
+    async def _carry_out_or_log(self, action: Action) -> None:
+        try:
+            await self._carry_out(action)
+        except (TransientError, Misconfigured):
+            raise
+        except Exception:
+            log.exception("an action is refused: %s", type(action).__name__)
+            self._count(action, "refused")
+        else:
+            self._count(action, "applied")
 
     async def keep_order(self, action: Action) -> None:
         """Keep the place of an action that is turned away and will come again."""
         await self._order.keep(action)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call it with each action that was carried out, before anything else happens to the sources: for whoever keeps
+        sources that are still to be loaded."""
+        self._order.add_listener(listener)
+
+    async def forget_marks(self) -> None:
+        """Hold nothing back any more: from now on actions come from a sender who repeats them in their order."""
+        await self._order.forget_marks()
 
     async def _carry_out(self, action: Action) -> None:
         with suppress(NotFound):  # nothing to change, and nothing that could be found

@@ -39,6 +39,16 @@ MIGRATIONS = (
     drop table marks;
     alter table timeless rename to marks;
     """,
+    # what was taken from Nextcloud's queues and is not acknowledged yet
+    """
+    create table leased_documents (
+      queue text not null, number integer not null, source_id text not null, provider text not null,
+      title text not null, mime_type text not null, modified integer not null, size integer not null,
+      content text, user_ids text not null, primary key (queue, number)) without rowid;
+    create table leased_actions (
+      number integer primary key, type text not null, payload text not null, done integer not null);
+    create table taken_tasks (number integer primary key, result text);
+    """,
 )
 """Step n brings a file of version n to version n + 1. Only ever append."""
 

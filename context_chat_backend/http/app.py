@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from .. import __version__
+from ..core.spool import open_spool, spool_problem
 from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
@@ -19,7 +20,6 @@ from .errors import install_error_handlers
 from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
 from .push.batch import Batches
-from .push.spool import open_spool, spool_problem
 from .readiness import Readiness
 
 MAX_JSON_BYTES = 16 * 1024 * 1024

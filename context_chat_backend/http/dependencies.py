@@ -32,7 +32,7 @@ CurrentReadiness = Annotated[Readiness, Depends(_readiness)]
 
 
 async def _enabled_gateway(gateway: CurrentGateway) -> Gateway:
-    if not gateway.lifecycle.enabled:
+    if not gateway.lifecycle.enabled.value:
         raise Disabled
     return gateway
 

@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ..contract import DriverError, Misconfigured, TransientError, Unsupported
+from ..core.questions import ScopeError
 from ..core.service import NothingFound
 from ..logs import request_id
-from .push.schemas import ScopeError
 
 RETRY_AFTER = 30
 """Seconds, where the backend names none."""

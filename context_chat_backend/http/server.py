@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
 from ..contract import Misconfigured
+from ..core.spool import open_spool
 from ..core.state import State
 from ..gateway import plan_gateway
 from ..logs import set_up_logging
@@ -24,7 +25,6 @@ from ..settings import Settings
 from ..storage import claimed_storage, spool_folder, state_file
 from .app import create_app
 from .connections import Connections, GuardedProtocol
-from .push.spool import open_spool
 
 SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""

@@ -48,7 +48,7 @@ async def init(gateway: CurrentGateway) -> dict[str, str]:
 @router.get("/enabled", responses=FAILURES)
 async def is_enabled(gateway: CurrentGateway) -> dict[str, bool]:
     """Whether data requests are served."""
-    return {"enabled": gateway.lifecycle.enabled}
+    return {"enabled": gateway.lifecycle.enabled.value}
 
 
 @router.put("/enabled", responses=problems(401, 422, 500, 503))
@@ -59,8 +59,10 @@ async def set_enabled(gateway: CurrentGateway, enabled: Annotated[bool, Query()]
 
 
 @router.post("/trigger", responses=FAILURES)
-async def trigger() -> dict[str, str]:
-    """Nextcloud >= 33 announces a waiting task; with the push contract there is nothing to fetch."""
+async def trigger(gateway: CurrentGateway) -> dict[str, str]:
+    """Nextcloud >= 33 announces a waiting task."""
+    if gateway.intake is not None:
+        gateway.intake.hurry()
     return {}
 
 

@@ -3,12 +3,23 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from ..contract import AccessOp, Driver, DriverError, NotFound, Outcome, ProviderId, Source, SourceId, UserId
+from ..contract import (
+    AccessChange,
+    AccessOp,
+    Driver,
+    DriverError,
+    NotFound,
+    Outcome,
+    ProviderId,
+    Source,
+    SourceId,
+    UserId,
+)
 from ..core.state import State
 from ..metrics import Metrics
 from .layer import Layer
@@ -151,6 +162,10 @@ class HashCache(Layer):
     async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
         await self._forget_readers([source_id])
         await self.inner.update_access(op, source_id, user_ids)
+
+    async def change_access(self, changes: Sequence[AccessChange]) -> None:
+        await self._forget_readers([change.source_id for change in changes])
+        await self.inner.change_access(changes)
 
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         await self._forget_all_readers()

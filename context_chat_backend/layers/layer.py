@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ..contract import (
+    AccessChange,
     AccessOp,
     Answer,
     Capabilities,
@@ -68,6 +69,9 @@ class Layer:
 
     async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
         await self.around("update_access", lambda: self.inner.update_access(op, source_id, user_ids))
+
+    async def change_access(self, changes: Sequence[AccessChange]) -> None:
+        await self.around("change_access", lambda: self.inner.change_access(changes))
 
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         await self.around("update_provider_access", lambda: self.inner.update_provider_access(op, provider, user_ids))

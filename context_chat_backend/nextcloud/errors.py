@@ -1,19 +1,26 @@
 """What calls to Nextcloud may raise, in words of their own: to a driver `NotFound` and `Rejected` are about a source.
 
 NextcloudError
-├── TryLater       Nextcloud cannot answer now: away, in maintenance, busy, or it failed
+├── TryLater       Nextcloud cannot answer now: away, in maintenance, busy
+│   └── Failed     it met an error of its own
 ├── NotAccepted    it does not accept this app: wrong id or secret, or not registered
 ├── NoProvider     nobody there takes this kind of task
 ├── Refused        it understood the call and refuses it for good
-└── Missing        it does not know this route or object
+└── Missing        it does not know this object
+    └── NoRoute    it does not know this route: the app behind it is not there, or too old
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
+from types import MappingProxyType
 
 import httpx
 
+from ..contract import DriverError, Misconfigured, Rejected, Unavailable
 from ..toolkit.http import AnswerTooLarge, name_of, retry_after
+
+NOT_ACCEPTED = "Nextcloud does not accept this app: check APP_ID and APP_SECRET"
 
 
 class NextcloudError(Exception):
@@ -27,6 +34,10 @@ class TryLater(NextcloudError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Failed(TryLater):
+    """Nextcloud met an error of its own; the same call may fail forever."""
 
 
 class NotAccepted(NextcloudError):
@@ -45,6 +56,23 @@ class Missing(NextcloudError):
     """Nextcloud does not know what the call names."""
 
 
+class NoRoute(Missing):
+    """Nextcloud does not know this route."""
+
+
+def as_driver_error(error: NextcloudError) -> DriverError:
+    """The same in the words of the contract: for work that fails because Nextcloud did."""
+    match error:
+        case TryLater(retry_after=seconds):
+            return Unavailable(str(error), retry_after=seconds)
+        case NotAccepted() | NoProvider():
+            return Misconfigured(str(error))
+        case Refused():
+            return Rejected(str(error))
+        case _:
+            return Unavailable(str(error))
+
+
 @contextmanager
 def nextcloud_errors() -> Iterator[None]:
     """Turn what httpx raises, `raise_for_status` included, into these."""
@@ -60,19 +88,45 @@ def nextcloud_errors() -> Iterator[None]:
         raise TryLater(f"{name_of(exc.request)} failed: {type(exc).__name__}") from exc
 
 
+_STATUS_ERRORS: Mapping[int, type[NextcloudError]] = MappingProxyType(
+    {
+        400: Refused,
+        405: NoRoute,
+        408: TryLater,
+        409: TryLater,
+        422: Refused,
+        425: TryLater,
+        429: TryLater,
+        500: Failed,
+    }
+)
+"""Of an HTTP answer. All others: 5xx is `TryLater`, the rest `NotAccepted`, also 412, "ExApp required": a wrong secret,
+or the app is not enabled in Nextcloud."""
+
+_ENVELOPE_ERRORS: Mapping[int, NextcloudError] = MappingProxyType(
+    {
+        400: Refused("Nextcloud refuses the request"),
+        401: NotAccepted(NOT_ACCEPTED),
+        403: NotAccepted(NOT_ACCEPTED),
+        404: Missing("Nextcloud does not know what was asked for"),
+        412: NoProvider(
+            "Nextcloud has no provider for this kind of task: install an app that provides it, or set CC_GENERATOR"
+        ),
+        429: TryLater("Nextcloud limits the rate of requests"),
+        997: NotAccepted(NOT_ACCEPTED),  # OCS's own word for it
+        998: NoRoute("Nextcloud does not know this route"),
+    }
+)
+
+
 def _of_status(response: httpx.Response) -> NextcloudError:
-    message = f"{name_of(response.request)} answered {response.status_code}"
-    match response.status_code:
-        case 400:
-            return Refused(message)
-        case 404:
-            return Missing(message)
-        case 408 | 409 | 425 | 429:
-            return TryLater(message, retry_after=retry_after(response))
-        case code if response.is_server_error:
-            return TryLater(f"{message}{_maintenance(code)}", retry_after=retry_after(response))
-        case _:  # 412: "ExApp required": a wrong secret, or the app is not enabled in Nextcloud
-            return NotAccepted(message)
+    code, message = response.status_code, f"{name_of(response.request)} answered {response.status_code}"
+    if code == httpx.codes.NOT_FOUND:
+        return (Missing if ocs_status(response) == code else NoRoute)(message)
+    error = _STATUS_ERRORS.get(code, TryLater if response.is_server_error else NotAccepted)
+    if issubclass(error, TryLater):
+        return error(f"{message}{_maintenance(code)}", retry_after=retry_after(response))
+    return error(message)
 
 
 def _maintenance(code: int) -> str:
@@ -80,20 +134,18 @@ def _maintenance(code: int) -> str:
 
 
 def error_of_envelope(code: int) -> NextcloudError:
-    """What a status in an OCS envelope means: v1 answers HTTP 200 and hides the status there; 997 is its word for
-    unauthorised, 998 for not found."""
-    match code:
-        case 400:
-            return Refused("Nextcloud refuses the request")
-        case 401 | 403 | 997:
-            return NotAccepted("Nextcloud does not accept this app: check APP_ID and APP_SECRET")
-        case 404 | 998:
-            return Missing("Nextcloud does not know this route or object")
-        case 412:
-            return NoProvider(
-                "Nextcloud has no provider for this kind of task: install an app that provides it, or set CC_GENERATOR"
-            )
-        case 429:
-            return TryLater("Nextcloud limits the rate of requests")
+    """What a status in an OCS envelope means: v1 answers HTTP 200 and hides the status there."""
+    return copy(_ENVELOPE_ERRORS.get(code) or Failed(f"Nextcloud answered OCS status {code}"))
+
+
+def ocs_status(response: httpx.Response) -> int | None:
+    """The status in the envelope of an answer; None where it has none."""
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    match body:
+        case {"ocs": {"meta": {"statuscode": int(code)}}}:
+            return code
         case _:
-            return TryLater(f"Nextcloud answered OCS status {code}")
+            return None

@@ -4,10 +4,10 @@ import logging
 
 import anyio
 
-from ..contract import DriverError, Misconfigured, Rejected, Unavailable, UserId
+from ..contract import Unavailable, UserId
 from ..retrieval.settings import AnswerSettings
 from .client import NextcloudClient
-from .errors import NextcloudError, NoProvider, NotAccepted, Refused, TryLater
+from .errors import NextcloudError, TryLater, as_driver_error
 
 MOST_EXCERPT_TOKENS = 100_000
 """Nextcloud refuses task inputs of more than 512,000 bytes; this leaves room for any question that people ask."""
@@ -29,7 +29,7 @@ class NextcloudText:
         try:
             return await self._complete(user_id, prompt)
         except NextcloudError as error:
-            raise _driver_error(error) from error
+            raise as_driver_error(error) from error
 
     async def _complete(self, user_id: UserId, prompt: str) -> str:
         task_id = await self._schedule(user_id, prompt)
@@ -85,15 +85,3 @@ class NextcloudText:
                 )
             except NextcloudError as error:
                 log.info("Nextcloud did not cancel a text task: %s", error)
-
-
-def _driver_error(error: NextcloudError) -> DriverError:
-    match error:
-        case TryLater(retry_after=seconds):
-            return Unavailable(str(error), retry_after=seconds)
-        case NotAccepted() | NoProvider():
-            return Misconfigured(str(error))
-        case Refused():
-            return Rejected(str(error))
-        case _:  # the task that was just scheduled is gone
-            return Unavailable(str(error))

@@ -13,4 +13,5 @@ async def answer_from(hits: Sequence[Hit], query: Query, generator: Generator) -
     excerpts = choose_excerpts(hits, generator.context_tokens)
     text = await generator.answer(query.user_id, query.text, excerpts)
     source_ids = dict.fromkeys(source_id for excerpt in excerpts for source_id in excerpt.source_ids)
-    return Answer(text=text, source_ids=tuple(source_ids))
+    titles = {hit.source_id: hit.title for hit in hits if hit.source_id in source_ids}
+    return Answer(text=text, source_ids=tuple(source_ids), titles=titles)

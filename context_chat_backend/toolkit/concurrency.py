@@ -1,7 +1,17 @@
 """Doing several things at a time against a backend: in parallel, and together in one call."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
@@ -42,6 +52,51 @@ async def gather(*calls: Callable[[], Awaitable[V]]) -> list[V]:
 
     await for_each(run, range(len(calls)), at_once=len(calls))
     return [results[number] for number in range(len(calls))]
+
+
+class Toggle:
+    """A truth value that others can wait for."""
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+        self._changed = anyio.Event()
+
+    @property
+    def value(self) -> bool:
+        """At this moment."""
+        return self._value
+
+    def set(self, value: bool) -> None:
+        """Change it."""
+        if value != self._value:
+            self._value = value
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    async def wait_for(self, value: bool) -> None:
+        """Return once it is so."""
+        while self._value != value:
+            await self._changed.wait()
+
+
+@asynccontextmanager
+async def let_finish(seconds: float) -> AsyncIterator[None]:
+    """When the task is cancelled, the block still gets so many seconds to end by itself."""
+
+    async def wait_for_cancellation() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            block.deadline = anyio.current_time() + seconds
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope(shield=True) as block:
+                tasks.start_soon(wait_for_cancellation)
+                yield
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first_of(group) from None
 
 
 async def in_batches(items: AsyncIterable[V], size: int) -> AsyncGenerator[list[V], None]:

@@ -94,14 +94,19 @@ class AnswerTooLarge(httpx.RequestError):
 async def limited_request(
     client: httpx.AsyncClient, method: str, url: str, *, limit: int = ANSWER_BYTES, **options: Any
 ) -> httpx.Response:
-    """The answer to `client.request(method, url, **options)`, read. Raises `AnswerTooLarge` as soon as its body,
-    unpacked, is larger than `limit` bytes, whatever it says of its length."""
-    body = bytearray()
+    """The answer to `client.request(method, url, **options)`, read. Raises `AnswerTooLarge`."""
     async with client.stream(method, url, **options) as answer:
-        async for part in answer.aiter_bytes():  # by 64 KB as sent, which gzip makes 66 MB of at most
-            body += part
-            if len(body) > limit:
-                raise AnswerTooLarge(limit, answer.request)
+        return await read_limited(answer, limit)
+
+
+async def read_limited(answer: httpx.Response, limit: int) -> httpx.Response:
+    """A streamed answer, read. Raises `AnswerTooLarge` as soon as its body, unpacked, is larger than `limit` bytes,
+    whatever it says of its length."""
+    body = bytearray()
+    async for part in answer.aiter_bytes():  # by 64 KB as sent, which gzip makes 66 MB of at most
+        body += part
+        if len(body) > limit:
+            raise AnswerTooLarge(limit, answer.request)
     headers = [(name, value) for name, value in answer.headers.multi_items() if name not in _ENCODING]
     return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
 

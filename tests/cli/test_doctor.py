@@ -379,10 +379,9 @@ STATUS = {
 
 
 class Cloud(FakeNextcloud):
-    """The strict double with three routes more, which only the doctor asks."""
+    """The strict double with two routes more, which only the doctor asks."""
 
     status: dict[str, object] = STATUS
-    pulls = False
     task_types: dict[str, object] | list[object] = []  # noqa: RUF012 - replaced, never changed
     """PHP writes a list where there is none."""
 
@@ -390,23 +389,12 @@ class Cloud(FakeNextcloud):
         super().__post_init__()
         self._app.router.routes += [
             Route("/status.php", self._server_status),
-            Route("/ocs/v2.php/apps/context_chat/queues/actions/", self._actions),
             self._route("GET", "taskprocessing/tasktypes", self._task_types),
         ]
 
     async def _server_status(self, request: Request) -> Response:
         assert "authorization-app-api" not in request.headers
         return JSONResponse(self.status)
-
-    async def _actions(self, request: Request) -> Response:
-        if dict(request.query_params) != {"format": "json", "n": "0"}:
-            return self._refuse(400, f"this would lease actions: {request.url.query!r}")
-        if self._unauthorized(request) is not None:
-            return JSONResponse({"message": "ExApp required"}, 412)
-        if not self.pulls:
-            return JSONResponse({"ocs": {"meta": {"status": "failure", "statuscode": 998}, "data": []}}, 404)
-        meta = {"status": "ok", "statuscode": 200, "message": "OK"}
-        return JSONResponse({"ocs": {"meta": meta, "data": {"actions": {}}}})
 
     async def _task_types(self, request: Request, user_id: str) -> object:
         return {"types": self.task_types}
@@ -455,9 +443,12 @@ def test_a_disabled_app_is_a_warning_and_not_asked_more(cloud: Cloud) -> None:
     assert "app:enable context_chat_backend" in findings[-1].remedy
 
 
-def test_a_context_chat_that_only_lets_itself_be_polled_is_an_error(cloud: Cloud) -> None:
-    cloud.pulls = True
-    assert of("Context Chat", cloud_findings(cloud)).level is Level.ERROR
+@pytest.mark.parametrize(("pulls", "version"), [(True, "5.4 or later"), (False, "5.3 or earlier")])
+def test_the_doctor_says_which_context_chat_it_is(cloud: Cloud, pulls: bool, version: str) -> None:
+    cloud.pulls = pulls
+    finding = of("Context Chat", cloud_findings(cloud))
+    assert finding.level is Level.OK
+    assert version in finding.text
 
 
 @pytest.mark.parametrize(

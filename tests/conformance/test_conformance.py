@@ -20,6 +20,7 @@ from context_chat_backend.conformance.golden import SHIPPED, Disguise, recording
 from context_chat_backend.conformance.reference import Document, ReferenceDriver
 from context_chat_backend.conformance.runner import FOREIGN_ERROR, Report, Result, conform, open_stage, run_case
 from context_chat_backend.contract import (
+    AccessChange,
     AccessOp,
     Answer,
     Busy,
@@ -522,6 +523,12 @@ class DeniesStrictly(ReferenceDriver):
         await super().update_access(op, source_id, user_ids)
 
 
+class StopsAtTheUnknown(ReferenceDriver):
+    async def change_access(self, changes: Sequence[AccessChange]) -> None:
+        known = [change for change in changes if change.source_id in self._documents]
+        await super().change_access(known if len(known) == len(changes) else changes[: len(changes) // 2])
+
+
 class SetsByAdding(ReferenceDriver):
     async def set_access(self, source_id: SourceId, user_ids: Set[UserId]) -> None:
         stored = self._documents.get(source_id)
@@ -660,6 +667,7 @@ BROKEN: Mapping[type[ReferenceDriver], str] = {
     ForgetsToRevoke: "a_revoked_reader_finds_nothing",
     DeniesStrictly: "denying_twice_is_fine",
     SetsByAdding: "setting_makes_readers_exact",
+    StopsAtTheUnknown: "many_changes_do_what_each_of_them_does",
     SwallowsNotFound: "access_of_an_unknown_source_is_not_found",
     FindsOnePage: "a_provider_wide_change_reaches_each_source_of_it",
     # deletion

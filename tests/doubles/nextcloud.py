@@ -74,6 +74,8 @@ class FakeNextcloud:
     users: frozenset[str] = frozenset({"alice", "jörg"})
     enabled: bool = True
     """The ExApp, in AppAPI's database."""
+    pulls: bool = False
+    """Whether its Context Chat has queues; nothing is in them."""
     has_text_provider: bool = True
     statuses: Sequence[str] = ("STATUS_SCHEDULED", "STATUS_RUNNING", "STATUS_SUCCESSFUL")
     """What one poll after the other says of a task; the last one forever."""
@@ -99,6 +101,7 @@ class FakeNextcloud:
                 self._route("POST", "taskprocessing/schedule", self._schedule),
                 self._route("GET", "taskprocessing/task/{id:int}", self._task),
                 self._route("POST", "taskprocessing/tasks/{id:int}/cancel", self._cancel),
+                Route("/ocs/v2.php/apps/context_chat/queues/actions/", self._actions),
             ],
             exception_handlers={HTTPException: self._unknown},
         )
@@ -215,6 +218,16 @@ class FakeNextcloud:
         task = self._of_user(request, user_id)
         task.cancelled = True
         return {"task": self._render(request.path_params["id"], "STATUS_CANCELLED")}
+
+    async def _actions(self, request: Request) -> Response:
+        if dict(request.query_params) != {"format": "json", "n": "0"}:
+            return self._refuse(400, f"this would lease actions: {request.url.query!r}")
+        if self._unauthorized(request) is not None:
+            return JSONResponse({"message": "ExApp required"}, 412)
+        if not self.pulls:
+            return JSONResponse({"ocs": {"meta": {"status": "failure", "statuscode": 998}, "data": []}}, 404)
+        meta = {"status": "ok", "statuscode": 200, "message": "OK"}
+        return JSONResponse({"ocs": {"meta": meta, "data": {"actions": {}}}})
 
     def _of_user(self, request: Request, user_id: str) -> TextTask:
         task = self.tasks.get(request.path_params["id"])

@@ -15,6 +15,8 @@ import pytest
 
 from context_chat_backend.contract import Rejected, Source, SourceId
 from context_chat_backend.core.contents import NoContent
+from context_chat_backend.core.descriptions import MAX_TITLE_CHARS
+from context_chat_backend.core.spool import SpooledContent, SpoolFile, open_spool
 from context_chat_backend.http.push import multipart
 from context_chat_backend.http.push.multipart import (
     MalformedUpload,
@@ -25,8 +27,6 @@ from context_chat_backend.http.push.multipart import (
     parse_boundary,
     read_upload,
 )
-from context_chat_backend.http.push.part_headers import MAX_TITLE_CHARS
-from context_chat_backend.http.push.spool import SpooledContent, SpoolFile, open_spool
 
 from ..wire import Capture, load_captures
 

@@ -75,7 +75,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def opened(folder: Path, url: str | None, driver: ReferenceDriver | None = None) -> AsyncIterator[Gateway]:
-    settings = make_settings(folder, nextcloud_url=url, rag_backend="reference")
+    settings = make_settings(folder, nextcloud_url=url, rag_backend="reference", intake="push")
     async with open_gateway(plan_gateway(settings, {}, driver or ReferenceDriver()), Metrics()) as gateway:
         yield gateway
 
@@ -248,7 +248,7 @@ async def test_a_finished_initialisation_is_not_repeated_by_a_restart(
 async def test_without_a_nextcloud_init_is_harmless(tmp_path: Path) -> None:
     async with opened(tmp_path, None) as gateway:
         gateway.lifecycle.start_init()
-        assert gateway.lifecycle.enabled
+        assert gateway.lifecycle.enabled.value
 
 
 # ------------------------------------------------------------------ enabled
@@ -256,9 +256,9 @@ async def test_without_a_nextcloud_init_is_harmless(tmp_path: Path) -> None:
 
 async def test_a_new_app_is_disabled_if_and_only_if_there_is_a_nextcloud_to_enable_it(tmp_path: Path) -> None:
     async with opened(tmp_path / "with", NOWHERE) as gateway:
-        assert not gateway.lifecycle.enabled
+        assert not gateway.lifecycle.enabled.value
     async with opened(tmp_path / "without", None) as gateway:
-        assert gateway.lifecycle.enabled
+        assert gateway.lifecycle.enabled.value
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -268,7 +268,7 @@ async def test_the_state_outlives_a_restart(tmp_path: Path, enabled: bool, addre
         await gateway.lifecycle.set_enabled(not enabled)
         await gateway.lifecycle.set_enabled(enabled)
     async with opened(tmp_path, address) as gateway:
-        assert gateway.lifecycle.enabled is enabled
+        assert gateway.lifecycle.enabled.value is enabled
 
 
 @pytest.mark.usefixtures("often")
@@ -276,7 +276,7 @@ async def test_a_missed_change_is_noticed(tmp_path: Path, nextcloud: FakeNextclo
     async with opened(tmp_path, url) as gateway:
         for state in (True, False, True):
             nextcloud.enabled = state
-            await until(lambda: gateway.lifecycle.enabled is state)  # noqa: B023 - called in this round only
+            await until(lambda: gateway.lifecycle.enabled.value is state)  # noqa: B023 - called in this round only
 
 
 def ocs(data: object) -> Response:
@@ -303,7 +303,7 @@ async def test_an_answer_that_does_not_tell_keeps_the_state(
     async with opened(tmp_path, url) as gateway:
         await gateway.lifecycle.set_enabled(enabled)
         await until(lambda: len(nextcloud.requests) > 3)
-        assert gateway.lifecycle.enabled is enabled
+        assert gateway.lifecycle.enabled.value is enabled
 
 
 @pytest.mark.usefixtures("often")
@@ -341,5 +341,5 @@ async def test_of_two_changes_at_once_the_later_one_holds(tmp_path: Path, monkey
                 tasks.start_soon(gateway.lifecycle.set_enabled, enabled)
                 await anyio.wait_all_tasks_blocked()
             disk_is_slow.set()
-        assert gateway.lifecycle.enabled
+        assert gateway.lifecycle.enabled.value
         assert await gateway.state.flag(lifecycle.ENABLED) == "1"

@@ -14,7 +14,16 @@ from starlette.types import Receive, Scope, Send
 
 from context_chat_backend.contract import Misconfigured
 from context_chat_backend.nextcloud.client import NextcloudClient
-from context_chat_backend.nextcloud.errors import Missing, NextcloudError, NoProvider, NotAccepted, Refused, TryLater
+from context_chat_backend.nextcloud.errors import (
+    Failed,
+    Missing,
+    NextcloudError,
+    NoProvider,
+    NoRoute,
+    NotAccepted,
+    Refused,
+    TryLater,
+)
 from tests.bombs import Bomb, bombed
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud
 from tests.gateway import make_settings
@@ -46,8 +55,13 @@ async def ocs(nextcloud: FakeNextcloud) -> AsyncIterator[NextcloudClient]:
         yield ocs
 
 
+def ocs_answer(code: object, status: int, data: object = None) -> Response:
+    return JSONResponse({"ocs": {"meta": {"status": "", "statuscode": code, "message": ""}, "data": data}}, status)
+
+
 def envelope(code: object, data: object = None) -> Response:
-    return JSONResponse({"ocs": {"meta": {"status": "", "statuscode": code, "message": ""}, "data": data}})
+    """As v1 answers, which hides the status."""
+    return ocs_answer(code, 200, data)
 
 
 async def test_the_data_of_an_answer_is_returned(ocs: NextcloudClient) -> None:
@@ -100,25 +114,31 @@ async def test_a_nextcloud_below_a_path_is_called_there(url: str) -> None:
         (envelope(404), Missing),
         (envelope(412), NoProvider),
         (envelope(429), TryLater),
-        (envelope(500), TryLater),
-        (envelope(996), TryLater),
+        (envelope(500), Failed),
+        (envelope(996), Failed),
         (envelope(997), NotAccepted),
-        (envelope(998), Missing),
-        (envelope(999), TryLater),
-        (envelope("100"), TryLater),
+        (envelope(998), NoRoute),
+        (envelope(999), Failed),
+        (envelope("100"), Failed),
         (Response(b"", 400), Refused),
         (JSONResponse({"message": "AppAPI authentication failed"}, 401), NotAccepted),
         (Response(b"", 403), NotAccepted),
-        (Response(b"", 404), Missing),
+        (Response(b"", 404), NoRoute),
+        (HTMLResponse("<html>Page not found</html>", 404), NoRoute),
+        (ocs_answer(404, 404), Missing),
+        (ocs_answer(998, 404), NoRoute),
+        (Response(b"", 405), NoRoute),
+        (ocs_answer(422, 422), Refused),
         (EXAPP_REQUIRED, NotAccepted),
         (RATE_LIMITED, TryLater),
-        (Response(b"", 500), TryLater),
+        (Response(b"", 500), Failed),
+        (Response(b"", 502), TryLater),
         (MAINTENANCE, TryLater),
         (RedirectResponse("https://elsewhere.example/"), NotAccepted),
-        (HTMLResponse("<html>a login page</html>"), TryLater),
-        (JSONResponse({"ocs": {}}), TryLater),
-        (JSONResponse([]), TryLater),
-        (Response(b""), TryLater),
+        (HTMLResponse("<html>a login page</html>"), Failed),
+        (JSONResponse({"ocs": {}}), Failed),
+        (JSONResponse([]), Failed),
+        (Response(b""), Failed),
     ],
 )
 async def test_an_answer_decides_the_error(

@@ -7,7 +7,8 @@ import httpx
 
 from ...contract import Finding
 from ...nextcloud.client import NextcloudClient
-from ...nextcloud.errors import Missing, NextcloudError, NotAccepted
+from ...nextcloud.errors import Missing, NextcloudError, NoRoute, NotAccepted
+from ...nextcloud.queues import Queues
 from ...settings import Settings
 from ...toolkit.http import json_object, translate_errors
 from .findings import ok, problem, warning
@@ -77,10 +78,9 @@ async def app_findings(ocs: NextcloudClient) -> list[Finding]:
 async def generation_finding(ocs: NextcloudClient) -> Finding:
     """Which contract Context Chat speaks. The probe asks for no item, so it takes none away."""
     try:
-        await ocs.call("GET", "/ocs/v2.php/apps/context_chat/queues/actions/", params={"n": 0})
-    except Missing:
+        await Queues(ocs).require()
+    except NoRoute:
         return ok("Context Chat", "5.3 or earlier, which sends everything to the gateway, or not installed")
     except NextcloudError as error:
         return warning("Context Chat", f"does not say which version it is: {error}", "Ask again later.")
-    text = "is 5.4 or later, which this version of the gateway does not support yet: nothing arrives"
-    return problem("Context Chat", text, "Install Context Chat 5.3.")
+    return ok("Context Chat", "5.4 or later, which the gateway asks for everything")

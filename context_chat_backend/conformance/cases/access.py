@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from ...contract import AccessOp, NotFound
+from ...contract import AccessChange, AccessOp, NotFound
 from ..kit import Kit
 from .base import case, expect, expect_error, name_of_error
 
@@ -108,6 +108,38 @@ async def every_access_change_may_be_repeated(kit: Kit) -> None:
     await kit.expect("alice", {*kit.ids("allow", "deny"), allowed, denied})
     await kit.expect("bob", {*kit.ids("allow", "set"), allowed})
     await kit.expect("carol", {*kit.ids("allow", "set"), allowed})
+    await kit.expect_count(3)
+
+
+@case("access")
+async def many_changes_do_what_each_of_them_does(kit: Kit) -> None:
+    """`change_access` makes each change as `set_access` and `update_access` do; unknown sources are fine.
+
+    If this fails: a source of the batch that is not stored must not end it, one that loses its last reader is deleted,
+    and a user of one change must not get into another.
+    """
+    for item in ("allow", "deny", "last", "set", "empty"):
+        await kit.driver.upsert(kit.source(item, users=("alice", "bob")))
+
+    def change(item: str, op: AccessOp | None, *users: str) -> AccessChange:
+        return AccessChange(source_id=kit.id(item), user_ids=kit.users(*users), op=op)
+
+    changes = [
+        change("unknown", None, "alice"),
+        change("allow", AccessOp.ALLOW, "carol"),
+        change("deny", AccessOp.DENY, "bob", "nobody"),
+        change("last", AccessOp.DENY, "alice", "bob"),
+        change("never", AccessOp.DENY, "alice"),
+        change("set", None, "carol"),
+        change("empty", None),
+    ]
+    await kit.expect("bob", kit.ids("allow", "deny", "last", "set", "empty"))
+    for _ in range(2):
+        await kit.driver.change_access(changes)
+    await kit.driver.change_access([])
+    await kit.expect("alice", kit.ids("allow", "deny"))
+    await kit.expect("bob", kit.ids("allow"))
+    await kit.expect("carol", kit.ids("allow", "set"))
     await kit.expect_count(3)
 
 

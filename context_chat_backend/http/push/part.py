@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ...contract import Content, Source, SourceId
 from ...core.contents import NoContent
+from ...core.spool import SpooledContent, SpoolFile
 from .part_headers import KNOWN, Unusable, read_length, read_source, read_source_id
-from .spool import SpooledContent, SpoolFile
 
 _HEADER_IN_CONTENT = b'\r\nContent-Disposition: form-data; name="sources"; filename="'
 

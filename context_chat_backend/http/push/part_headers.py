@@ -5,20 +5,16 @@ from collections.abc import Mapping
 
 from ...contract import ProviderId, Source, SourceId, UserId
 from ...core.contents import NoContent
-from .ids import is_source_id
-
-MAX_TITLE_CHARS = 4096
-MAX_MODIFIED = 2**53
+from ...core.descriptions import MAX_MODIFIED, clean_mime_type, clean_title
+from ...nextcloud.ids import is_source_id
 
 REQUIRED = frozenset({"userids", "title", "type", "modified", "provider", "content-disposition"})
 KNOWN = REQUIRED | {"content-length"}
 
 _DISPOSITION = re.compile(rb'form-data;\s*name="sources";\s*filename="(.*)"', re.DOTALL)
-_MIME_TYPE = re.compile(rb"[!-~]+")
 _NUMBER = re.compile(rb"[0-9]{1,16}")
 _TIME = re.compile(rb"-?[0-9]{1,16}")  # a file may be older than 1970
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_LINE_BREAKING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class Unusable(Exception):
@@ -71,14 +67,14 @@ def read_length(headers: Mapping[str, bytes]) -> int | None:
 
 
 def _read_title(value: bytes) -> str:
-    return _LINE_BREAKING.sub(" ", value.decode("utf-8", errors="replace"))[:MAX_TITLE_CHARS]
+    return clean_title(value.decode("utf-8", errors="replace"))
 
 
 def _read_mime_type(value: bytes) -> str:
-    mime_type = value.partition(b";")[0].strip().lower()
-    if not _MIME_TYPE.fullmatch(mime_type):
+    mime_type = clean_mime_type(value.decode("ascii", errors="replace"))
+    if mime_type is None:
         raise Unusable("invalid type")
-    return mime_type.decode("ascii")
+    return mime_type
 
 
 def _read_modified(value: bytes) -> int:

@@ -19,27 +19,29 @@ from ...core.actions import (
 )
 from ...core.service import ContextChat
 from ...gateway import Gateway
+from ...nextcloud.ids import is_provider_id, is_source_id, survives_enrichment
+from ...nextcloud.payloads import (
+    DeleteSourcesBody,
+    DeleteUserBody,
+    SetAccessBody,
+    UpdateAccessBody,
+    UpdateProviderAccessBody,
+)
 from ...storage import spool_folder
 from ..connections import client_waits
 from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway
 from ..errors import RETRY_AFTER, BadRequest, Disabled, error
 from ..openapi import UPLOAD, problems
 from .batch import LoadReport
-from .ids import is_provider_id, is_source_id, survives_enrichment
 from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
 from .schemas import (
     DeleteProviderBody,
-    DeleteSourcesBody,
-    DeleteUserBody,
     FoundDocument,
     LoadedSources,
     Message,
     QueryAnswer,
     QueryBody,
     SearchBody,
-    SetAccessBody,
-    UpdateAccessBody,
-    UpdateProviderAccessBody,
 )
 
 log = logging.getLogger(__name__)
@@ -151,7 +153,7 @@ async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Actio
     """Carries out an action, and keeps its place in the order whenever Nextcloud will repeat it."""
 
     async def apply(action: Action) -> None:
-        if not gateway.lifecycle.enabled:
+        if not gateway.lifecycle.enabled.value:
             await gateway.chat.keep_order(action)
             raise Disabled
         async with gateway.chat.apply(action) as place:

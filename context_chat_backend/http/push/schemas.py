@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, WithJsonSchema
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 from pydantic.config import JsonDict
 
-from ...contract import AccessOp, ProviderId, ProviderScope, Query, Scope, SourceId, SourceScope, UserId
+from ...contract import Query, UserId
+from ...core.questions import clean_question, scope_of
+from ...nextcloud.payloads import Body
 from ...nextcloud.php import PhpId, PhpIds
-from .ids import PROVIDER_ID, SOURCE_ID
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 200
@@ -22,26 +22,10 @@ def _not_blank(value: str) -> str:
 
 
 Question = Annotated[str, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
-SentSourceId = Annotated[PhpId, WithJsonSchema({"type": "string", "pattern": f"^{SOURCE_ID.pattern}$"})]
-SentProviderId = Annotated[PhpId, WithJsonSchema({"type": "string", "pattern": f"^{PROVIDER_ID.pattern}$"})]
-
-MAX_QUESTION_BYTES = 512_000
-"""Nextcloud lets no more through. What is longer is answered from its beginning."""
-
 _SCOPE_NEEDS_A_LIST: JsonDict = {
     "if": {"required": ["scopeType"], "properties": {"scopeType": {"enum": ["provider", "source"]}}},
     "then": {"required": ["scopeList"], "properties": {"scopeList": {"not": {"type": "null"}}}},
 }
-
-
-class ScopeError(ValueError):
-    """A scope type without anything in its list."""
-
-
-class Body(BaseModel):
-    """Unknown keys are ignored: newer clients may send more."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
 class SearchBody(Body):
@@ -57,8 +41,8 @@ class SearchBody(Body):
 
     @property
     def text(self) -> str:
-        """The question, cut where it is too long, and without half surrogate pairs, which cannot be sent anywhere."""
-        return self.query.strip().encode("utf-8", "replace")[:MAX_QUESTION_BYTES].decode("utf-8", "ignore")
+        """The question."""
+        return clean_question(self.query)
 
     def to_query(self) -> Query:
         """Raises `ScopeError`."""
@@ -66,18 +50,8 @@ class SearchBody(Body):
             user_id=UserId(self.user_id),
             text=self.text,
             limit=min(self.ctx_limit, LARGEST_LIMIT),
-            scope=self._scope(),
+            scope=scope_of(self.scope_type, self.scope_list),
         )
-
-    def _scope(self) -> Scope:
-        if self.scope_type in {None, "none"}:
-            return None
-        ids = self.scope_list
-        if not ids:
-            raise ScopeError(f"scopeType is {self.scope_type!r}, so scopeList must name at least one")
-        if self.scope_type == "provider":
-            return ProviderScope(frozenset(map(ProviderId, ids)))
-        return SourceScope(frozenset(map(SourceId, ids)))
 
 
 class QueryBody(SearchBody):
@@ -86,49 +60,10 @@ class QueryBody(SearchBody):
     use_context: bool = True
 
 
-class _Users(Body):
-    user_ids: PhpIds
-
-    def users(self) -> frozenset[UserId]:
-        return frozenset(map(UserId, self.user_ids))
-
-
-class UpdateAccessBody(_Users):
-    """`POST /updateAccess`."""
-
-    op: AccessOp
-    source_id: SentSourceId
-
-
-class SetAccessBody(_Users):
-    """`POST /updateAccessDeclarative`."""
-
-    source_id: SentSourceId
-
-
-class UpdateProviderAccessBody(_Users):
-    """`POST /updateAccessProvider`."""
-
-    op: AccessOp
-    provider_id: SentProviderId
-
-
-class DeleteSourcesBody(Body):
-    """`POST /deleteSources`."""
-
-    source_ids: PhpIds
-
-
 class DeleteProviderBody(Body):
     """`POST /deleteProvider`."""
 
     provider_key: PhpId
-
-
-class DeleteUserBody(Body):
-    """`POST /deleteUser`."""
-
-    user_id: PhpId
 
 
 class LoadedSources(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ...contract import (
+    AccessChange,
     AccessOp,
     DriverError,
     Outcome,
@@ -119,6 +120,12 @@ class Documents:
         """Add or remove readers; a source that loses its last reader is deleted. False if it is not stored."""
         return await self._change_access(op.value, source_id, user_ids)
 
+    async def change_access(self, changes: Iterable[AccessChange]) -> None:
+        """Change the readers of many sources in one step, each of another one; unknown ones are fine."""
+        arguments = [_change_argument(change) for change in changes if _can_store(change.source_id)]
+        if arguments:
+            read(await self._change("ccb_change_access", p_changes=arguments), INTEGER)
+
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         """The same for every source of a provider."""
         users, name = storable(user_ids), _text("provider", provider)
@@ -146,9 +153,7 @@ class Documents:
         return await self._functions.call(function, **arguments)
 
     async def _change_access(self, op: str, source_id: SourceId, user_ids: Set[UserId]) -> bool:
-        users, source = storable(user_ids), _text("source id", source_id)
-        if op == "set" and user_ids and not users:  # must not look like "nobody", which deletes
-            raise Rejected("none of the user ids can be stored")
+        users, source = _readers(op, user_ids), _text("source id", source_id)
         return read(await self._change("ccb_update_access", p_op=op, p_users=users, p_source_id=source), YES_OR_NO)
 
 
@@ -203,6 +208,18 @@ def storable(texts: Iterable[str]) -> list[str]:
 def words_of(question: str) -> str:
     """The words of a question to be looked for, without what PostgreSQL cannot take."""
     return question[:WORDS_CHARS].replace("\0", " ").encode("utf-8", "replace").decode()
+
+
+def _change_argument(change: AccessChange) -> dict[str, object]:
+    op = "set" if change.op is None else change.op.value
+    return {"op": op, "users": _readers(op, change.user_ids), "source_id": change.source_id}
+
+
+def _readers(op: str, user_ids: Set[UserId]) -> list[str]:
+    users = storable(user_ids)
+    if op == "set" and user_ids and not users:  # must not look like "nobody", which deletes
+        raise Rejected("none of the user ids can be stored")
+    return users
 
 
 def _can_store(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Self
 from weakref import WeakKeyDictionary
 
 from ...contract import (
+    AccessChange,
     AccessOp,
     Capabilities,
     Finding,
@@ -121,6 +122,9 @@ class DocumentsDriver(WritesNoAnswers, ABC):
 
     async def update_access(self, op: AccessOp, source_id: SourceId, user_ids: Set[UserId]) -> None:
         _require(await self._documents.update_access(op, source_id, user_ids))
+
+    async def change_access(self, changes: Sequence[AccessChange]) -> None:
+        await self._documents.change_access(changes)
 
     async def update_provider_access(self, op: AccessOp, provider: ProviderId, user_ids: Set[UserId]) -> None:
         await self._documents.update_provider_access(op, provider, user_ids)

@@ -372,6 +372,49 @@ begin
 end
 $fn$;
 
+-- Many changes at once: [{op, users, source_id}], each of another source.  Returns how many
+-- of the sources are stored.
+create or replace function public.ccb_change_access(p_changes jsonb) returns int
+language plpgsql
+set search_path from current
+set statement_timeout = '55s'
+as $fn$
+declare
+  sources text[] := array(select e ->> 'source_id' from jsonb_array_elements(p_changes) e);
+  locked  text[] := array(select distinct provider from ccb.documents
+                           where source_id = any (sources) and group_id is not null);
+  c       record;
+  n       int := 0;
+begin
+  perform ccb.check_op(op, '{allow,deny,set}')
+     from (select distinct e ->> 'op' as op from jsonb_array_elements(p_changes) e) ops;
+  perform ccb.user_numbers(array(
+    select distinct u from jsonb_array_elements(p_changes) e, jsonb_array_elements_text(e -> 'users') u
+     where e ->> 'op' <> 'deny'
+       and exists (select 1 from ccb.documents d where d.source_id = e ->> 'source_id')), true);
+  perform ccb.lock_providers(locked, false);
+  perform ccb.lock_sources(sources);
+  perform ccb.void_tickets(sources);
+  if exists (select 1 from ccb.documents
+              where source_id = any (sources) and group_id is not null and provider <> all (locked)) then
+    raise exception 'a source was stored meanwhile' using errcode = 'serialization_failure';
+  end if;
+  for c in
+    select d as doc, a.members, e ->> 'op' as op,
+           array(select u.user_no from ccb.users u
+                  where u.uid in (select jsonb_array_elements_text(e -> 'users')) order by 1) as users
+      from jsonb_array_elements(p_changes) e
+      join ccb.documents d on d.source_id = e ->> 'source_id' and d.group_id is not null
+      join ccb.access_groups a on a.group_id = d.group_id
+     order by d.source_id
+  loop
+    perform ccb.set_members(c.doc, ccb.apply_op(c.members, c.op, c.users));
+    n := n + 1;
+  end loop;
+  return n;
+end
+$fn$;
+
 -- {next}.  op: 'allow' | 'deny'.  Paged for statement timeouts: pass what is next back as
 -- p_after until it is null.
 create or replace function public.ccb_update_access_provider(

@@ -1,4 +1,4 @@
-"""Uploads on disk while they wait to be indexed."""
+"""Contents on disk while their sources wait to be indexed."""
 
 import hashlib
 import logging
@@ -8,7 +8,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-from ...contract import Misconfigured, Unavailable
+from ..contract import Misconfigured, Unavailable
 
 _SUFFIX = ".upload"
 PROBE_BYTES = 4096
@@ -47,16 +47,28 @@ class SpoolFile:
         self._path = Path(name)
         self._file = os.fdopen(descriptor, "w+b")
         self._digest = hashlib.sha256()
-        self._size = 0
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what is written so far."""
+        return self._digest.hexdigest()
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
         self._digest.update(data)
-        self._size += len(data)
+        self.size += len(data)
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.size = 0
 
     def content(self) -> SpooledContent:
         self._file.close()
-        return SpooledContent(self._path, size=self._size, sha256=self._digest.hexdigest())
+        return SpooledContent(self._path, size=self.size, sha256=self.sha256)
 
     def discard(self) -> None:
         # Closing writes what is still in the buffer; it may fail on a full disk, and nobody needs it.

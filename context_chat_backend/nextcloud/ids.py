@@ -1,4 +1,4 @@
-"""Which ids the push contract accepts, and which a client survives in an answer."""
+"""Which ids Context Chat knows, and which it survives in an answer."""
 
 import re
 

@@ -1,0 +1,108 @@
+"""Takes access changes and deletions from their queue and has them carried out, in the order of their numbers."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+
+import anyio
+
+from ..core.actions import Action
+from ..core.service import ContextChat
+from ..core.state import State
+from ..nextcloud.errors import Failed
+from ..nextcloud.queues import LEASE_SECONDS, ActionRow, Queues
+from ..toolkit.concurrency import let_finish
+from .leases import Leases
+from .payloads import Unreadable, action_of
+
+BATCH = 512
+"""Rows that are taken at a time."""
+
+log = logging.getLogger(__name__)
+
+
+class Actions:
+    """A batch costs two durable writes: one before it is begun, one when it is carried out. Call `open` before anything
+    else. Raises `NextcloudError`s and `DriverError`s; what was taken is then tried again by the next call.
+    """
+
+    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, state: State) -> None:
+        self._queues = queues
+        self._chat = chat
+        self._leases = leases
+        self._state = state
+        self._waiting: list[ActionRow] = []
+        self._done: dict[int, None] = {}
+        """Carried out and not acknowledged."""
+        self._acknowledged: list[int] = []
+        """And still in the state."""
+
+    async def open(self) -> None:
+        """Take over what was taken before a restart."""
+        for number, kind, payload, done in await self._state.fetch("select * from leased_actions order by number"):
+            if done:
+                self._done[int(str(number))] = None
+            else:
+                self._waiting.append(ActionRow(int(str(number)), str(kind), json.loads(str(payload))))
+
+    async def carry_out_all(self, *, seconds: float) -> bool:
+        """Until the queue is empty, or for so long. Whether there were any."""
+        until = anyio.current_time() + seconds
+        found = False
+        while anyio.current_time() < until and await self._next_batch():
+            found = True
+            await self._carry_out_batch()
+        return found
+
+    async def _next_batch(self) -> bool:
+        if not self._waiting:
+            await self._acknowledge()
+            await self._take()
+        return bool(self._waiting)
+
+    async def _take(self) -> None:
+        async with let_finish(LEASE_SECONDS):
+            rows = await self._queues.lease_actions(BATCH)
+            new = [row for row in rows if row.number not in self._done]
+            await self._state.execute_all(
+                ("delete from leased_actions where number = ?", [(number,) for number in self._acknowledged]),
+                (
+                    "insert or ignore into leased_actions values (?, ?, ?, false)",
+                    [(row.number, row.type, json.dumps(row.payload)) for row in new],
+                ),
+            )
+            self._acknowledged.clear()
+            self._waiting = new
+
+    async def _carry_out_batch(self) -> None:
+        batch = self._waiting
+        await self._chat.apply_all(_actions(batch))
+        await self._state.execute_all(
+            ("update leased_actions set done = true where number = ?", [(row.number,) for row in batch]),
+            self._leases.changes(),
+        )
+        self._leases.saved()
+        self._done.update(dict.fromkeys(row.number for row in batch))
+        self._waiting = []
+        await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        numbers = list(self._done)
+        if not numbers:
+            return
+        try:
+            await self._queues.acknowledge_actions(numbers)
+        except Failed as error:  # kept, and told again with the next ones: nothing waits for it
+            log.warning("Nextcloud failed when it was told that actions are done: %s", error)
+            return
+        self._acknowledged += numbers
+        self._done.clear()
+
+
+def _actions(rows: Sequence[ActionRow]) -> Iterator[Action]:
+    """Those that can be read. The others can never be done: they are acknowledged with them."""
+    for row in rows:
+        try:
+            yield action_of(row)
+        except Unreadable as reason:
+            log.warning("action %d (%s) is dropped: %s", row.number, row.type or "without a type", reason)

@@ -1,0 +1,135 @@
+"""Content that is fetched when it is needed, or that came with its row."""
+
+import logging
+from collections.abc import AsyncIterable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+from anyio import to_thread
+
+from ..contract import Rejected, SourceId, Unavailable, UserId
+from ..core.spool import SpooledContent, SpoolFile
+from ..nextcloud.errors import Failed, Missing, NextcloudError, NoRoute, Refused, as_driver_error
+from ..nextcloud.queues import Queues
+
+MOST_BYTES = 100 * 2**20
+"""Of a file: context_chat does not look at the size of what it queues."""
+MOST_READERS = 20
+"""That a file is asked for as, one after the other."""
+
+log = logging.getLogger(__name__)
+
+
+class Origin(Protocol):
+    """Where the bytes of a source come from."""
+
+    async def write_to(self, file: SpoolFile, user_ids: Sequence[UserId]) -> None:
+        """Raises what `Content.path` may raise."""
+
+
+class PulledContent:
+    """Implements `Content`. The bytes are on disk from the first call that needs them until `release`; needed again,
+    they are fetched again."""
+
+    def __init__(self, origin: "Origin", spool: Path, *, size: int, readers: Callable[[], Sequence[UserId]]) -> None:
+        """`readers` tells as whom the source may be read when it is fetched."""
+        self.size = size
+        self._origin = origin
+        self._spool = spool
+        self._readers = readers
+        self._one_fetch = anyio.Lock()
+        self._spooled: SpooledContent | None = None
+
+    async def sha256(self) -> str:
+        return await (await self._fetched()).sha256()
+
+    async def path(self) -> Path:
+        return await (await self._fetched()).path()
+
+    def release(self) -> None:
+        if self._spooled is not None:
+            self._spooled.release()
+            self._spooled = None
+
+    async def _fetched(self) -> SpooledContent:
+        async with self._one_fetch:
+            if self._spooled is None:
+                self._spooled = await self._fetch()
+            return self._spooled
+
+    async def _fetch(self) -> SpooledContent:
+        try:
+            file = await to_thread.run_sync(SpoolFile, self._spool)
+            try:
+                await self._origin.write_to(file, self._readers())
+                return await to_thread.run_sync(file.content)
+            except BaseException:
+                file.discard()
+                raise
+        except OSError as error:
+            raise Unavailable(f"content cannot be kept in {self._spool}: {error.strerror}") from error
+
+
+class ItemText:
+    """The text that came with a row."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    async def write_to(self, file: SpoolFile, user_ids: Sequence[UserId]) -> None:  # noqa: ARG002 - no need to ask
+        if not self._text:
+            raise Rejected("no content")
+        await to_thread.run_sync(file.write, self._text.encode("utf-8", "replace"))
+
+
+class NextcloudFile:
+    """A file of Nextcloud, read as one of its readers."""
+
+    def __init__(self, queues: Queues, source_id: SourceId, *, size: int) -> None:
+        """`size` is what its row says, in bytes."""
+        self._queues = queues
+        self._source_id = source_id
+        self._size = size
+        self._seen: tuple[int, str] | None = None
+        """Length and digest of what was shorter than it should be, when it was fetched last."""
+
+    async def write_to(self, file: SpoolFile, user_ids: Sequence[UserId]) -> None:
+        number = self._source_id.rpartition(" ")[2]
+        if not (number.isascii() and number.isdecimal()):
+            raise Rejected("its id is not that of a file")
+        failure: NextcloudError | None = None
+        for user_id in user_ids[:MOST_READERS]:
+            try:
+                async with self._queues.file(int(number), user_id) as parts:
+                    await self._receive(file, parts)
+            except NoRoute as error:  # not a word about the file: Context Chat is not there
+                raise as_driver_error(error) from error
+            except (Missing, Refused, Failed) as error:
+                failure = error if failure is None or isinstance(failure, Missing) else failure
+            except NextcloudError as error:
+                raise as_driver_error(error) from error
+            else:
+                return
+        if failure is None or isinstance(failure, Missing):
+            raise Rejected("no reader has this file any more") from failure
+        raise Unavailable(f"none of its readers can open the file: {failure}") from failure
+
+    async def _receive(self, file: SpoolFile, parts: AsyncIterable[bytes]) -> None:
+        await to_thread.run_sync(file.restart)
+        async for part in parts:
+            await to_thread.run_sync(file.write, part)
+            if file.size > MOST_BYTES:
+                raise Rejected(f"larger than {MOST_BYTES} bytes")
+        self._require_whole(file)
+
+    def _require_whole(self, file: SpoolFile) -> None:
+        """A stream that broke off ends like any other. One that is short in the same way twice was not broken off: the
+        file has become smaller since it was queued."""
+        if file.size >= self._size:
+            return
+        seen = (file.size, file.sha256)
+        if seen != self._seen:
+            self._seen = seen
+            raise Unavailable(f"the file broke off after {file.size} of {self._size} bytes")
+        log.info("%s has %d bytes and not %d, as its row says", self._source_id, file.size, self._size)

@@ -1,0 +1,156 @@
+"""Takes documents from their queue, a few at a time, and has them indexed."""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Iterable
+
+import anyio
+
+from ..core.service import ContextChat, Verdict
+from ..nextcloud.errors import Failed
+from ..nextcloud.queues import LEASE_SECONDS, DocumentRow, Queues
+from ..toolkit.background import pause_after
+from ..toolkit.concurrency import let_finish
+from .leases import Key, Lease, Leases
+
+PLACES_PER_WORKER = 2
+"""One row is indexed, and one waits, so that nobody waits for Nextcloud."""
+FIRST_PAUSE = 10.0
+LONGEST_PAUSE = 3600.0
+"""Seconds until a document that failed for a passing reason is tried again, doubled each time."""
+MOST_PARKED = 500
+"""Documents that wait for another try. With more of them no new ones are taken."""
+MOST_FAILED_ACKNOWLEDGEMENTS = 3
+"""Nextcloud may say that it failed when it did not; a row that is still there comes back after 24 hours."""
+
+log = logging.getLogger(__name__)
+
+
+class Documents:
+    """Call `open` before anything else, run `work` as often as documents are to be indexed side by side."""
+
+    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, *, workers: int) -> None:
+        self._queues = queues
+        self._chat = chat
+        self._leases = leases
+        self._places = workers * PLACES_PER_WORKER
+        self._waiting: deque[Lease] = deque()
+        self._handed_out = anyio.Event()
+        self._at_hand: set[Key] = set()
+        self._parked: dict[Key, tuple[float, Lease]] = {}
+        self._done: list[Lease] = []
+        self._unreadable: list[Key] = []
+        self._failed_acknowledgements = 0
+        self._changed = anyio.Event()
+
+    async def open(self) -> None:
+        """Go on with what was taken before a restart."""
+        for lease in await self._leases.open():
+            self._hand_out(lease)
+
+    async def take(self) -> bool:
+        """As many rows as there are places for. Whether there were any, and there may be more."""
+        free = self._places - len(self._at_hand)
+        if free < PLACES_PER_WORKER or len(self._parked) >= MOST_PARKED:
+            return False
+        async with let_finish(LEASE_SECONDS):
+            rows = await self._queues.lease_documents(free // 2)  # of each of the two kinds
+            for lease in await self._leases.add(self._sorted_out(rows)):
+                self._parked.pop(lease.key, None)
+                self._hand_out(lease)
+        if self._unreadable:
+            self._notify()
+        return bool(rows)
+
+    def resume(self) -> float:
+        """Try those again whose pause is over. Seconds until the next one's is."""
+        now = anyio.current_time()
+        for due, lease in list(self._parked.values()):
+            if due <= now:
+                del self._parked[lease.key]
+                self._hand_out(lease)
+        return min((due - now for due, _ in self._parked.values()), default=math.inf)
+
+    async def wait_until_through(self) -> None:
+        """Until there is something to acknowledge."""
+        while not (self._done or self._unreadable):
+            await self._changed.wait()
+
+    async def work(self) -> None:
+        """Index one document after the other; ends by cancellation."""
+        while True:
+            while not self._waiting:
+                await self._handed_out.wait()
+            lease = self._waiting.popleft()
+            verdict = await self._load(lease)
+            if verdict is Verdict.RETRY:
+                self._park(lease)
+            else:
+                self._done.append(lease)
+            self._notify()
+
+    async def acknowledge(self) -> None:
+        """Tell Nextcloud what is through. Raises `NextcloudError`s."""
+        done = self._through()
+        unreadable = list(self._unreadable)
+        if not done and not unreadable:
+            return
+        try:
+            await self._queues.acknowledge_documents([*(lease.key for lease in done), *unreadable])
+        except Failed:
+            self._failed_acknowledgements += 1
+            if self._failed_acknowledgements < MOST_FAILED_ACKNOWLEDGEMENTS:
+                raise
+        self._failed_acknowledgements = 0
+        await self._leases.remove(done)
+        self._at_hand.difference_update(lease.key for lease in done)
+        self._done = [lease for lease in self._done if lease not in done]
+        self._unreadable = [key for key in self._unreadable if key not in unreadable]
+
+    def _through(self) -> list[Lease]:
+        """Those of the indexed documents that were not deleted since then. Of the others nobody knows which was first:
+        their files are looked for again."""
+        deleted = [lease for lease in self._done if lease.deletions != lease.deletions_before]
+        for lease in deleted:
+            self._done.remove(lease)
+            self._hand_out(lease)
+        return list(self._done)
+
+    async def _load(self, lease: Lease) -> Verdict:
+        """Again if it was deleted meanwhile: the content that was fetched before tells nothing."""
+        while True:
+            lease.deletions_before = lease.deletions
+            try:
+                with self._chat.arrival() as arrival:
+                    verdict = await self._chat.load(lease.source, arrival)
+            finally:
+                lease.source.content.release()
+            if lease.deletions == lease.deletions_before:
+                return verdict
+
+    def _sorted_out(self, rows: Iterable[DocumentRow]) -> Iterable[DocumentRow]:
+        """Those that are new to us, and can be read."""
+        for row in rows:
+            key = (row.queue, row.number)
+            if row.document is None:
+                log.warning("row %d of the queue %s is dropped: %s", row.number, row.queue.value, row.fault)
+                self._unreadable.append(key)
+            elif key not in self._at_hand:
+                yield row
+
+    def _hand_out(self, lease: Lease) -> None:
+        self._at_hand.add(lease.key)
+        self._waiting.append(lease)
+        self._handed_out.set()
+        self._handed_out = anyio.Event()
+
+    def _park(self, lease: Lease) -> None:
+        lease.tries += 1
+        pause = pause_after(lease.tries, FIRST_PAUSE, LONGEST_PAUSE)
+        self._parked[lease.key] = (anyio.current_time() + pause, lease)
+        self._at_hand.discard(lease.key)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()

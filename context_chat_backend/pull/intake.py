@@ -1,0 +1,180 @@
+"""Finds out how work arrives, and pulls it where that is needed."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from ..contract import Content, DriverError, UserId
+from ..core.service import ContextChat
+from ..core.state import State
+from ..nextcloud.client import NextcloudClient
+from ..nextcloud.errors import NextcloudError, NoRoute, as_driver_error
+from ..nextcloud.queues import Queue, Queues
+from ..nextcloud.scopes import Scopes
+from ..nextcloud.tasks import TaskProvider
+from ..toolkit.background import periodically
+from ..toolkit.concurrency import Toggle
+from .actions import Actions
+from .contents import ItemText, NextcloudFile, Origin, PulledContent
+from .documents import Documents
+from .leases import Lease, Leases
+from .puller import Puller
+from .tasks import Tasks
+
+PROBE_INTERVAL = 300.0
+AFTER_FAILURE = 30.0
+LONGEST_PAUSE = 1800.0
+"""Seconds. Nextcloud locks out whoever comes with a wrong secret more than ten times in half an hour."""
+
+MODE, PUSH, PULL = "intake", "push", "pull"
+"""Flag in the state: what was found last, for a start while Nextcloud is away."""
+OFFERED = "task providers"
+"""Flag in the state: whether Nextcloud may know this app as provider of tasks."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IntakePlan:
+    """What has to be known to pull."""
+
+    mode: Literal["auto", "push", "pull"]
+    workers: int
+    """Documents that are indexed at a time."""
+    spool: Path
+
+
+class Intake:
+    """Context Chat up to 5.3 sends its work, later versions have to be asked. The push routes serve always; queues and
+    tasks are asked for only while the app is enabled and Context Chat has queues."""
+
+    def __init__(
+        self, plan: IntakePlan, nextcloud: NextcloudClient, chat: ContextChat, state: State, enabled: Toggle
+    ) -> None:
+        self._plan = plan
+        self._queues = Queues(nextcloud)
+        self._provider = TaskProvider(nextcloud)
+        self._chat = chat
+        self._state = state
+        self._enabled = enabled
+        self._leases = Leases(state, self._content_of)
+        self._documents = Documents(self._queues, chat, self._leases, workers=plan.workers)
+        self._actions = Actions(self._queues, chat, self._leases, state)
+        self._tasks = Tasks(self._provider, Scopes(nextcloud), chat, state)
+        self._puller = Puller(chat, self._actions, self._documents, self._tasks, workers=plan.workers)
+        self._pulls = Toggle(False)
+        self._probe_now = anyio.Event()
+        self._opened = False
+
+    @property
+    def pulls(self) -> bool:
+        """Whether Nextcloud is asked for work, as far as is known."""
+        return self._pulls.value
+
+    def hurry(self) -> None:
+        """Nextcloud says that there is something to do."""
+        self._puller.hurry()
+
+    async def run(self) -> None:
+        """Ends by cancellation."""
+        async with anyio.create_task_group() as tasks:
+            match self._plan.mode:
+                case "auto":
+                    self._pulls.set(await self._mode_before() == PULL)
+                    tasks.start_soon(self._keep_asking, self._probe)
+                case "push":
+                    tasks.start_soon(self._keep_asking, self._withdraw)
+                case "pull":
+                    self._pulls.set(True)
+            self._chat.add_listener(self._leases.note)
+            await periodically("pulling", self._pull, 0, first=0, pause=AFTER_FAILURE, longest=LONGEST_PAUSE)
+
+    # ------------------------------------------------------------------ which contract
+
+    async def _mode_before(self) -> str | None:
+        try:
+            return await self._state.flag(MODE)
+        except DriverError as error:  # found out again soon
+            log.warning("it is not known how work arrived before the start: %s", error)
+            return None
+
+    async def _keep_asking(self, step: Callable[[], Awaitable[None]]) -> None:
+        name = "asking how Nextcloud hands out its work"
+        pause, longest = AFTER_FAILURE, LONGEST_PAUSE
+        await periodically(name, step, PROBE_INTERVAL, first=0, wake=self._asked, pause=pause, longest=longest)
+
+    async def _asked(self) -> None:
+        await self._probe_now.wait()
+
+    async def _probe(self) -> None:
+        """Harmless: it takes nothing. What cannot be answered now leaves everything as it is."""
+        self._probe_now = anyio.Event()
+        await self._enabled.wait_for(True)
+        try:
+            await self._queues.require()
+        except NoRoute:  # or Context Chat is not there: then nothing is sent, and nothing is lost
+            await self._note(PUSH)
+            await self._withdraw()
+        except NextcloudError as error:
+            raise as_driver_error(error) from error
+        else:
+            await self._note(PULL)
+
+    async def _note(self, mode: str) -> None:
+        if (mode == PULL) != self._pulls.value:
+            log.info("Context Chat has %s", "queues: work is pulled" if mode == PULL else "no queues: work is pushed")
+        self._pulls.set(mode == PULL)
+        await self._state.set_flag(MODE, mode)
+
+    async def _withdraw(self) -> None:
+        """Earlier versions of Context Chat offer the same task types themselves."""
+        await self._enabled.wait_for(True)
+        if await self._state.flag(OFFERED) == "1":
+            try:
+                await self._provider.unregister()
+            except NextcloudError as error:
+                raise as_driver_error(error) from error
+            await self._state.set_flag(OFFERED, "0")
+
+    # ------------------------------------------------------------------ pulling
+
+    async def _pull(self) -> None:
+        await self._pulls.wait_for(True)
+        await self._enabled.wait_for(True)
+        if not self._opened:
+            await self._documents.open()
+            await self._actions.open()
+            self._opened = True
+        await self._state.set_flag(OFFERED, "1")
+        await self._chat.forget_marks()
+        await self._pull_until_told_otherwise()
+
+    async def _pull_until_told_otherwise(self) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def stop_when(toggle: Toggle, value: bool) -> None:
+                await toggle.wait_for(value)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(stop_when, self._pulls, False)
+            tasks.start_soon(stop_when, self._enabled, False)
+            await self._puller.run()
+            if self._plan.mode == "auto":  # the queues are gone
+                self._pulls.set(False)
+                self._probe_now.set()
+            await anyio.sleep(AFTER_FAILURE)
+
+    def _content_of(self, lease: Lease) -> Content:
+        origin: Origin = ItemText(lease.text or "")
+        if lease.queue is Queue.FILES:
+            origin = NextcloudFile(self._queues, lease.source.id, size=lease.size)
+        return PulledContent(origin, self._plan.spool, size=lease.size, readers=partial(_readers_of, lease))
+
+
+def _readers_of(lease: Lease) -> list[UserId]:
+    return sorted(lease.source.user_ids)

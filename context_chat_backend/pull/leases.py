@@ -1,0 +1,197 @@
+"""The documents that were taken from the queue and are not acknowledged yet."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..contract import Content, ProviderId, Source, SourceId, UserId
+from ..core.actions import Action, DeleteSources, SetAccess, UpdateAccess, as_after
+from ..core.contents import NoContent
+from ..core.descriptions import MAX_MODIFIED, clean_mime_type, clean_title
+from ..core.state import State
+from ..nextcloud.queues import Document, DocumentRow, Queue
+from ..toolkit.sqlite import Row
+
+Key = tuple[Queue, int]
+"""Of a row: its queue and its number there."""
+UNKNOWN_TYPE = "application/octet-stream"
+NOT_YET = NoContent("not fetched")
+
+
+@dataclass(eq=False, slots=True)
+class Lease:
+    """A row in our hands."""
+
+    queue: Queue
+    number: int
+    source: Source
+    """As it is to be stored by now."""
+    size: int
+    """Bytes, as the row says."""
+    text: str | None
+    """The content, where it came with the row."""
+    deletions: int = 0
+    """How often the source was deleted since the row was taken."""
+    deletions_before: int = 0
+    """The same when it was indexed last."""
+    tries: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Of its row."""
+        return self.queue, self.number
+
+    def note(self, action: Action) -> bool:
+        """An action was carried out: change the source as that would have changed it. False if it does not."""
+        changed = as_after(self.source, [action])
+        if changed is not None:
+            is_new = changed.user_ids != self.source.user_ids
+            self.source = changed
+            return is_new
+        self.deletions += 1
+        if self.queue is Queue.FILES:  # may be from before the row: whether the file is there, only its content tells
+            return False
+        self.source = replace(self.source, user_ids=frozenset())
+        return True
+
+
+ContentOf = Callable[[Lease], Content]
+"""Makes the content of a lease whose source has none yet."""
+
+
+class Leases:
+    """In memory and in the state, so that a row that was taken is finished after a crash: Nextcloud gives it to nobody
+    for 24 hours. Call `open` before anything else. Raises what `State` raises.
+    """
+
+    def __init__(self, state: State, content_of: ContentOf) -> None:
+        self._state = state
+        self._content_of = content_of
+        self._leases: dict[Key, Lease] = {}
+        self._of_source: defaultdict[SourceId, set[Lease]] = defaultdict(set)
+        self._unsaved: dict[Lease, None] = {}
+
+    async def open(self) -> list[Lease]:
+        """Those from before a restart."""
+        rows = await self._state.fetch("select * from leased_documents order by queue, number")
+        for row in rows:
+            self._add(self._with_content(_lease_of(row)))
+        return list(self._leases.values())
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._leases
+
+    async def add(self, rows: Iterable[DocumentRow]) -> list[Lease]:
+        """Take rows over, before anything is begun with them. Only those that have a document."""
+        new = [_lease_from(row, row.document) for row in rows if row.document is not None]
+        await self._state.execute_many(
+            "insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, new)
+        )
+        for lease in new:
+            self._add(self._with_content(lease))
+        return new
+
+    async def remove(self, leases: Iterable[Lease]) -> None:
+        """Their rows are acknowledged."""
+        gone = list(leases)
+        await self._state.execute_many("delete from leased_documents where queue = ? and number = ?", map(_names, gone))
+        for lease in gone:
+            self._drop(lease)
+
+    def note(self, action: Action) -> None:
+        """An action was carried out. What it changes is kept with the next `changes`."""
+        for lease in self._met_by(action):
+            if lease.note(action):
+                self._unsaved[lease] = None
+
+    def changes(self) -> tuple[str, list[Row]]:
+        """A statement with its rows that has the state agree with what was noted, for a transaction of the caller, who
+        calls `saved` then."""
+        rows = [(_json(lease.source.user_ids), *_names(lease)) for lease in self._unsaved]
+        return "update leased_documents set user_ids = ? where queue = ? and number = ?", rows
+
+    def saved(self) -> None:
+        """The state agrees. Nothing may have been noted since `changes`."""
+        self._unsaved.clear()
+
+    def _met_by(self, action: Action) -> list[Lease]:
+        match action:
+            case DeleteSources(source_ids):
+                return [lease for id_ in source_ids for lease in self._of_source.get(id_, ())]
+            case SetAccess(_, source_id) | UpdateAccess(_, _, source_id):
+                return list(self._of_source.get(source_id, ()))
+            case _:
+                return list(self._leases.values())
+
+    def _add(self, lease: Lease) -> None:
+        if (former := self._leases.get(lease.key)) is not None:
+            self._drop(former)
+        self._leases[lease.key] = lease
+        self._of_source[lease.source.id].add(lease)
+
+    def _drop(self, lease: Lease) -> None:
+        del self._leases[lease.key]
+        self._unsaved.pop(lease, None)
+        self._of_source[lease.source.id].discard(lease)
+        if not self._of_source[lease.source.id]:
+            del self._of_source[lease.source.id]
+
+    def _with_content(self, lease: Lease) -> Lease:
+        lease.source = replace(lease.source, content=self._content_of(lease))
+        return lease
+
+
+def _names(lease: Lease) -> Row:
+    return lease.queue.value, lease.number
+
+
+def _lease_from(row: DocumentRow, document: Document) -> Lease:
+    source = Source(
+        id=SourceId(document.reference),
+        provider=ProviderId(document.provider),
+        title=clean_title(document.title),
+        mime_type=clean_mime_type(document.type) or UNKNOWN_TYPE,
+        modified=max(-MAX_MODIFIED, min(document.modified, MAX_MODIFIED)),
+        user_ids=frozenset(map(UserId, document.user_ids)),
+        content=NOT_YET,
+    )
+    return Lease(row.queue, row.number, source, int(document.size), document.content)
+
+
+def _row_of(lease: Lease) -> Row:
+    source = lease.source
+    return (
+        lease.queue.value,
+        lease.number,
+        source.id,
+        source.provider,
+        source.title,
+        source.mime_type,
+        source.modified,
+        lease.size,
+        lease.text,
+        _json(source.user_ids),
+    )
+
+
+def _lease_of(row: Sequence[Any]) -> Lease:
+    queue, number, source_id, provider, title, mime_type, modified, size, text, user_ids = row
+    source = Source(
+        id=SourceId(source_id),
+        provider=ProviderId(provider),
+        title=title,
+        mime_type=mime_type,
+        modified=modified,
+        user_ids=frozenset(map(UserId, json.loads(user_ids))),
+        content=NOT_YET,
+    )
+    return Lease(Queue(queue), number, source, size, text)
+
+
+def _json(user_ids: Iterable[UserId]) -> str:
+    return json.dumps(sorted(user_ids))

@@ -1,0 +1,94 @@
+"""The loops that ask Nextcloud for work, as long as it has queues."""
+
+import math
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from ..core.service import ContextChat
+from ..nextcloud.errors import NextcloudError, NoRoute, as_driver_error
+from ..toolkit.background import periodically
+from .actions import Actions
+from .documents import Documents
+from .pace import Pace
+from .tasks import Tasks
+
+ACTIONS_FIRST_SECONDS = 30.0
+"""Documents wait so long for the actions that were queued before them, and no longer behind millions."""
+AFTER_FAILURE = 5.0
+LONGEST_PAUSE = 300.0
+
+Step = Callable[[], Awaitable[None]]
+
+
+class Puller:
+    """Documents are taken only after the actions that were queued before them: a file that was deleted and came back
+    would be deleted for good in the other order."""
+
+    def __init__(
+        self, chat: ContextChat, actions: Actions, documents: Documents, questions: Tasks, *, workers: int
+    ) -> None:
+        self._chat = chat
+        self._actions = actions
+        self._documents = documents
+        self._questions = questions
+        self._workers = workers
+        self._pace = Pace()
+        self._pace_of_questions = Pace()
+        self._over = anyio.Event()
+        self._more = False
+        """Whether documents were waiting when Nextcloud was asked last."""
+
+    def hurry(self) -> None:
+        """There may be something to do."""
+        self._pace.hurry()
+        self._pace_of_questions.hurry()
+
+    async def run(self) -> None:
+        """Returns when Nextcloud has no queues any more."""
+        self._over = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            await self._questions.begin(tasks)
+            tasks.start_soon(self._loop, "taking questions", self._take_questions, self._pace_of_questions.wait)
+            for _ in range(self._workers):
+                tasks.start_soon(self._documents.work)
+            tasks.start_soon(self._loop, "taking documents and actions", self._look, self._pace.wait)
+            tasks.start_soon(
+                self._loop, "acknowledging documents", self._acknowledge, self._documents.wait_until_through
+            )
+            await self._over.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _loop(self, name: str, step: Step, wake: Step) -> None:
+        async def translated() -> None:
+            try:
+                await step()
+            except NoRoute:
+                self._over.set()
+            except NextcloudError as error:
+                raise as_driver_error(error) from error
+
+        await periodically(name, translated, math.inf, first=0, wake=wake, pause=AFTER_FAILURE, longest=LONGEST_PAUSE)
+
+    async def _look(self) -> None:
+        if await self._chat.problem() is not None:  # /health/ready and the log say which
+            self._pace.relax(AFTER_FAILURE)
+            return
+        next_try = self._documents.resume()
+        found = await self._actions.carry_out_all(seconds=ACTIONS_FIRST_SECONDS)
+        self._more = await self._documents.take()
+        if found or self._more:
+            self._pace.hurry()
+        else:
+            self._pace.relax(next_try)
+
+    async def _take_questions(self) -> None:
+        if await self._questions.take():
+            self._pace_of_questions.hurry()
+        else:
+            self._pace_of_questions.relax()
+
+    async def _acknowledge(self) -> None:
+        await self._documents.acknowledge()
+        if self._more:  # there is room now
+            self._pace.hurry()
