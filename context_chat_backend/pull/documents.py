@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import anyio
 
+from ..core.commands import Command, Verb
 from ..core.service import ContextChat, Verdict
 from ..nextcloud.errors import Failed
 from ..nextcloud.queues import LEASE_SECONDS, DocumentRow, Queues
@@ -83,12 +84,18 @@ class Documents:
             while not self._waiting:
                 await self._handed_out.wait()
             lease = self._waiting.popleft()
-            verdict = await self._load(lease)
-            if verdict is Verdict.RETRY:
+            if await self._load(lease) is Verdict.RETRY:
                 self._park(lease)
             else:
                 self._done.append(lease)
             self._notify()
+
+    def obey(self, command: Command) -> None:
+        """The operator wants a source tried now, or not again."""
+        for lease in self._leases.of(command.source_id):
+            lease.dropped = command.verb is Verb.DROP
+            if self._parked.pop(lease.key, None) is not None:
+                self._hand_out(lease)
 
     async def acknowledge(self) -> None:
         """Tell Nextcloud what is through. Raises `NextcloudError`s."""
@@ -111,7 +118,7 @@ class Documents:
     def _through(self) -> list[Lease]:
         """Those of the indexed documents that were not deleted since then. Of the others nobody knows which was first:
         their files are looked for again."""
-        deleted = [lease for lease in self._done if lease.deletions != lease.deletions_before]
+        deleted = [lease for lease in self._done if lease.deletions != lease.deletions_before and not lease.dropped]
         for lease in deleted:
             self._done.remove(lease)
             self._hand_out(lease)
@@ -119,7 +126,7 @@ class Documents:
 
     async def _load(self, lease: Lease) -> Verdict:
         """Again if it was deleted meanwhile: the content that was fetched before tells nothing."""
-        while True:
+        while not lease.dropped:
             lease.deletions_before = lease.deletions
             try:
                 with self._chat.arrival() as arrival:
@@ -128,6 +135,7 @@ class Documents:
                 lease.source.content.release()
             if lease.deletions == lease.deletions_before:
                 return verdict
+        return Verdict.REJECTED
 
     def _sorted_out(self, rows: Iterable[DocumentRow]) -> Iterable[DocumentRow]:
         """Those that are new to us, and can be read."""
@@ -140,6 +148,7 @@ class Documents:
                 yield row
 
     def _hand_out(self, lease: Lease) -> None:
+        self._chat.note_received(lease.source)
         self._at_hand.add(lease.key)
         self._waiting.append(lease)
         self._handed_out.set()
@@ -149,6 +158,7 @@ class Documents:
         lease.tries += 1
         pause = pause_after(lease.tries, FIRST_PAUSE, LONGEST_PAUSE)
         self._parked[lease.key] = (anyio.current_time() + pause, lease)
+        self._chat.note_next_try(lease.source.id, pause)
         self._at_hand.discard(lease.key)
 
     def _notify(self) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 import anyio
 
 from ..contract import Content, DriverError, UserId
+from ..core.commands import Command
 from ..core.service import ContextChat
 from ..core.state import State
 from ..nextcloud.client import NextcloudClient
@@ -79,6 +80,10 @@ class Intake:
     def hurry(self) -> None:
         """Nextcloud says that there is something to do."""
         self._puller.hurry()
+
+    def obey(self, command: Command) -> None:
+        """The operator asks for something to be done with a source."""
+        self._documents.obey(command)
 
     async def run(self) -> None:
         """Ends by cancellation."""

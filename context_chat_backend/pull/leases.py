@@ -37,6 +37,8 @@ class Lease:
     deletions_before: int = 0
     """The same when it was indexed last."""
     tries: int = 0
+    dropped: bool = False
+    """The operator does not want it: it is acknowledged as it is."""
 
     @property
     def key(self) -> Key:
@@ -103,6 +105,10 @@ class Leases:
         for lease in gone:
             self._drop(lease)
 
+    def of(self, source_id: SourceId) -> list[Lease]:
+        """The rows of a source."""
+        return list(self._of_source.get(source_id, ()))
+
     def note(self, action: Action) -> None:
         """An action was carried out. What it changes is kept with the next `changes`."""
         for lease in self._met_by(action):
@@ -124,7 +130,7 @@ class Leases:
             case DeleteSources(source_ids):
                 return [lease for id_ in source_ids for lease in self._of_source.get(id_, ())]
             case SetAccess(_, source_id) | UpdateAccess(_, _, source_id):
-                return list(self._of_source.get(source_id, ()))
+                return self.of(source_id)
             case _:
                 return list(self._leases.values())
 

@@ -35,8 +35,10 @@ from context_chat_backend.core.actions import (
     UpdateAccess,
     UpdateProviderAccess,
 )
+from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import HeldBack, Marks
 from context_chat_backend.core.ordering import Order
+from context_chat_backend.core.rules import Rules
 from context_chat_backend.core.service import ContextChat, NothingFound, Verdict
 from context_chat_backend.core.state import State
 from context_chat_backend.http.push.batch import Batches, LoadReport
@@ -100,7 +102,14 @@ async def hasty(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
 async def open_chat(driver: Scripted, folder: Path, *, patience: float) -> AsyncIterator[ContextChat]:
     async with State(folder / "state.db") as state:
         order = Order(Marks(state, 3600), patience=patience)
-        chat = ContextChat(driver, order=order, generator=Extractive(), metrics=Metrics())
+        chat = ContextChat(
+            driver,
+            order=order,
+            ledger=Ledger(state, Metrics()),
+            rules=Rules(),
+            generator=Extractive(),
+            metrics=Metrics(),
+        )
         await chat.open()
         yield chat
 
