@@ -114,7 +114,14 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud))
         intake = None
         if nextcloud is not None:
-            intake = Intake(plan_intake(settings, layers), nextcloud, chat, state, lifecycle.enabled)
+            intake = Intake(
+                plan_intake(settings, layers),
+                nextcloud,
+                chat,
+                state=state,
+                sources=ledger.table,
+                enabled=lifecycle.enabled,
+            )
             commands.add_listener(intake.obey)
             await run_in_background(stack, intake.run)
         yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, intake=intake, metrics=metrics)

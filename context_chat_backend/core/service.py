@@ -12,6 +12,7 @@ from ..contract import (
     DriverError,
     Misconfigured,
     NotFound,
+    Outcome,
     ProviderId,
     Query,
     Rejected,
@@ -118,19 +119,23 @@ class ContextChat:
         """Its `load` failed, and comes again after so many seconds."""
         self._ledger.note_next_try(source_id, seconds)
 
-    async def load(self, source: Source, arrival: int) -> Verdict:
+    async def load(self, source: Source, arrival: int, *, exact: bool = False) -> Verdict:
         """Index a source; its contents stay with the caller. Raises nothing.
 
-        A source without readers is not indexed, and what was stored of it is removed.
+        A source without readers is not indexed, and what was stored of it is removed. One that is stored and was not
+        modified since gets further readers; with `exact`, for a sender who knows all of them, exactly these.
         """
-        verdict = await self._load(source, arrival)
+        verdict = await self._load(source, arrival, exact=exact)
         self._metrics.sources.labels(verdict.value).inc()
         return verdict
 
-    async def _load(self, source: Source, arrival: int) -> Verdict:
+    async def _load(self, source: Source, arrival: int, *, exact: bool) -> Verdict:
         async def index_current(current: Source | None) -> None:
             self._ledger.note(source, Stage.INDEXING)
-            await self._index(_still_wanted(source, current))
+            wanted = _still_wanted(source, current)
+            outcome = await self._index(wanted)
+            if exact and outcome is Outcome.UNCHANGED:
+                await self._make_exact(wanted)
             self._ledger.note(source, Stage.INDEXED)
 
         try:
@@ -152,7 +157,7 @@ class ContextChat:
             return Verdict.RETRY
         return Verdict.LOADED
 
-    async def _index(self, source: Source) -> None:
+    async def _index(self, source: Source) -> Outcome:
         if not source.user_ids:
             await self._driver.delete({source.id})
             raise Rejected("nobody may read it")
@@ -162,7 +167,13 @@ class ContextChat:
             raise Unwanted(decision.reason)
         if reason := self._refusal(source):
             source = replace(source, content=NoContent(reason))  # for the driver to remove an older version
-        await self._driver.upsert(source)
+        return await self._driver.upsert(source)
+
+    async def _make_exact(self, source: Source) -> None:
+        try:
+            await self._driver.set_access(source.id, source.user_ids)
+        except NotFound as error:  # what vouched for it has forgotten it by now
+            raise Unavailable("it is not stored any more") from error
 
     def _refusal(self, source: Source) -> str | None:
         capabilities = self._driver.capabilities

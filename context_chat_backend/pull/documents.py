@@ -130,7 +130,7 @@ class Documents:
             lease.deletions_before = lease.deletions
             try:
                 with self._chat.arrival() as arrival:
-                    verdict = await self._chat.load(lease.source, arrival)
+                    verdict = await self._chat.load(lease.source, arrival, exact=lease.is_file)
             finally:
                 lease.source.content.release()
             if lease.deletions == lease.deletions_before:
