@@ -19,7 +19,7 @@ class PhpError(Exception):
 
 
 class EmptyAnswer(Exception):
-    """json_encode fails while an answer is rendered: the TypeError escapes every catch, and PHP answers with nothing."""
+    """json_encode fails while an answer is rendered: the TypeError escapes every catch, PHP answers with nothing."""
 
 
 class Object(dict[str, Any]):
@@ -126,7 +126,8 @@ class Arguments:
 
     def flag(self, name: str) -> bool:
         """False when it is missing; settype($value, 'bool')."""
-        return self._given.get(name) not in {None, False, 0, 0.0, "", "0"}
+        value = self._given.get(name)
+        return bool(value) and value != "0"
 
     def _value(self, name: str, default: object) -> Any:
         value = self._given.get(name)
