@@ -1,4 +1,5 @@
 """The simulated Nextcloud's state, and what its users do to it."""
+# ruff: noqa: A002 - the names of the control API
 
 import threading
 import time
@@ -121,7 +122,7 @@ class World:
 
     def add_file(
         self,
-        id: int,  # noqa: A002 - as in the JSON of the control API
+        id: int,
         owner: str,
         path: str,
         mime: str = "text/plain",
@@ -144,7 +145,7 @@ class World:
 
     def add_folder(
         self,
-        id: int,  # noqa: A002
+        id: int,
         owner: str,
         path: str,
         *,
@@ -155,7 +156,7 @@ class World:
 
     def write_file(
         self,
-        id: int,  # noqa: A002
+        id: int,
         content: bytes | str,
         mtime: int | None = None,
         enqueue: bool = True,
@@ -168,7 +169,7 @@ class World:
             if enqueue:
                 self.enqueue_file(id, update=True)
 
-    def delete_file(self, id: int, event: bool = True) -> None:  # noqa: A002
+    def delete_file(self, id: int, event: bool = True) -> None:
         """[ctl]"""
         with self.lock:
             self.nodes.pop(id, None)
@@ -177,7 +178,7 @@ class World:
 
     def share(
         self,
-        id: int,  # noqa: A002
+        id: int,
         add: Iterable[str] = (),
         remove: Iterable[str] = (),
         event: bool = True,
@@ -238,7 +239,7 @@ class World:
             }
             return self.items.insert(data, self.now(), key).id
 
-    def enqueue_action(self, type: str, payload: Any) -> int:  # noqa: A002
+    def enqueue_action(self, type: str, payload: Any) -> int:
         """Returns the id of the row. [ctl]"""
         with self.lock:
             return self.actions.insert({"type": type, "payload": payload}, self.now()).id
