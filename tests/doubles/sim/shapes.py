@@ -4,7 +4,7 @@ From nextcloud/server `EShapeType`, and from app_api stable33
 `TaskProcessingService::validateTaskProcessingProvider`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.doubles.sim.php import is_numeric, values
@@ -83,22 +83,22 @@ def provider_error(provider: Any, task_type: Any) -> str:
     """What AppAPI refuses. Empty: nothing."""
     if not isinstance(provider, dict):
         return "list"
+    return next(_provider_errors(provider, task_type), "")
+
+
+def _provider_errors(provider: Mapping[str, Any], task_type: Any) -> Iterator[str]:
     if _is_array(task_type) and not _is_of_type(provider, task_type):
-        return "Task type and custom task type must be the same if custom task type is provided"
+        yield "Task type and custom task type must be the same if custom task type is provided"
     for name, type_ in _PROVIDER_FIELDS.items():
-        value = provider.get(name)
-        if not isinstance(value, type_) or isinstance(value, bool):
-            return f'"{name}" key must be {type_.__name__}'
+        if not isinstance(provider.get(name), type_) or isinstance(provider.get(name), bool):
+            yield f'"{name}" key must be {type_.__name__}'
     for name in _OPTIONAL_SHAPES:
         if not _is_list_of(provider.get(name), _SHAPE_KEYS):
-            return f'"{name}" should be an array of name, description, shape_type'
-    for name in _ENUMS:
-        if not _is_enum_map(provider.get(name)):
-            return f'"{name}" should be a map of lists of name, value'
-    for name in _DEFAULTS:
-        if not _is_array(provider.get(name)):
-            return f'"{name}" key must be an array'
-    return ""
+            yield f'"{name}" should be an array of name, description, shape_type'
+    yield from (
+        f'"{name}" should be a map of lists of name, value' for name in _ENUMS if not _is_enum_map(provider.get(name))
+    )
+    yield from (f'"{name}" key must be an array' for name in _DEFAULTS if not _is_array(provider.get(name)))
 
 
 def _is_array(value: Any) -> bool:
