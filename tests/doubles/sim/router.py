@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from tests.doubles.sim import ocs, php
@@ -41,9 +42,9 @@ class Route:
     since: int = 0
     """The first Nextcloud that has it."""
 
-    def match(self, path: str) -> re.Match[str] | None:
-        pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path) + "$"
-        return re.match(pattern, path)
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path) + "$")
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,6 @@ class Router:
             return ocs.maintenance(request)
         try:
             return self._of_api(request, path[1] or "/")
-        except PhpError:
-            return ocs.of_entry(request, Answer(ocs.SERVER_ERROR, message="Internal Server Error\n"))
-        except OcsError as error:
-            return ocs.of_controller(request, error.answer)
-        except Plain as plain:
-            return plain.response
         except EmptyAnswer:
             return Response(self._world.invalid_utf8_status, b"", {"Content-Type": "text/html; charset=UTF-8"})
 
@@ -92,6 +87,16 @@ class Router:
         return Response(200, php.to_json(status), {"Content-Type": "application/json"})
 
     def _of_api(self, request: Request, path: str) -> Response:
+        try:
+            return self._of_call(request, path)
+        except PhpError:
+            return ocs.of_entry(request, Answer(ocs.SERVER_ERROR, message="Internal Server Error\n"))
+        except OcsError as error:
+            return ocs.of_controller(request, error.answer)
+        except Plain as plain:
+            return plain.response
+
+    def _of_call(self, request: Request, path: str) -> Response:
         parameters = _parameters(request)
         self._login.attempt(request)
         found = self._find(request.method, path)
@@ -119,7 +124,7 @@ class Router:
 
     def _matching(self, path: str) -> Iterator[Found]:
         for route in self._routes:
-            match = route.match(path)
+            match = route.pattern.match(path)
             if match and self._is_there(route):
                 yield Found(route, match.groupdict())
 

@@ -12,7 +12,7 @@ from tests.doubles.sim.http import Request, Response
 from tests.doubles.sim.ocs import Answer, OcsError
 from tests.doubles.sim.php import Arguments, PhpError, values
 from tests.doubles.sim.shapes import described
-from tests.doubles.sim.tasks import BATCHES, CANCELLED, FAILED, SCHEDULED, SUCCESSFUL, Task, Tasks, Wish
+from tests.doubles.sim.tasks import BATCHES, CANCELLED, SCHEDULED, SUCCESSFUL, Task, Tasks, Wish
 from tests.doubles.sim.world import World
 
 RATE_SECONDS, RATE = 120, 20

@@ -128,6 +128,12 @@ class Tasks:
     def get(self, task_id: int) -> Task | None:
         return self._by_id.get(task_id)
 
+    def is_open(self, task_id: int) -> bool:
+        """Whether it still waits for its result."""
+        with self._world.lock:
+            self.settle()
+            return self._by_id[task_id].is_open
+
     def delete(self, task: Task) -> None:
         del self._by_id[task.id]
 
