@@ -242,7 +242,7 @@ class Tasks:
             task.error, task.progress = "The model failed", None
         else:
             task.end(SUCCESSFUL, self.now())
-            task.output = {"output": model.answer or "ANSWER TO: " + str(task.input["input"])[-200:]}
+            task.output = {"output": model.write(str(task.input["input"]))}
             task.progress = 1
         self.ended(task)
 

@@ -3,7 +3,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,13 @@ class TextModel:
     delay: float = 0.0
     answer: str = ""
     """In place of an echo of the prompt's end."""
+    reply: Callable[[str], str] | None = None
+    """Writes the answer to a prompt, if there is no fixed one."""
+
+    def write(self, prompt: str) -> str:
+        if self.answer:
+            return self.answer
+        return self.reply(prompt) if self.reply else f"ANSWER TO: {prompt[-200:]}"
 
 
 class World:
