@@ -24,12 +24,15 @@ MIXED: tuple[tuple[str, dict[str, Any]], ...] = (
 def main() -> None:
     options = _parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _simulator(options) as nextcloud:
-        try:
+    nextcloud = _simulator(options)
+    try:
+        with nextcloud:
             _run(nextcloud, options)
-        except KeyboardInterrupt:
-            say("\n" + json.dumps(nextcloud.stats(), indent=1, default=repr, ensure_ascii=False))
-            sys.exit(130)
+    except OSError as error:
+        sys.exit(f"Cannot listen on {options.host}:{options.port}: {error.strerror}")
+    except KeyboardInterrupt:
+        say("\n" + json.dumps(nextcloud.stats(), indent=1, default=repr, ensure_ascii=False))
+        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ QUESTION_TYPE = "context_chat:context_chat"
 LONGEST_INDEXING = 1800.0
 LONGEST_ANSWER = 180.0
 REPORT_SECONDS = 5.0
+SHOWN_SOURCES = 5
 NO_ANSWER = "I do not find that in your documents."
 
 
@@ -33,7 +34,7 @@ QUESTIONS = (
     Question(CARLA, "Combien de kilogrammes pèse une baleine bleue adulte ?"),
     Question(DAVID, "¿Cuántos metros mide la ballena azul de adulto?"),
     Question(ANNA, "When do we meet the guests from Lisbon?"),
-    Question(DAVID, "Who has promised bees for our roof?"),
+    Question(DAVID, "Wer hat zwei Völker für unser Dach zugesagt?"),
     Question(ANNA, "How many euros does Carla earn a month?"),
     SALARY,
 )
@@ -133,15 +134,18 @@ class Demo:
             say(f"The question is refused: {error.data}")
             return None
         task = self._nextcloud.wait_task(number, LONGEST_ANSWER)
-        say(f"\n    {question.user} asks: {question.text}")
         if task["status"] != SUCCESSFUL:
-            say(f"    {task['status']}: {task['errorMessage']}\n")
+            say(f"\n    {question.user} asks: {question.text}\n    {task['status']}: {task['errorMessage']}\n")
             return None
         labels = [json.loads(source)["label"] for source in task["output"]["sources"]]
-        for line in task["output"]["output"].splitlines():
-            say(f"      {line}")
-        say(f"    sources: {'; '.join(labels)}\n")
+        say(_shown(question, task["output"]["output"], labels))
         return labels
+
+
+def _shown(question: Question, answer: str, labels: list[str]) -> str:
+    lines = [f"\n    {question.user} asks: {question.text}", *(f"      {line}" for line in answer.splitlines())]
+    more = f" and {len(labels) - SHOWN_SOURCES} more" if len(labels) > SHOWN_SOURCES else ""
+    return "\n".join([*lines, f"    sources: {'; '.join(labels[:SHOWN_SOURCES])}{more}\n"])
 
 
 # ---------------------------------------------------------------------- Nextcloud's text model
@@ -159,11 +163,11 @@ def quoted(prompt: str) -> str:
 
 
 def _sentences(prompt: str) -> Iterator[str]:
-    """Of the excerpts: what follows the first line in brackets."""
-    excerpts = prompt.partition("\n[")[2]
+    """Of the excerpts, without the lines around them, headings and the heads of mails."""
+    _, _, excerpts = prompt.partition("\n\n")
     for line in excerpts.splitlines():
-        if not line.startswith(("[", "#")):
-            yield from (sentence for sentence in re.split(r"(?<=[.!?]) ", line.strip()) if sentence)
+        if line and not line.startswith(("[", "#", "From:", "To:")):
+            yield from re.split(r"(?<=[.!?]) ", line.strip())
 
 
 def _words(text: str) -> set[str]:

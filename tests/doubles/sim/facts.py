@@ -183,8 +183,8 @@ GUIDES = {
         "Das bekannteste Bauwerk ist {sight}. Die Bahnfahrt bucht unser Reisebüro, das Hotel wird vor Ort bezahlt.\n"
     ),
     "fr": (
-        "{name}\n\n{name} est une ville de {country}. Elle compte environ {inhabitants} habitants et elle est traversée "
-        "par un fleuve ou une rivière : {water}. À voir absolument : {sight}. Notre agence réserve le train.\n"
+        "{name}\n\n{name} est une ville de {country}. Elle compte environ {inhabitants} habitants et se trouve "
+        "sur {water}. À voir absolument : {sight}. Notre agence réserve le train, l'hôtel se paie sur place.\n"
     ),
     "es": (
         "{name}\n\n{name} es una ciudad de {country}. Tiene unos {inhabitants} habitantes y por ella pasa {water}. Lo "
