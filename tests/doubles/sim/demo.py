@@ -4,8 +4,8 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tests.doubles.sim.corpus import ANNA, BJOERN, CARLA, DAVID, FIRST_MTIME, LAMP_FILE, SALARIES, Document, numbered
 from tests.doubles.sim.ocs import OcsError
@@ -24,18 +24,29 @@ NO_ANSWER = "I do not find that in your documents."
 class Question:
     user: str
     text: str
+    source: str
+    """The end of the label of the document that has the answer."""
+    readable: bool = True
+    """Whether the user may read it."""
+
+    def fault(self, labels: Sequence[str]) -> str:
+        """What is wrong with these sources. Empty: nothing."""
+        found = any(label.endswith(self.source) for label in labels)
+        if found and not self.readable:
+            return f"LEAK: {self.user} may not read {self.source}"
+        return f"NOT FOUND: {self.source}" if self.readable and not found else ""
 
 
-RED_LAMP = Question(BJOERN, "The red lamp of the coffee machine blinks, what does it mean?")
-SALARY = Question(BJOERN, "How many euros does Carla earn a month?")
+RED_LAMP = Question(BJOERN, "The red lamp of the coffee machine blinks, what does it mean?", "Coffee machine.md")
+SALARY = Question(BJOERN, "How many euros does Carla earn a month?", "Salaries.md", readable=False)
 QUESTIONS = (
-    Question(ANNA, "How many kilograms does a blue whale weigh?"),
+    Question(ANNA, "How many kilograms does a blue whale weigh?", "Blue whale.md"),
     RED_LAMP,
-    Question(CARLA, "Combien de kilogrammes pèse une baleine bleue adulte ?"),
-    Question(DAVID, "¿Cuántos metros mide la ballena azul de adulto?"),
-    Question(ANNA, "When do we meet the guests from Lisbon?"),
-    Question(DAVID, "Wer hat zwei Völker für unser Dach zugesagt?"),
-    Question(ANNA, "How many euros does Carla earn a month?"),
+    Question(CARLA, "Combien de kilogrammes pèse une baleine bleue adulte ?", "Baleine bleue.md"),
+    Question(DAVID, "¿Cuántos metros mide la ballena azul de adulto?", "Ballena azul.md"),
+    Question(ANNA, "When do we meet the guests from Lisbon?", "Lunch with the guests from Lisbon"),
+    Question(DAVID, "Wer hat zwei Völker für unser Dach zugesagt?", "Bienenkästen aufstellen"),
+    Question(ANNA, "How many euros does Carla earn a month?", "Salaries.md"),
     SALARY,
 )
 
@@ -63,23 +74,18 @@ class Demo:
         say(f"{sum(rows.values())} documents of {len(self._nextcloud.users)} users are waiting")
 
     def run(self) -> bool:
-        """Whether everything was indexed and answered, and access was kept."""
+        """Whether everything was indexed and answered, with the documents that each may read."""
         if not self._wait_until_indexed() or not self._wait_until_registered():
             return False
-        answered = [self._ask(question) is not None for question in QUESTIONS]
+        before = [self._ask(question) for question in QUESTIONS]
         say("\nBjörn loses the page about the coffee machine, and Anna shares the salaries with him\n")
         self._nextcloud.share(self._file_ids[LAMP_FILE], remove=[BJOERN])
         self._nextcloud.share(self._file_ids[SALARIES], add=[BJOERN])
         changed = self._wait_until_indexed()
-        lamp, salary = self._ask(RED_LAMP), self._ask(SALARY)
-        kept = lamp is not None and "Coffee machine.md" not in lamp
-        granted = salary is not None and "Salaries.md" in salary
-        say(
-            "The demo is over, Nextcloud stays; see /_ctl/stats"
-            if kept
-            else "LEAK: a page that was taken away is found"
-        )
-        return all(answered) and changed and kept and granted
+        after = [self._ask(replace(RED_LAMP, readable=False)), self._ask(replace(SALARY, readable=True))]
+        careless = self._nextcloud.stats()["violations"] or "nothing was seen"
+        say(f"The demo is over. What a careful client does not do: {careless}")
+        return changed and all(before + after)
 
     # ------------------------------------------------------------------ documents
 
@@ -125,27 +131,29 @@ class Demo:
             time.sleep(0.1)
         return True
 
-    def _ask(self, question: Question) -> list[str] | None:
-        """The labels of the sources, or None."""
+    def _ask(self, question: Question) -> bool:
+        """Whether it is answered from the right documents."""
         given = {"prompt": question.text, "scopeType": "none", "scopeList": [], "scopeListMeta": ""}
         try:
             number = self._nextcloud.schedule(question.user, QUESTION_TYPE, given)
         except OcsError as error:
             say(f"The question is refused: {error.data}")
-            return None
+            return False
         task = self._nextcloud.wait_task(number, LONGEST_ANSWER)
         if task["status"] != SUCCESSFUL:
             say(f"\n    {question.user} asks: {question.text}\n    {task['status']}: {task['errorMessage']}\n")
-            return None
+            return False
         labels = [json.loads(source)["label"] for source in task["output"]["sources"]]
-        say(_shown(question, task["output"]["output"], labels))
-        return labels
+        fault = question.fault(labels)
+        say(_shown(question, task["output"]["output"], labels, fault))
+        return not fault
 
 
-def _shown(question: Question, answer: str, labels: list[str]) -> str:
+def _shown(question: Question, answer: str, labels: list[str], fault: str) -> str:
     lines = [f"\n    {question.user} asks: {question.text}", *(f"      {line}" for line in answer.splitlines())]
     more = f" and {len(labels) - SHOWN_SOURCES} more" if len(labels) > SHOWN_SOURCES else ""
-    return "\n".join([*lines, f"    sources: {'; '.join(labels[:SHOWN_SOURCES])}{more}\n"])
+    lines.append(f"    sources: {'; '.join(labels[:SHOWN_SOURCES])}{more}")
+    return "\n".join([*lines, *([f"    {fault}"] if fault else []), ""])
 
 
 # ---------------------------------------------------------------------- Nextcloud's text model
@@ -163,10 +171,10 @@ def quoted(prompt: str) -> str:
 
 
 def _sentences(prompt: str) -> Iterator[str]:
-    """Of the excerpts, without the lines around them, headings and the heads of mails."""
+    """Of the excerpts, without the lines around them, headings, heads of mails and what they quote."""
     _, _, excerpts = prompt.partition("\n\n")
     for line in excerpts.splitlines():
-        if line and not line.startswith(("[", "#", "From:", "To:")):
+        if line and not line.startswith(("[", "#", ">", "From:", "To:")):
             yield from re.split(r"(?<=[.!?]) ", line.strip())
 
 
