@@ -11,6 +11,7 @@ from ..core.state import State
 from ..nextcloud.errors import Failed
 from ..nextcloud.queues import LEASE_SECONDS, ActionRow, Queues
 from ..toolkit.concurrency import let_finish
+from .caution import Caution
 from .history import History, Numbered
 from .leases import Leases
 from .payloads import Unreadable, action_of
@@ -32,6 +33,7 @@ class Actions:
         self._leases = leases
         self._history = history
         self._state = state
+        self._caution = Caution(state, "actions")
         self._waiting: list[ActionRow] = []
         self._done: dict[int, None] = {}
         """Carried out and not acknowledged."""
@@ -40,6 +42,7 @@ class Actions:
 
     async def open(self) -> None:
         """Take over what was taken before a restart."""
+        await self._caution.open()
         for number, kind, payload, done in await self._state.fetch("select * from leased_actions order by number"):
             if done:
                 self._done[int(str(number))] = None
@@ -63,7 +66,7 @@ class Actions:
 
     async def _take(self) -> None:
         async with let_finish(LEASE_SECONDS):
-            rows = await self._queues.lease_actions(BATCH)
+            rows = await self._lease()
             new = [row for row in rows if row.number not in self._done]
             await self._state.execute_all(
                 ("delete from leased_actions where number = ?", [(number,) for number in self._acknowledged]),
@@ -74,6 +77,15 @@ class Actions:
             )
             self._acknowledged.clear()
             self._waiting = new
+
+    async def _lease(self) -> list[ActionRow]:
+        try:
+            rows = await self._queues.lease_actions(self._caution.most(BATCH))
+        except Failed:
+            await self._caution.failed()
+            raise
+        self._caution.succeeded(BATCH)
+        return rows
 
     async def _carry_out_batch(self) -> None:
         batch = self._waiting

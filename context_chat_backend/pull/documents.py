@@ -9,10 +9,12 @@ import anyio
 
 from ..core.commands import Command, Verb
 from ..core.service import ContextChat, Verdict
+from ..core.state import State
 from ..nextcloud.errors import Failed
 from ..nextcloud.queues import LEASE_SECONDS, DocumentRow, Queues
 from ..toolkit.background import pause_after
 from ..toolkit.concurrency import let_finish
+from .caution import Caution
 from .leases import Key, Lease, Leases
 
 PLACES_PER_WORKER = 2
@@ -31,8 +33,9 @@ log = logging.getLogger(__name__)
 class Documents:
     """Call `open` before anything else, run `work` as often as documents are to be indexed side by side."""
 
-    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, *, workers: int) -> None:
+    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, state: State, *, workers: int) -> None:
         self._queues = queues
+        self._caution = Caution(state, "documents")
         self._chat = chat
         self._leases = leases
         self._places = workers * PLACES_PER_WORKER
@@ -47,6 +50,7 @@ class Documents:
 
     async def open(self) -> None:
         """Go on with what was taken before a restart."""
+        await self._caution.open()
         for lease in await self._leases.open():
             self._hand_out(lease)
 
@@ -56,13 +60,22 @@ class Documents:
         if free < PLACES_PER_WORKER or len(self._parked) >= MOST_PARKED:
             return False
         async with let_finish(LEASE_SECONDS):
-            rows = await self._queues.lease_documents(free // 2)  # of each of the two kinds
+            rows = await self._lease(free // 2)  # of each of the two kinds
             for lease in await self._leases.add(self._sorted_out(rows)):
                 self._parked.pop(lease.key, None)
                 self._hand_out(lease)
         if self._unreadable:
             self._notify()
         return bool(rows)
+
+    async def _lease(self, wanted: int) -> list[DocumentRow]:
+        try:
+            rows = await self._queues.lease_documents(self._caution.most(wanted))
+        except Failed:
+            await self._caution.failed()
+            raise
+        self._caution.succeeded(wanted)
+        return rows
 
     def resume(self) -> float:
         """Try those again whose pause is over. Seconds until the next one's is."""

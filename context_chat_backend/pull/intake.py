@@ -74,7 +74,7 @@ class Intake:
         self._enabled = enabled
         self._history = History(state, sources)
         self._leases = Leases(state, self._history, self._content_of)
-        self._documents = Documents(self._queues, chat, self._leases, workers=plan.workers)
+        self._documents = Documents(self._queues, chat, self._leases, state, workers=plan.workers)
         self._actions = Actions(self._queues, chat, self._leases, self._history, state)
         self._tasks = Tasks(self._provider, Scopes(nextcloud), chat, state)
         self._puller = Puller(chat, self._actions, self._documents, self._tasks, workers=plan.workers)
