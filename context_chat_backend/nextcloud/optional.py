@@ -7,8 +7,8 @@ ABSENCE_SECONDS = 600.0
 
 
 class OptionalRoute:
-    """Remembers for some minutes that Nextcloud does not have a route. No longer: Nextcloud may be upgraded at any time,
-    and the gateway is not told."""
+    """Remembers for some minutes that Nextcloud does not have a route. No longer: it may be upgraded at any time
+    without telling the gateway."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
