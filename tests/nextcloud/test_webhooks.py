@@ -222,6 +222,29 @@ async def test_a_call_is_not_believed(nextcloud: FakeNextcloud, monkeypatch: pyt
     assert nextcloud.tasks[1].polls == 4
 
 
+async def test_a_call_has_the_task_looked_at_once(nextcloud: FakeNextcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    look(monkeypatch, NEVER, NEVER)
+    webhooks = Webhooks()
+    scheduled, looked = anyio.Event(), anyio.Event()
+
+    async def note_schedule() -> None:
+        scheduled.set()
+
+    async def note_look() -> None:
+        looked.set()
+
+    app = then(then(nextcloud, "/schedule", note_schedule), "/task/1", note_look)
+    async with text_model_of(app, webhooks) as text, anyio.create_task_group() as tasks:
+        tasks.start_soon(whole, text.stream(ALICE, "Hello"))
+        await scheduled.wait()
+        webhooks.call(*names(webhooks))
+        await looked.wait()
+        await anyio.sleep(0.05)  # long enough for one look too many
+        assert nextcloud.tasks[1].polls == 1
+        nextcloud.tasks[1].done = True
+        webhooks.call(*names(webhooks))
+
+
 async def test_what_cannot_be_seen_right_after_a_call_is_looked_at_again_soon(
     nextcloud: FakeNextcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """An answer is shown in Nextcloud while it is written, and nothing that happens to that costs the answer."""
 
+import math
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Answer, Capabilities, Driver, Hit, Query, SourceId, Unavailable, UserId
@@ -113,6 +114,11 @@ async def answer_all(nextcloud: FakeTasks, folder: Path, generator: Generator, d
         await until(lambda: all(task.result for task in nextcloud.tasks.values()))
 
 
+async def a_moment() -> None:
+    """Long enough for what must not happen."""
+    await anyio.sleep(0.05)
+
+
 def text_of(task: Task) -> str:
     assert task.result is not None
     assert task.result["output"] is not None, task.result
@@ -163,9 +169,9 @@ async def test_nextcloud_is_not_called_for_each_word(
 ) -> None:
     monkeypatch.setattr(streaming, "PAUSE", NEVER)
     task = nextcloud.ask()
-    await answer_all(nextcloud, tmp_path, Writer("a", lambda: until(lambda: task.shown), *"bcdefgh"))
+    await answer_all(nextcloud, tmp_path, Writer("a", lambda: until(lambda: task.shown), "b", a_moment, "c", a_moment))
     assert task.shown == ["a"]
-    assert text_of(task) == "abcdefgh"
+    assert text_of(task) == "abc"
 
 
 def test_the_pause_between_two_calls_suits_readers() -> None:
@@ -174,9 +180,6 @@ def test_the_pause_between_two_calls_suits_readers() -> None:
 
 async def test_only_those_who_ask_for_it_are_shown_the_answer_so_far(nextcloud: FakeTasks, tmp_path: Path) -> None:
     plain, search = nextcloud.ask(streams=False), nextcloud.ask(SEARCH)
-
-    async def a_moment() -> None:
-        await anyio.sleep(0.05)
 
     await answer_all(nextcloud, tmp_path, Writer("a", a_moment, "b"))
     assert times_asked(nextcloud) == 0
@@ -232,7 +235,7 @@ async def test_a_nextcloud_without_the_route_is_asked_again_only_later(
 
     async def asked() -> None:
         await until(lambda: times_asked(nextcloud) == wanted)
-        await anyio.sleep(0.05)  # for one too many
+        await a_moment()
 
     nextcloud.on_stream = refuse
     async with answering(nextcloud, tmp_path, Writer("a", asked, "b", asked, "c")) as take:
@@ -274,7 +277,7 @@ async def test_what_will_not_change_is_not_tried_again(nextcloud: FakeTasks, tmp
 
     async def asked() -> None:
         await until(lambda: times_asked(nextcloud))
-        await anyio.sleep(0.05)
+        await a_moment()
 
     nextcloud.on_stream = fail
     nextcloud.ask()
@@ -297,11 +300,25 @@ async def test_after_a_passing_failure_the_rest_is_shown(nextcloud: FakeTasks, t
     assert task.shown == ["aaa"]
 
 
-async def hang(request: Request) -> Response | None:
-    """Until the client goes away."""
-    while not await request.is_disconnected():  # noqa: ASYNC110
-        await anyio.sleep(0.005)
-    return Response(b"", 500)
+class Hanging:
+    """Answers without ever coming to an end, so that no limit of a client on silence helps."""
+
+    def __init__(self, *, times: float = math.inf) -> None:
+        self.left = threading.Event()
+        """The client has gone away once."""
+        self._times = times
+
+    async def __call__(self, _: Request) -> Response | None:
+        self._times -= 1
+        return StreamingResponse(self._blanks()) if self._times >= 0 else None
+
+    async def _blanks(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b" "
+                await anyio.sleep(0.01)
+        finally:
+            self.left.set()
 
 
 async def test_a_call_that_hangs_delays_the_result_by_no_more_than_a_moment(
@@ -309,29 +326,21 @@ async def test_a_call_that_hangs_delays_the_result_by_no_more_than_a_moment(
 ) -> None:
     monkeypatch.setattr(streaming, "CALL_SECONDS", NEVER)
     monkeypatch.setattr(streaming, "LAST_CALL_SECONDS", 0.01)
-    nextcloud.on_stream = hang
+    nextcloud.on_stream = hanging = Hanging()
     task = nextcloud.ask()
     await answer_all(nextcloud, tmp_path, Writer("a", lambda: until(lambda: times_asked(nextcloud)), "b"))
     assert text_of(task) == "ab"
-    await until(lambda: not task.arriving)
+    assert await anyio.to_thread.run_sync(hanging.left.wait, 30)
 
 
 async def test_a_call_that_hangs_is_given_up_for_the_next_one(
     nextcloud: FakeTasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "CALL_SECONDS", 0.2)
-
-    async def hang_first(request: Request) -> Response | None:
-        return await hang(request) if times_asked(nextcloud) == 1 else None
-
-    nextcloud.on_stream = hang_first
+    nextcloud.on_stream = hanging = Hanging(times=1)
     task = nextcloud.ask()
-
-    async def given_up() -> None:
-        await until(lambda: times_asked(nextcloud))
-        await until(lambda: not task.arriving)
-
-    await answer_all(nextcloud, tmp_path, Writer("a", given_up, "b", lambda: until(lambda: task.shown)))
+    given_up, shown = (lambda: until(hanging.left.is_set)), (lambda: until(lambda: task.shown))
+    await answer_all(nextcloud, tmp_path, Writer("a", given_up, "b", shown))
     assert task.shown == ["ab"]
 
 
