@@ -67,7 +67,7 @@ async def trigger(gateway: CurrentGateway) -> dict[str, str]:
     return {}
 
 
-@router.post(f"{WEBHOOK_PATH}/{{name}}", responses=FAILURES)
+@router.post(f"{WEBHOOK_PATH}/{{name}}", responses=problems(401, 422, 500))
 async def task_is_done(gateway: CurrentGateway, name: str) -> dict[str, str]:
     """Nextcloud >= 33 says that a task of its language model is done. The body is not read; an unknown name is no
     error."""
