@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tests.doubles.sim.corpus import ANNA, BJOERN, CARLA, DAVID, FIRST_MTIME, LAMP_FILE, SALARIES, Document, numbered
+from tests.doubles.sim.model import DAY
 from tests.doubles.sim.ocs import OcsError
 from tests.doubles.sim.sim import Sim
 from tests.doubles.sim.tasks import SUCCESSFUL
@@ -16,6 +17,7 @@ QUESTION_TYPE = "context_chat:context_chat"
 LONGEST_INDEXING = 1800.0
 LONGEST_ANSWER = 180.0
 REPORT_SECONDS = 5.0
+STANDSTILL_SECONDS = 60.0
 SHOWN_SOURCES = 5
 NO_ANSWER = "I do not find that in your documents."
 
@@ -55,6 +57,19 @@ def say(text: str = "") -> None:
     """A line to the user, between those of the requests."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+class _Progress:
+    def __init__(self) -> None:
+        self._waiting, self._since = -1, 0.0
+
+    def has_stopped(self, waiting: int, now: float) -> bool:
+        """Whether the number has not changed for a while. Then the while begins again."""
+        if waiting == self._waiting and now < self._since + STANDSTILL_SECONDS:
+            return False
+        changed = waiting != self._waiting
+        self._waiting, self._since = waiting, now
+        return not changed
 
 
 class Demo:
@@ -108,6 +123,7 @@ class Demo:
 
     def _wait_until_indexed(self) -> bool:
         end, next_report = time.monotonic() + LONGEST_INDEXING, 0.0
+        progress = _Progress()
         while waiting := sum(self._nextcloud.pending()[0].values()):
             now = time.monotonic()
             if now > end:
@@ -116,6 +132,9 @@ class Demo:
             if now > next_report:
                 say(f"--- {waiting} documents and actions are not acknowledged yet")
                 next_report = now + REPORT_SECONDS
+            if progress.has_stopped(waiting, now) and self._nextcloud.statistics.faults:
+                say("--- a day passes: what was handed out in an answer that got lost comes back")
+                self._nextcloud.travel(DAY + 1)
             time.sleep(0.1)
         say("--- all documents and actions are acknowledged")
         return True
