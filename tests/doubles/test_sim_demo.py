@@ -43,8 +43,9 @@ def test_that_the_text_model_says_when_it_finds_nothing() -> None:
 
 
 def test_that_the_demo_notices_a_leak() -> None:
-    assert SALARY.fault(["Blue whale.md", "Salaries.md"]).startswith("LEAK")
-    assert not SALARY.fault(["Blue whale.md"])
+    assert SALARY.is_leaked(["Blue whale.md", "Salaries.md"])
+    assert not SALARY.is_leaked(["Blue whale.md"])
+    assert not SALARY.is_missed(["Blue whale.md"])
 
 
 def test_that_the_command_line_explains_itself() -> None:

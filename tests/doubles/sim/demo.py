@@ -31,12 +31,15 @@ class Question:
     readable: bool = True
     """Whether the user may read it."""
 
-    def fault(self, labels: Sequence[str]) -> str:
-        """What is wrong with these sources. Empty: nothing."""
-        found = any(label.endswith(self.source) for label in labels)
-        if found and not self.readable:
-            return f"LEAK: {self.user} may not read {self.source}"
-        return f"NOT FOUND: {self.source}" if self.readable and not found else ""
+    def is_leaked(self, labels: Sequence[str]) -> bool:
+        """Whether these sources have what the user may not read."""
+        return not self.readable and self._found(labels)
+
+    def is_missed(self, labels: Sequence[str]) -> bool:
+        return self.readable and not self._found(labels)
+
+    def _found(self, labels: Sequence[str]) -> bool:
+        return any(label.endswith(self.source) for label in labels)
 
 
 RED_LAMP = Question(BJOERN, "The red lamp of the coffee machine blinks, what does it mean?", "Coffee machine.md")
@@ -132,7 +135,7 @@ class Demo:
             if now > next_report:
                 say(f"--- {waiting} documents and actions are not acknowledged yet")
                 next_report = now + REPORT_SECONDS
-            if progress.has_stopped(waiting, now) and self._nextcloud.statistics.faults:
+            if progress.has_stopped(waiting, now) and self._has_faults:
                 say("--- a day passes: what was handed out in an answer that got lost comes back")
                 self._nextcloud.travel(DAY + 1)
             time.sleep(0.1)
@@ -151,7 +154,7 @@ class Demo:
         return True
 
     def _ask(self, question: Question) -> bool:
-        """Whether it is answered from the right documents."""
+        """Whether it is answered from the right documents. While requests fail, an answer may be missing."""
         given = {"prompt": question.text, "scopeType": "none", "scopeList": [], "scopeListMeta": ""}
         try:
             number = self._nextcloud.schedule(question.user, QUESTION_TYPE, given)
@@ -161,18 +164,26 @@ class Demo:
         task = self._nextcloud.wait_task(number, LONGEST_ANSWER)
         if task["status"] != SUCCESSFUL:
             say(f"\n    {question.user} asks: {question.text}\n    {task['status']}: {task['errorMessage']}\n")
-            return False
+            return self._has_faults
         labels = [json.loads(source)["label"] for source in task["output"]["sources"]]
-        fault = question.fault(labels)
-        say(_shown(question, task["output"]["output"], labels, fault))
-        return not fault
+        say(_shown(question, task["output"]["output"], labels))
+        return not question.is_leaked(labels) and (self._has_faults or not question.is_missed(labels))
+
+    @property
+    def _has_faults(self) -> bool:
+        """Whether a request was made to fail."""
+        return bool(self._nextcloud.statistics.faults)
 
 
-def _shown(question: Question, answer: str, labels: list[str], fault: str) -> str:
+def _shown(question: Question, answer: str, labels: list[str]) -> str:
     lines = [f"\n    {question.user} asks: {question.text}", *(f"      {line}" for line in answer.splitlines())]
     more = f" and {len(labels) - SHOWN_SOURCES} more" if len(labels) > SHOWN_SOURCES else ""
     lines.append(f"    sources: {'; '.join(labels[:SHOWN_SOURCES])}{more}")
-    return "\n".join([*lines, *([f"    {fault}"] if fault else []), ""])
+    if question.is_leaked(labels):
+        lines.append(f"    LEAK: {question.user} may not read {question.source}")
+    if question.is_missed(labels):
+        lines.append(f"    NOT FOUND: {question.source}")
+    return "\n".join([*lines, ""])
 
 
 # ---------------------------------------------------------------------- Nextcloud's text model
