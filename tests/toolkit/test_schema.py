@@ -1,6 +1,7 @@
 """The SQL functions, called as any client of them would: by a plain connection, with jsonb."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -118,6 +119,12 @@ def seen(db: Connection, user: str, **arguments: Any) -> set[str]:
 
 def access(db: Connection, op: str, users: Sequence[str], source_id: str) -> bool:
     return bool(one(db, "select ccb_update_access(%s, %s, %s)", op, list(users), source_id))
+
+
+def change(db: Connection, changes: Sequence[tuple[str, Sequence[str], str]]) -> int:
+    """Each an operation, users and another source."""
+    listed = [{"op": op, "users": list(users), "source_id": source_id} for op, users, source_id in changes]
+    return int(one(db, "select ccb_change_access(%s)", Jsonb(listed)))
 
 
 def provider_access(db: Connection, op: str, users: Sequence[str], provider: str, page: int = 1000) -> None:
@@ -468,12 +475,15 @@ def test_a_source_that_nobody_may_read_is_deleted(db: Connection, op: str, reade
     assert not access(db, "allow", ["a"], "files: 1")
 
 
-def test_users_who_are_only_denied_are_not_remembered(db: Connection) -> None:
+def test_users_who_may_read_nothing_are_not_remembered(db: Connection) -> None:
     put(db, source(1, ["a"]))
     access(db, "deny", ["never seen"], "files: 1")
     provider_access(db, "deny", ["never seen"], "files")
+    assert users(db) == {"a"}
     access(db, "allow", ["stranger"], "files: 99")
     provider_access(db, "allow", ["stranger"], "unknown")
+    change(db, [("allow", ["stranger"], "files: 99")])
+    one(db, "select ccb_collect_garbage('0 s')")
     assert users(db) == {"a"}
 
 
@@ -601,6 +611,14 @@ def test_any_sequence_of_operations_ends_with_the_readers_that_the_rules_give(db
             assert violations(db) == {}
 
 
+def some_changes(rng: random.Random) -> list[tuple[str, list[str], str]]:
+    sources = rng.sample([f"{provider}: {number}" for provider in "pq" for number in range(12)], rng.randrange(1, 9))
+    return [
+        (rng.choice(["allow", "deny", "set"]), rng.sample([f"u{i}" for i in range(8)], rng.randrange(1, 4)), source_id)
+        for source_id in sources
+    ]
+
+
 def operate(connection: Connection, rng: random.Random) -> None:
     """One operation of a busy gateway."""
     provider, number = rng.choice("pq"), rng.randrange(12)
@@ -610,6 +628,7 @@ def operate(connection: Connection, rng: random.Random) -> None:
         (45, lambda: put(connection, new)),
         (5, lambda: publish(connection, stage(connection, new, page=2), names, 3)),
         (25, lambda: access(connection, rng.choice(["allow", "deny", "set"]), names, new["source_id"])),
+        (15, lambda: change(connection, some_changes(rng))),
         (7, lambda: provider_access(connection, rng.choice(["allow", "deny"]), names, provider, page=3)),
         (7, lambda: one(connection, "select ccb_delete_sources(%s)", [f"p: {number}", f"q: {number}", "p: 1"])),
         (5, lambda: one(connection, "select ccb_delete_user(%s)", names[0])),
@@ -632,6 +651,61 @@ def write(database: str, seed: int, operations: int = 1500) -> list[str]:
             except psycopg.Error as error:
                 errors.append(f"{error.sqlstate} {error}")
     return errors
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "select ccb_update_access('allow', '{new}', 'files: 1')",
+        "select ccb_update_access_provider('allow', '{new}', 'files', 0, 100)",
+        """select ccb_change_access('[{"op": "set", "users": ["new"], "source_id": "files: 1"}]')""",
+        """select ccb_begin_upsert('{"source_id": "files: 1", "provider": "files", "title": "t", "type": "text/plain",
+             "modified": 2000, "content_hash": "h", "users": ["new"]}')""",
+    ],
+)
+def test_a_writer_enters_new_users_before_it_takes_a_lock_that_another_may_wait_for(
+    db: Connection, database: str, call: str
+) -> None:
+    """Another writer enters the same user: whoever waits for it holds nothing that it could need."""
+    put(db, source(1, ["alice"]))
+    with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as writer:
+        one(other, "select ccb.user_numbers('{new}', true)")
+        with ThreadPoolExecutor(1) as beside:
+            waiting = beside.submit(one, writer, call)
+            try:
+                wait_until_blocked(db, writer)
+                assert locks_of(db, writer) == 1, "more than the shared lock of the users' dictionary"
+            finally:
+                other.rollback()
+            waiting.result(timeout=30)
+
+
+def wait_until_blocked(db: Connection, waiting: Connection) -> None:
+    deadline = time.monotonic() + 30
+    while not one(db, "select pg_blocking_pids(%s) <> '{}'", waiting.info.backend_pid):
+        assert time.monotonic() < deadline, "nothing blocks the writer"
+        time.sleep(0.01)
+
+
+def locks_of(db: Connection, connection: Connection) -> int:
+    query = "select count(*) from pg_locks where locktype = 'advisory' and granted and pid = %s"
+    return int(one(db, query, connection.info.backend_pid))
+
+
+def test_calls_that_need_the_same_groups_in_another_order_do_not_wait_for_each_other_in_a_circle(
+    db: Connection, database: str
+) -> None:
+    groups = [["alice", f"u{number}"] for number in range(40)]
+    put(db, *[source(number, ["alice"], chunks=1) for number in range(80)])
+
+    def call(first: int, readers: Sequence[list[str]]) -> int:
+        there = [("set", each, f"files: {number}") for number, each in enumerate(readers, first)]
+        back = [("set", ["alice"], source_id) for _, _, source_id in there]
+        with psycopg.connect(database, autocommit=True) as connection:
+            return sum(change(connection, changes) for _ in range(20) for changes in (there, back))
+
+    with ThreadPoolExecutor(2) as beside:
+        assert list(beside.map(call, [0, 40], [groups, groups[::-1]])) == [20 * 80, 20 * 80]
 
 
 @pytest.mark.slow

@@ -6,9 +6,9 @@
 -- file.  Every public one returns one value, so that nothing can be cut off on its way.
 --
 -- Lock order of every writer, which keeps concurrent writers free of deadlocks:
---   1 users dictionary (shared)   2 providers, sorted: shared for a single source,
---   exclusive for provider- or user-wide changes   3 sources, sorted
---   4 access groups               5 rows
+--   1 users dictionary (shared), then new users in it
+--   2 providers, sorted: shared for a single source, exclusive for provider- or user-wide changes
+--   3 sources, sorted             4 access groups, sorted       5 rows
 -- A writer may still see 40001 or 40P01 in rare cases: call again.  Every function
 -- may be called again after a failure.
 --
@@ -30,7 +30,8 @@ language sql immutable as
 $$ select array(select jsonb_array_elements_text(p_list)) $$;
 
 -- User ids -> sorted distinct user numbers.  Unknown users are left out, or entered
--- into the dictionary on demand.
+-- into the dictionary on demand: before any other lock, since two writers that enter the
+-- same user wait for each other.  Those that nothing came to use go with the next tidy-up.
 create or replace function ccb.user_numbers(p_uids text[], p_create boolean) returns int[]
 language plpgsql as $fn$
 begin
@@ -362,14 +363,24 @@ declare
   doc ccb.documents;
 begin
   perform ccb.check_op(p_op, '{allow,deny,set}');
-  u := ccb.user_numbers(p_users, false);
+  u := ccb.user_numbers(p_users, p_op <> 'deny');
   doc := ccb.lock_source(p_source_id);
   perform ccb.void_tickets(array[p_source_id]);
   if doc.doc_id is null then return false; end if;
-  if p_op <> 'deny' then u := ccb.user_numbers(p_users, true); end if;
   perform ccb.set_members(doc, ccb.apply_op(ccb.members_of(doc.group_id), p_op, u));
   return true;
 end
+$fn$;
+
+-- The stored documents that the changes are about, with the members that each will have.
+create or replace function ccb.members_after(p_changes jsonb)
+returns table (doc_id bigint, group_id bigint, provider text, members int[])
+language sql stable as $fn$
+  select d.doc_id, d.group_id, d.provider, ccb.apply_op(a.members, e ->> 'op', array(
+           select user_no from ccb.users where uid in (select jsonb_array_elements_text(e -> 'users'))))
+    from jsonb_array_elements(p_changes) e
+    join ccb.documents d on d.source_id = e ->> 'source_id' and d.group_id is not null
+    join ccb.access_groups a on a.group_id = d.group_id
 $fn$;
 
 -- Many changes at once: [{op, users, source_id}], each of another source.  Returns how many
@@ -383,15 +394,14 @@ declare
   sources text[] := array(select e ->> 'source_id' from jsonb_array_elements(p_changes) e);
   locked  text[] := array(select distinct provider from ccb.documents
                            where source_id = any (sources) and group_id is not null);
-  c       record;
-  n       int := 0;
+  old     bigint[];
+  n       int;
 begin
   perform ccb.check_op(op, '{allow,deny,set}')
      from (select distinct e ->> 'op' as op from jsonb_array_elements(p_changes) e) ops;
   perform ccb.user_numbers(array(
     select distinct u from jsonb_array_elements(p_changes) e, jsonb_array_elements_text(e -> 'users') u
-     where e ->> 'op' <> 'deny'
-       and exists (select 1 from ccb.documents d where d.source_id = e ->> 'source_id')), true);
+     where e ->> 'op' <> 'deny'), true);
   perform ccb.lock_providers(locked, false);
   perform ccb.lock_sources(sources);
   perform ccb.void_tickets(sources);
@@ -399,18 +409,21 @@ begin
               where source_id = any (sources) and group_id is not null and provider <> all (locked)) then
     raise exception 'a source was stored meanwhile' using errcode = 'serialization_failure';
   end if;
-  for c in
-    select d as doc, a.members, e ->> 'op' as op,
-           array(select u.user_no from ccb.users u
-                  where u.uid in (select jsonb_array_elements_text(e -> 'users')) order by 1) as users
-      from jsonb_array_elements(p_changes) e
-      join ccb.documents d on d.source_id = e ->> 'source_id' and d.group_id is not null
-      join ccb.access_groups a on a.group_id = d.group_id
-     order by d.source_id
-  loop
-    perform ccb.set_members(c.doc, ccb.apply_op(c.members, c.op, c.users));
-    n := n + 1;
-  end loop;
+  -- All groups before any document, and sorted: two calls that need the same ones wait for
+  -- each other in one direction only.
+  perform ccb.group_for(provider, members) from (
+    select distinct provider, ccb.digest_of(members) as digest, members
+      from ccb.members_after(p_changes) where members <> '{}' order by provider, digest) g;
+  with change as materialized (select * from ccb.members_after(p_changes)),
+       gone as (
+         delete from ccb.documents d using change c where d.doc_id = c.doc_id and c.members = '{}'),
+       moved as (
+         update ccb.documents d set group_id = g.group_id
+           from change c join ccb.access_groups g
+             on g.provider = c.provider and g.digest = ccb.digest_of(c.members)
+          where d.doc_id = c.doc_id and g.group_id <> d.group_id and c.members <> '{}')
+  select count(*), array_agg(distinct group_id) into n, old from change;
+  perform ccb.drop_unused_groups(old);
   return n;
 end
 $fn$;
@@ -431,8 +444,7 @@ declare
   last bigint;
 begin
   perform ccb.check_op(p_op, '{allow,deny}');
-  u := ccb.user_numbers(p_users, p_op = 'allow' and exists (
-         select 1 from ccb.access_groups where provider = p_provider));
+  u := ccb.user_numbers(p_users, p_op = 'allow');
   perform ccb.lock_providers(array[p_provider], true);
   delete from ccb.tickets where provider = p_provider;
   for g in select group_id, members from ccb.access_groups
