@@ -14,8 +14,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Answer, Capabilities, Driver, Hit, Query, SourceId, Unavailable, UserId
+from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import Marks
 from context_chat_backend.core.ordering import Order
+from context_chat_backend.core.rules import Rules
 from context_chat_backend.core.service import ContextChat
 from context_chat_backend.core.state import State
 from context_chat_backend.metrics import Metrics
@@ -95,7 +97,15 @@ async def answering(
         client = await stack.enter_async_context(NextcloudClient(make_settings(folder, nextcloud_url=url)))
         state = await stack.enter_async_context(State(folder / "state.db"))
         order = Order(Marks(state, 3600), patience=600)
-        chat = ContextChat(driver or Finds(), order=order, generator=generator, metrics=Metrics())
+        metrics = Metrics()
+        chat = ContextChat(
+            driver or Finds(),
+            order=order,
+            ledger=Ledger(state, metrics),
+            rules=Rules(),
+            generator=generator,
+            metrics=metrics,
+        )
         questions = Tasks(TaskProvider(client), Scopes(client), chat, state)
         workers = await stack.enter_async_context(anyio.create_task_group())
         await questions.begin(workers)
