@@ -17,8 +17,11 @@ from ..toolkit.concurrency import let_finish
 from .caution import Caution
 from .leases import Key, Lease, Leases
 
-PLACES_PER_WORKER = 2
-"""One row is indexed, and one waits, so that nobody waits for Nextcloud."""
+PLACES_PER_WORKER = 4
+"""One row is indexed, and others wait, so that nobody waits for Nextcloud. No more: what changes while its row is taken is
+not queued again."""
+LEAST_ROOM = 2
+"""Rows are taken at a time, unless there are fewer."""
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 3600.0
 """Seconds until a document that failed for a passing reason is tried again, doubled each time."""
@@ -57,7 +60,7 @@ class Documents:
     @property
     def has_room(self) -> bool:
         """Whether more rows can be taken."""
-        return self._free >= PLACES_PER_WORKER and len(self._parked) < MOST_PARKED
+        return self._free >= LEAST_ROOM and len(self._parked) < MOST_PARKED
 
     @property
     def _free(self) -> int:

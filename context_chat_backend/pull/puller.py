@@ -15,8 +15,11 @@ from .tasks import Tasks
 
 ACTIONS_FIRST_SECONDS = 30.0
 """Documents wait so long for the actions that were queued before them, and no longer behind millions."""
-AFTER_FAILURE = 5.0
+AFTER_FAILURE = 0.5
 LONGEST_PAUSE = 300.0
+"""Seconds, doubled with each failure in a row: one lost answer delays nothing, and an outage is not hammered at."""
+PROBLEM_PAUSE = 5.0
+"""Seconds until the backend is looked at again when it cannot be used."""
 
 Step = Callable[[], Awaitable[None]]
 
@@ -72,7 +75,7 @@ class Puller:
 
     async def _look(self) -> None:
         if await self._chat.problem() is not None:  # /health/ready and the log say which
-            self._pace.relax(AFTER_FAILURE)
+            self._pace.relax(PROBLEM_PAUSE)
             return
         next_try = self._documents.resume()
         found = await self._actions.carry_out_all(seconds=ACTIONS_FIRST_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from ..contract import DriverError
+from ..contract import DriverError, TransientError
 from .concurrency import first_of
 
 _MOST_DOUBLINGS = 30
@@ -35,8 +35,8 @@ async def periodically(
     """Run `step` every so many seconds, and as soon as `wake` returns; ends by cancellation only.
 
     Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `pause`
-    seconds, doubled with each failure in a row up to `longest` seconds, where that is longer. `wake` cannot shorten the
-    pause after a failure. `pause` and `first`, the time until the first run, are `every` by default.
+    seconds, doubled with each failure in a row up to `longest` seconds, where that is longer, and not before the error
+    says that it is of use. `wake` cannot shorten the pause after a failure. `pause` and `first`, the time until the first run, are `every` by default.
     """
     after_failure = every if pause is None else pause
     failed = _Failures(name)
@@ -49,7 +49,8 @@ async def periodically(
                 await (wake() if wake is not None else anyio.sleep_forever())
         except Exception as error:  # noqa: BLE001 - even a bug must not end the gateway, which works without this
             failed.note(error)
-            await anyio.sleep(pause_after(failed.in_a_row, after_failure, longest))
+            asked_for = error.retry_after or 0 if isinstance(error, TransientError) else 0
+            await anyio.sleep(max(pause_after(failed.in_a_row, after_failure, longest), asked_for))
 
 
 def pause_after(failures: int, first: float, longest: float) -> float:

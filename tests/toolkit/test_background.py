@@ -54,6 +54,12 @@ async def test_failures_are_shown_by_the_metrics() -> None:
     assert metrics.registry.get_sample_value("ccb_background_failures_total", labels) == 1
 
 
+async def test_a_failure_that_says_when_it_is_over_is_not_tried_before() -> None:
+    begun = anyio.current_time()
+    await run(Step(Unavailable("busy", retry_after=0.3)))
+    assert anyio.current_time() - begun >= 0.3
+
+
 async def test_it_is_woken_before_its_time() -> None:
     events = [anyio.Event() for _ in range(2)]
     woken = iter(events)

@@ -20,6 +20,7 @@ from .corpus import CHUNKS_PER_DOCUMENT, Corpus
 from .loading import measure_first_load, measure_unchanged
 from .overhead import measure_overhead
 from .processes import serving
+from .pulling import measure_pull, measure_questions, site
 from .report import Table, environment, write
 from .scale import FULL, QUICK, Scale
 from .search import measure_searches, search_table
@@ -31,7 +32,7 @@ def main() -> None:
     options = _options()
     scale = QUICK if options.quick else FULL
     with _folder() as folder:
-        tables = [_overhead(folder, scale), _rescan(folder, scale), *_builtin(folder, scale)]
+        tables = [_overhead(folder, scale), _rescan(folder, scale), *_builtin(folder, scale), *_pull(folder, scale)]
     for table in tables:
         print(f"{table.name}\n\n{table.markdown()}")
     print("The machine may be busy with other things: trust the ratios more than the times.")
@@ -96,6 +97,18 @@ def _builtin(folder: Path, scale: Scale) -> Iterator[Table]:
         _say("first load of documents")
         yield measure_first_load(gateway, database, corpus, partial(portal.call, embedder.embed), scale)
         yield environment(versions(database))
+
+
+def _pull(folder: Path, scale: Scale) -> Iterator[Table]:
+    """Of a gateway with a Nextcloud that it pulls from."""
+    with ExitStack() as stack:
+        portal = stack.enter_context(start_blocking_portal())
+        embedder = stack.enter_context(portal.wrap_async_context_manager(LocalEmbedder()))
+        pulling = stack.enter_context(site(folder, Corpus(portal, embedder, scale.topics)))
+        _say("pull and push")
+        yield measure_pull(pulling, scale)
+        _say("questions while documents are pulled")
+        yield measure_questions(pulling, scale)
 
 
 def _say(text: str) -> None:

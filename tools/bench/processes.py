@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, appapi_headers, multipart
@@ -69,7 +70,9 @@ class Server:
 
 
 @contextmanager
-def serving(*module_and_arguments: str, storage: Path) -> Iterator[Server]:
+def serving(
+    *module_and_arguments: str, storage: Path, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
     """Run a module of this repository as a server, ready when entered. What it prints is in `output.log`."""
     storage.mkdir()
     server = Server(free_port(), storage)
@@ -77,7 +80,7 @@ def serving(*module_and_arguments: str, storage: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             [sys.executable, "-m", *module_and_arguments],
             cwd=storage,  # a .env file of the user does not take part
-            env=_environment(server),
+            env={**_environment(server), **variables},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -21,6 +21,8 @@ class Scale:
     """That a re-scan meets."""
     documents: int
     """Of about 3 KB, per round."""
+    access_changes: int
+    """Per round by the pull contract; a twentieth of them by the push contract."""
 
 
 FULL = Scale(
@@ -32,6 +34,7 @@ FULL = Scale(
     small_sources=200,
     cached_sources=100_000,
     documents=40,
+    access_changes=10_000,
 )
 QUICK = Scale(
     rounds=2,
@@ -42,4 +45,5 @@ QUICK = Scale(
     small_sources=25,
     documents=4,
     cached_sources=2_000,
+    access_changes=1_000,
 )
