@@ -25,6 +25,7 @@ from ..settings import Settings
 from ..storage import claimed_storage, spool_folder, state_file
 from .app import create_app
 from .connections import Connections, GuardedProtocol
+from .middleware import NoStore
 
 SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
@@ -91,7 +92,7 @@ class GatewayServer(uvicorn.Server):
         connections = Connections(most_connections(allow_open_files()))
         super().__init__(
             uvicorn.Config(
-                app,
+                NoStore(app),
                 http=cast("type[GuardedProtocol]", partial(GuardedProtocol, among=connections)),
                 log_config=None,
                 access_log=False,
