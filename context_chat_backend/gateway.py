@@ -16,6 +16,7 @@ from .layers.probes import QueueDepthProbe, QueueSettings
 from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
+from .nextcloud.refusals import Refusals
 from .nextcloud.text_model import NextcloudText
 from .pull.intake import Intake, IntakePlan
 from .registry import driver_factory
@@ -80,6 +81,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(State(state_file(settings.app_persistent_storage)))
         nextcloud = await stack.enter_async_context(NextcloudClient(settings)) if settings.nextcloud_url else None
+        refusals = Refusals()
         generator = await _open_generator(stack, plan.answers, nextcloud)
         layered = compose(
             plan.driver,
@@ -98,7 +100,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         )
         await chat.open()
         stack.push_async_callback(chat.close)
-        lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud))
+        lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud, refusals))
         intake = None
         if nextcloud is not None:
             intake = Intake(plan_intake(settings, layers), nextcloud, chat, state, lifecycle.enabled)

@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from .. import __version__
 from ..core.spool import open_spool, spool_problem
+from ..doctor.setup_checks import SetupChecks
 from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
@@ -32,6 +33,7 @@ class LifespanState(TypedDict):
     gateway: Gateway
     batches: Batches
     readiness: Readiness
+    setup_checks: SetupChecks
 
 
 def create_app(plan: Plan) -> FastAPI:
@@ -50,7 +52,12 @@ def create_app(plan: Plan) -> FastAPI:
             chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
             async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
                 readiness = Readiness(chat.problem, look_at_spool, gateway.state.problem)
-                yield {"gateway": gateway, "batches": batches, "readiness": readiness}
+                yield {
+                    "gateway": gateway,
+                    "batches": batches,
+                    "readiness": readiness,
+                    "setup_checks": SetupChecks(gateway),
+                }
 
     app = FastAPI(
         title="Context Chat gateway",

@@ -1,20 +1,19 @@
 """The doctor: looks at everything that a gateway needs and says what is wrong and what to do about it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from anyio import to_thread
 
-from ...contract import Finding, Misconfigured
-from ...gateway import Plan, plan_gateway
-from ...settings import Settings
-from ...storage import state_file
-from ...toolkit.settings import read_settings
-from ..command import Variables
+from ..contract import Finding, Misconfigured
+from ..gateway import Plan, plan_gateway
+from ..settings import Settings
+from ..storage import state_file
+from ..toolkit.settings import read_settings
 from . import answers, backend, host, nextcloud, storage
 from .findings import Check, failure, guarded, ok
 
 
-async def examine(variables: Variables) -> AsyncIterator[Finding]:
+async def examine(variables: Mapping[str, str]) -> AsyncIterator[Finding]:
     """What there is to say about the gateway that these variables describe, subject by subject.
 
     It stores no document and changes none. Where no gateway is running it opens the backend as a start of the gateway
