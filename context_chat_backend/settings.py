@@ -29,6 +29,9 @@ def _not_guessed_at_once(value: SecretStr) -> SecretStr:
 SHORTEST_SECRET = 4
 """Refuses what is no secret at all. Whoever tries things out may use a short one; `ccbe check` warns of it."""
 
+NO_DEFAULT = "Array"
+"""What AppAPI put into a variable that the admin left alone, until August 2026: PHP's word for an empty element."""
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -37,7 +40,8 @@ def environment() -> Mapping[str, str]:
 
     Nothing else looks there."""
     lines = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return {**lines, **os.environ}
+    variables = {**lines, **os.environ}
+    return {name: value for name, value in variables.items() if value != NO_DEFAULT}
 
 
 class Settings(VariableSettings):
@@ -59,7 +63,14 @@ class Settings(VariableSettings):
         None, description="base URL of Nextcloud; without it nothing is reported there"
     )
     hp_shared_key: SecretStr | None = Field(None, description="set by AppAPI when the app is reached through HaRP")
+    hp_frp_address: str | None = Field(
+        None, description="host of HaRP's frp server, set by AppAPI; with it and the port the gateway starts frpc"
+    )
+    hp_frp_port: int | None = Field(None, description="port of HaRP's frp server, set by AppAPI", ge=1, le=65535)
     hp_exapp_sock: Path = Field(Path("/tmp/exapp.sock"), description="socket to listen on behind HaRP")  # noqa: S108
+    frpc_path: Path | None = Field(
+        None, description="the program frpc, which connects to HaRP; looked for in PATH if this is not set"
+    )
 
     rag_backend: str = Field("builtin", description="name of the backend driver")
 

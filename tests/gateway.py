@@ -160,8 +160,8 @@ class GatewayProcess:
         }
         self._process: subprocess.Popen[bytes]
 
-    def start(self, *, ready: bool = True) -> None:
-        """Returns once the gateway serves requests, or (not `ready`) once the process does."""
+    def launch(self) -> None:
+        """Returns at once."""
         with (self.folder / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
                 self._command,
@@ -171,6 +171,10 @@ class GatewayProcess:
                 stdout=console,
                 stderr=console,
             )
+
+    def start(self, *, ready: bool = True) -> None:
+        """Returns once the gateway serves requests, or (not `ready`) once the process does."""
+        self.launch()
         try:
             wait_until_ready(self.nextcloud, path="/health/ready" if ready else "/heartbeat", process=self._process)
         except TimeoutError as error:

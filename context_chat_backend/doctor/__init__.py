@@ -9,7 +9,7 @@ from ..gateway import Plan, plan_gateway
 from ..settings import Settings
 from ..storage import state_file
 from ..toolkit.settings import read_settings
-from . import answers, backend, host, nextcloud, storage
+from . import answers, backend, host, nextcloud, storage, tunnel
 from .findings import Check, failure, guarded, ok
 
 
@@ -43,8 +43,12 @@ def _gateway_checks(settings: Settings) -> dict[str, Check]:
     async def check_host() -> list[Finding]:
         return [host.open_files_finding(host.most_open_files()), *host.secret_findings(settings)]
 
+    async def check_tunnel() -> list[Finding]:
+        return tunnel.tunnel_findings(settings)
+
     return {
         "host": check_host,
+        "HaRP": check_tunnel,
         "storage": lambda: to_thread.run_sync(storage.check_storage, folder),
         "state.db": lambda: storage.check_state(state_file(folder)),
         "Nextcloud": lambda: nextcloud.check_nextcloud(settings),

@@ -16,12 +16,13 @@ from ..gateway import Gateway, Plan, open_gateway
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
 from ..storage import spool_folder
+from ..tunnel import Tunnel
 from . import system
 from .errors import install_error_handlers
 from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
 from .push.batch import Batches
-from .readiness import Readiness
+from .readiness import Look, Readiness
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 """A hundred thousand user ids of 64 letters are 7 MB."""
@@ -36,8 +37,8 @@ class LifespanState(TypedDict):
     setup_checks: SetupChecks
 
 
-def create_app(plan: Plan) -> FastAPI:
-    """The gateway as an ASGI application."""
+def create_app(plan: Plan, tunnel: Tunnel | None = None) -> FastAPI:
+    """The gateway as an ASGI application. `tunnel` is the way in, where it takes one: without it nobody is served."""
     settings, metrics = plan.settings, Metrics()
 
     @asynccontextmanager
@@ -51,7 +52,10 @@ def create_app(plan: Plan) -> FastAPI:
         async with open_gateway(plan, metrics) as gateway:
             chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
             async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
-                readiness = Readiness(chat.problem, look_at_spool, gateway.state.problem)
+                looks: list[Look] = [chat.problem, look_at_spool, gateway.state.problem]
+                if tunnel is not None:
+                    looks.append(tunnel.problem)
+                readiness = Readiness(*looks)
                 yield {
                     "gateway": gateway,
                     "batches": batches,

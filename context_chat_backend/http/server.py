@@ -5,7 +5,7 @@ import resource
 import signal
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from ..gateway import plan_gateway
 from ..logs import set_up_logging
 from ..settings import Settings
 from ..storage import claimed_storage, spool_folder, state_file
+from ..tunnel import Tunnel, plan_tunnel
 from .app import create_app
 from .connections import Connections, GuardedProtocol
 from .middleware import NoStore
@@ -51,10 +52,19 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
         plan = plan_gateway(settings, variables)
         open_spool(spool_folder(settings.app_persistent_storage))
         anyio.run(_require_state, state_file(settings.app_persistent_storage))
-        server = GatewayServer(create_app(plan))
+        tunnel = open_tunnel(settings)
+        server = GatewayServer(create_app(plan, tunnel), tunnel)
         with suppress(SystemExit):  # with a status of uvicorn's own, when the start fails
             server.run([listener])
         return ENDED if server.started and not server.failed else FAILED
+
+
+def open_tunnel(settings: Settings) -> Tunnel | None:
+    """What the server has to enter so that HaRP reaches it; None where nothing has to be opened."""
+    plan = plan_tunnel(settings)
+    if plan is None and settings.hp_shared_key is not None:
+        log.warning("no frpc is started, because HP_FRP_ADDRESS or HP_FRP_PORT is not set")
+    return None if plan is None else Tunnel(plan)
 
 
 async def _require_state(file: Path) -> None:
@@ -88,7 +98,9 @@ def _open_socket_file(path: Path) -> socket.socket:
 class GatewayServer(uvicorn.Server):
     """Uvicorn with bounds on connections, which ends when the application does."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tunnel: Tunnel | None = None) -> None:
+        """`tunnel` is open as long as anything can come in or go out."""
+        self._tunnel = tunnel
         connections = Connections(most_connections(allow_open_files()))
         super().__init__(
             uvicorn.Config(
@@ -108,6 +120,12 @@ class GatewayServer(uvicorn.Server):
     def failed(self) -> bool:
         """The application ended on its own."""
         return isinstance(self.lifespan, LifespanOn) and self.lifespan.error_occurred
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        async with AsyncExitStack() as stack:
+            if self._tunnel is not None:
+                await stack.enter_async_context(self._tunnel)
+            await super().serve(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         if self.failed:
