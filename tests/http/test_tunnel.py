@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import stat
 import tempfile
 import tomllib
@@ -235,28 +236,20 @@ def test_harp_reaches_the_gateway_through_frpc_which_ends_with_it(tmp_path: Path
 def test_without_frpc_the_gateway_is_not_ready_and_says_why(tmp_path: Path) -> None:
     with behind_harp(tmp_path, tmp_path / "missing") as (gateway, _):
         gateway.launch()
-        inside = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(tmp_path / "exapp.sock")), base_url="http://gateway"
-        )
-
-        def says_so() -> bool:
-            try:
-                answer = inside.get("/health/ready")
-            except httpx.TransportError:
-                return False
-            return answer.status_code == 503 and answer.json()["status"] == "misconfigured"
-
-        eventually(says_so)
+        eventually(lambda: listens(tmp_path / "exapp.sock"))
+        eventually(lambda: status_inside(tmp_path / "exapp.sock") == (503, "misconfigured"))
         assert "FRPC_PATH" in gateway.console()
 
 
-def status_inside(socket_file: Path) -> tuple[int, str] | None:
+def listens(socket_file: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(socket_file)) == 0
+
+
+def status_inside(socket_file: Path) -> tuple[int, str]:
     """What a probe in the container gets."""
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket_file)), base_url="http://gateway") as inside:
-        try:
-            answer = inside.get("/health/ready")
-        except httpx.TransportError:
-            return None
+        answer = inside.get("/health/ready")
     return answer.status_code, answer.json()["status"]
 
 
