@@ -103,7 +103,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud, refusals))
         intake = None
         if nextcloud is not None:
-            intake = Intake(plan_intake(settings, layers), nextcloud, chat, state, lifecycle.enabled)
+            intake = Intake(plan_intake(settings, layers), nextcloud, chat, state, lifecycle.working)
             await run_in_background(stack, intake.run)
         yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, intake=intake, metrics=metrics)
 

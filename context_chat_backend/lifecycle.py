@@ -46,6 +46,9 @@ class Lifecycle:
         self._refusals = refusals
         self.enabled = Toggle(False)
         """Whether Nextcloud has the app enabled: then data requests are served, and work is pulled."""
+        self.working = Toggle(False)
+        """Whether work may be begun that nobody waits for: the app is enabled, and the gateway is not being stopped."""
+        self._stopping = False
         self.problem: NextcloudError | None = None
         """Why Nextcloud did not say whether the app is enabled when it was asked last, or None."""
         self._times_told = 0
@@ -55,7 +58,7 @@ class Lifecycle:
 
     async def __aenter__(self) -> Self:
         remembered = await self._state.flag(ENABLED)
-        self.enabled.set(remembered == "1" if remembered is not None else self._nextcloud is None)
+        self._set(remembered == "1" if remembered is not None else self._nextcloud is None)
         await self._initialisation.open()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
@@ -84,13 +87,23 @@ class Lifecycle:
         self._refusals.forget()
         self._initialisation.start()
 
+    def stop_working(self) -> None:
+        """The gateway is being stopped: nothing more is taken from Nextcloud, and what is in work stays in the journal.
+        Requests that are under way go on."""
+        self._stopping = True
+        self.working.set(False)
+
     async def _change(self, enabled: bool) -> None:
         self._times_told += 1
         async with self._one_change:
             if enabled != self.enabled.value:
                 await self._state.set_flag(ENABLED, str(int(enabled)))
-                self.enabled.set(enabled)
+                self._set(enabled)
                 log.info("the app is now %s", "enabled" if enabled else "disabled")
+
+    def _set(self, enabled: bool) -> None:
+        self.enabled.set(enabled)
+        self.working.set(enabled and not self._stopping)
 
     async def _follow(self, nextcloud: NextcloudClient) -> None:
         async def look() -> None:

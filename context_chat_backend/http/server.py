@@ -24,7 +24,7 @@ from ..logs import set_up_logging
 from ..settings import Settings
 from ..storage import claimed_storage, spool_folder, state_file
 from ..tunnel import Tunnel, plan_tunnel
-from .app import create_app
+from .app import Serving, create_app
 from .connections import Connections, GuardedProtocol
 from .middleware import NoStore
 
@@ -52,8 +52,8 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
         plan = plan_gateway(settings, variables)
         open_spool(spool_folder(settings.app_persistent_storage))
         anyio.run(_require_state, state_file(settings.app_persistent_storage))
-        tunnel = open_tunnel(settings)
-        server = GatewayServer(create_app(plan, tunnel), tunnel)
+        serving = Serving(open_tunnel(settings))
+        server = GatewayServer(create_app(plan, serving), serving)
         with suppress(SystemExit):  # with a status of uvicorn's own, when the start fails
             server.run([listener])
         return ENDED if server.started and not server.failed else FAILED
@@ -98,9 +98,8 @@ def _open_socket_file(path: Path) -> socket.socket:
 class GatewayServer(uvicorn.Server):
     """Uvicorn with bounds on connections, which ends when the application does."""
 
-    def __init__(self, app: ASGIApp, tunnel: Tunnel | None = None) -> None:
-        """`tunnel` is open as long as anything can come in or go out."""
-        self._tunnel = tunnel
+    def __init__(self, app: ASGIApp, serving: Serving | None = None) -> None:
+        self._serving = serving or Serving()
         connections = Connections(most_connections(allow_open_files()))
         super().__init__(
             uvicorn.Config(
@@ -123,9 +122,13 @@ class GatewayServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         async with AsyncExitStack() as stack:
-            if self._tunnel is not None:
-                await stack.enter_async_context(self._tunnel)
+            if self._serving.tunnel is not None:  # it is closed last: answers get out through it
+                await stack.enter_async_context(self._serving.tunnel)
             await super().serve(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._serving.stopping.set(True)
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         if self.failed:
