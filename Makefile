@@ -9,10 +9,10 @@ BESIDE := --dist worksteal -n
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: help demo run check test test-slow test-r2r test-live docs bench install format
+.PHONY: help demo run nextcloud-sim check test test-slow test-r2r test-live docs bench install format
 
 help:  ## list the targets
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 22
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; try make PYTHON=python3.12")'
@@ -34,6 +34,9 @@ demo: install  ## load sample documents over HTTP and ask questions (ARGS=--once
 
 run: install  ## run the gateway with the settings in .env (copy example.env)
 	@$(RUN) python main.py
+
+nextcloud-sim: install  ## a simulated Nextcloud with documents and questions for a gateway (ARGS=--once: end after them)
+	@$(RUN) python -m tests.doubles.sim --demo --deploy --exapp http://127.0.0.1:10034 $(ARGS)
 
 check: .venv/example  ## format, lint, types, import rules, generated docs
 	$(RUN) ruff format --check .

@@ -1,15 +1,20 @@
 """Puts the parts together: settings in, a running gateway out."""
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from .contract import Driver, DriverConfig, Misconfigured
+from .core.commands import Commands
+from .core.ledger import Ledger
 from .core.marks import Marks
 from .core.ordering import Order
+from .core.rules import Rules, read_rules
 from .core.service import ContextChat
 from .core.state import State
+from .core.sweep import sweep
 from .core.switching import note_backend
 from .layers import LayerSettings, Probe, compose
 from .layers.probes import QueueDepthProbe, QueueSettings
@@ -25,7 +30,7 @@ from .retrieval.models import OpenAIChat, llm_client
 from .retrieval.settings import AnswerSettings
 from .settings import Settings
 from .storage import backend_folder, spool_folder, state_file
-from .toolkit.background import run_in_background
+from .toolkit.background import periodically, run_in_background
 from .toolkit.settings import read_settings
 
 
@@ -50,6 +55,7 @@ class Plan:
     layers: LayerSettings
     queues: QueueSettings
     answers: AnswerSettings
+    rules: Rules
     driver: Driver
 
 
@@ -63,6 +69,7 @@ def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Drive
         layers=read_settings(LayerSettings, variables, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
         queues=read_settings(QueueSettings, variables),
         answers=answers,
+        rules=Rules() if settings.index_rules is None else read_rules(settings.index_rules),
         driver=make_driver(settings, variables) if driver is None else driver,
     )
 
@@ -92,18 +99,32 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             opened=partial(note_backend, state),
             probes=await _open_probes(stack, plan.queues),
         )
+        ledger = Ledger(state, metrics)
         chat = ContextChat(
             await stack.enter_async_context(layered),
             order=Order(Marks(state, settings.action_hold_secs), patience=settings.action_wait_secs),
+            ledger=ledger,
+            rules=plan.rules,
             generator=generator,
             metrics=metrics,
         )
         await chat.open()
         stack.push_async_callback(chat.close)
+        commands = Commands(state, chat)
+        for work in ledger.run, commands.run, partial(_follow_rules, chat, ledger, plan.rules, state):
+            await run_in_background(stack, work)
         lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud, refusals))
         intake = None
         if nextcloud is not None:
-            intake = Intake(plan_intake(settings, layers), nextcloud, chat, state, lifecycle.working)
+            intake = Intake(
+                plan_intake(settings, layers),
+                nextcloud,
+                chat,
+                state=state,
+                sources=ledger.table,
+                enabled=lifecycle.working,
+            )
+            commands.add_listener(intake.obey)
             await run_in_background(stack, intake.run)
         yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, intake=intake, metrics=metrics)
 
@@ -115,6 +136,13 @@ def plan_intake(settings: Settings, layers: LayerSettings) -> IntakePlan:
         workers=layers.max_inflight_upserts,
         spool=spool_folder(settings.app_persistent_storage),
     )
+
+
+async def _follow_rules(chat: ContextChat, ledger: Ledger, rules: Rules, state: State) -> None:
+    async def follow() -> None:
+        await sweep(chat, ledger.table, rules, state)
+
+    await periodically("following the rules of the admin", follow, math.inf, first=0, pause=30, longest=1800)
 
 
 async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequence[Probe]:

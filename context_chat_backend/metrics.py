@@ -35,6 +35,19 @@ class Metrics:
         self.sources = Counter(
             "ccb_sources", "Sources received, by what became of them", ("outcome",), registry=self.registry
         )
+        self.sources_by_stage = Gauge(
+            "ccb_sources_known", "Sources by how far they have come", ("stage",), registry=self.registry
+        )
+        self.oldest_waiting = Gauge(
+            "ccb_sources_oldest_waiting_seconds",
+            "How long the source that waits longest has been waiting for its index",
+            registry=self.registry,
+        )
+        self.time_left = Gauge(
+            "ccb_sources_seconds_left",
+            "Estimate of when everything that has arrived is indexed, by the rate of the last minutes; NaN without one",
+            registry=self.registry,
+        )
         self.actions = Counter(
             "ccb_actions", "Access changes and deletions received", ("action", "outcome"), registry=self.registry
         )

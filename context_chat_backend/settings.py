@@ -79,6 +79,11 @@ class Settings(VariableSettings):
         description="how work arrives: Context Chat up to 5.3 sends it (push), later versions have to be asked (pull); "
         "auto finds out, again and again",
     )
+    index_rules: Path | None = Field(
+        None,
+        description="a TOML file that says what is to be indexed, by path, type, provider, size and readers; see "
+        "docs/operations.md",
+    )
     load_deadline_secs: PositiveFloat = Field(
         900,
         description="a /loadSources request is answered within this time, what is left has to be sent again; "

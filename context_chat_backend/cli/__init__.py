@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from .. import __version__
 from ..contract import DriverError
 from ..settings import environment
-from . import accept, backends, cache, check, conform, demo, serve, supabase
+from . import accept, backends, cache, check, conform, demo, serve, sources, supabase
 from .command import CANNOT_START, INTERRUPTED, add_commands
 
 COMMANDS = (
     serve.COMMAND,
     check.COMMAND,
     accept.COMMAND,
+    sources.COMMAND,
     cache.COMMAND,
     conform.COMMAND,
     backends.COMMAND,

@@ -12,6 +12,7 @@ from ..contract import (
     DriverError,
     Misconfigured,
     NotFound,
+    Outcome,
     ProviderId,
     Query,
     Rejected,
@@ -30,6 +31,7 @@ from .actions import (
     DeleteProvider,
     DeleteSources,
     DeleteUser,
+    Reach,
     SetAccess,
     UpdateAccess,
     UpdateProviderAccess,
@@ -37,17 +39,30 @@ from .actions import (
 )
 from .coalescing import Round, Segment, segments
 from .contents import NoContent
+from .ledger import Ledger
 from .ordering import Listener, Order, Place
+from .rules import Described, Rules
+from .sources import Entry, Stage
 
 FILES = ProviderId("files__default")
 IDS_PER_CALL = 1000
 """The most sources that a driver is asked to delete at once: databases hold few locks, and URLs are short."""
+
+WANTED_AGAIN = "the rules want it now: it is indexed when Nextcloud sends it again"
 
 log = logging.getLogger(__name__)
 
 
 class NothingFound(Exception):
     """No document that the user may read has anything to do with the question."""
+
+
+class Unwanted(Rejected):
+    """A rule of the admin says that it is not to be indexed."""
+
+
+class Deleted(Rejected):
+    """It is not there any more."""
 
 
 class Verdict(Enum):
@@ -63,11 +78,16 @@ class Verdict(Enum):
 class ContextChat:
     """Call `open` before anything else, and use it while driver and state are entered."""
 
-    def __init__(self, driver: Driver, *, order: Order, generator: Generator, metrics: Metrics) -> None:
+    def __init__(
+        self, driver: Driver, *, order: Order, ledger: Ledger, rules: Rules, generator: Generator, metrics: Metrics
+    ) -> None:
         self._driver = driver
         self._order = order
+        self._ledger = ledger
+        self._rules = rules
         self._generator = generator
         self._metrics = metrics
+        order.add_listener(ledger.note_action)
 
     async def open(self) -> None:
         """Resume the order from before a restart."""
@@ -76,6 +96,7 @@ class ContextChat:
     async def close(self) -> None:
         """Have the order survive a restart; call it after everything else, and before the state is closed."""
         await self._order.close()
+        await self._ledger.close()
 
     # ------------------------------------------------------------------ indexing
 
@@ -90,39 +111,69 @@ class ContextChat:
         open."""
         return self._order.arrival(number)
 
-    async def load(self, source: Source, arrival: int) -> Verdict:
+    def note_received(self, source: Source) -> None:
+        """It waits for its `load`."""
+        self._ledger.note(source, Stage.WAITING)
+
+    def note_next_try(self, source_id: SourceId, seconds: float) -> None:
+        """Its `load` failed, and comes again after so many seconds."""
+        self._ledger.note_next_try(source_id, seconds)
+
+    async def load(self, source: Source, arrival: int, *, exact: bool = False) -> Verdict:
         """Index a source; its contents stay with the caller. Raises nothing.
 
-        A source without readers is not indexed, and what was stored of it is removed.
+        A source without readers is not indexed, and what was stored of it is removed. One that is stored and was not
+        modified since gets further readers; with `exact`, for a sender who knows all of them, exactly these.
         """
-        verdict = await self._load(source, arrival)
+        verdict = await self._load(source, arrival, exact=exact)
         self._metrics.sources.labels(verdict.value).inc()
         return verdict
 
-    async def _load(self, source: Source, arrival: int) -> Verdict:
+    async def _load(self, source: Source, arrival: int, *, exact: bool) -> Verdict:
         async def index_current(current: Source | None) -> None:
-            await self._index(_still_wanted(source, current))
+            self._ledger.note(source, Stage.INDEXING)
+            wanted = _still_wanted(source, current)
+            outcome = await self._index(wanted)
+            if exact and outcome is Outcome.UNCHANGED:
+                await self._make_exact(wanted)
+            self._ledger.note(source, Stage.INDEXED)
 
         try:
             await self._order.load(source, arrival, index_current)
+        except Deleted:
+            self._ledger.forget([source.id])
+            return Verdict.REJECTED
         except Rejected as error:
             log.info("%s (%s) is not indexed: %s", source.id, source.mime_type, error)
+            self._ledger.note(source, Stage.SKIPPED if isinstance(error, Unwanted) else Stage.UNFIT, str(error))
             return Verdict.REJECTED
         except (TransientError, Misconfigured) as error:
             log.warning("%s has to be sent again: %s", source.id, error)
+            self._ledger.note(source, Stage.FAILING, str(error))
             return Verdict.RETRY
-        except Exception:  # a bug, here or in the driver, must not lose a source or fail its batch
+        except Exception as error:  # a bug, here or in the driver, must not lose a source or fail its batch
             log.exception("indexing %s failed", source.id)
+            self._ledger.note(source, Stage.FAILING, f"{type(error).__name__}, a bug: the log says more")
             return Verdict.RETRY
         return Verdict.LOADED
 
-    async def _index(self, source: Source) -> None:
+    async def _index(self, source: Source) -> Outcome:
         if not source.user_ids:
             await self._driver.delete({source.id})
             raise Rejected("nobody may read it")
+        decision = self._rules.decide(_described(source))
+        if decision.index is False:
+            await self._driver.delete({source.id})
+            raise Unwanted(decision.reason)
         if reason := self._refusal(source):
             source = replace(source, content=NoContent(reason))  # for the driver to remove an older version
-        await self._driver.upsert(source)
+        return await self._driver.upsert(source)
+
+    async def _make_exact(self, source: Source) -> None:
+        try:
+            await self._driver.set_access(source.id, source.user_ids)
+        except NotFound as error:  # what vouched for it has forgotten it by now
+            raise Unavailable("it is not stored any more") from error
 
     def _refusal(self, source: Source) -> str | None:
         capabilities = self._driver.capabilities
@@ -131,6 +182,22 @@ class ContextChat:
         if capabilities.max_source_bytes is not None and source.content.size > capabilities.max_source_bytes:
             return f"larger than {capabilities.max_source_bytes} bytes"
         return None
+
+    async def apply_rules(self, source_ids: frozenset[SourceId]) -> None:
+        """Have the rules of now decide about sources, a thousand at most, that those of another time decided about.
+
+        Raises a `TransientError` or `Misconfigured` where it was not done.
+        """
+        async with self._order.turn(Reach(sources=source_ids)):
+            known = [(entry, self._rules.decide(_known(entry))) for entry in await self._ledger.known(source_ids)]
+            unwanted = [(entry, d) for entry, d in known if entry.stage is Stage.INDEXED and d.index is False]
+            if unwanted:
+                await self._driver.delete({entry.source_id for entry, _ in unwanted})
+            for entry, decision in unwanted:
+                self._ledger.note_stage(entry, Stage.SKIPPED, decision.reason)
+            for entry, decision in known:
+                if entry.stage is Stage.SKIPPED and decision.index:
+                    self._ledger.note_stage(entry, Stage.SKIPPED, WANTED_AGAIN)
 
     # ------------------------------------------------------------------ access changes and deletions
 
@@ -286,7 +353,23 @@ class ContextChat:
 def _still_wanted(source: Source, current: Source | None) -> Source:
     """The source as it is to be stored, after what was done while it was on its way in."""
     if current is None:
-        raise Rejected("deleted while it was on its way in")
+        raise Deleted("deleted while it was on its way in")
     if source.user_ids and not current.user_ids:
         raise Unavailable("its readers changed while it was on its way in")
     return current
+
+
+def _described(source: Source) -> Described:
+    return Described(
+        provider=source.provider,
+        title=source.title,
+        mime_type=source.mime_type,
+        size=source.content.size,
+        user_ids=source.user_ids,
+    )
+
+
+def _known(entry: Entry) -> Described:
+    return Described(
+        provider=entry.provider, title=entry.title, mime_type=entry.mime_type, size=entry.size, user_ids=None
+    )

@@ -49,6 +49,22 @@ MIGRATIONS = (
       number integer primary key, type text not null, payload text not null, done integer not null);
     create table taken_tasks (number integer primary key, result text);
     """,
+    # what became of each source
+    """
+    create table sources (
+      source_id text primary key, provider text not null, title text not null, mime_type text not null,
+      size integer not null, stage text not null, since real not null, tries integer not null, reason text not null,
+      next_try real) without rowid;
+    create index sources_stage on sources (stage, since);
+    create table operator_commands (number integer primary key, verb text not null, source_id text not null);
+    """,
+    # the order of actions of late
+    """
+    create table action_numbers (first integer primary key, last integer not null);
+    create table action_history (
+      scope text not null, name text not null, event text not null, user_id text not null, number integer not null,
+      allowed integer, at real not null, primary key (scope, name, event, user_id)) without rowid;
+    """,
 )
 """Step n brings a file of version n to version n + 1. Only ever append."""
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import anyio
 
-from ..core.actions import Action
 from ..core.service import ContextChat
 from ..core.state import State
 from ..nextcloud.errors import Failed
 from ..nextcloud.queues import LEASE_SECONDS, ActionRow, Queues
 from ..toolkit.concurrency import let_finish
+from .caution import Caution
+from .history import History, Numbered
 from .leases import Leases
 from .payloads import Unreadable, action_of
 
@@ -26,11 +27,13 @@ class Actions:
     else. Raises `NextcloudError`s and `DriverError`s; what was taken is then tried again by the next call.
     """
 
-    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, state: State) -> None:
+    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, history: History, state: State) -> None:
         self._queues = queues
         self._chat = chat
         self._leases = leases
+        self._history = history
         self._state = state
+        self._caution = Caution(state, "actions")
         self._waiting: list[ActionRow] = []
         self._done: dict[int, None] = {}
         """Carried out and not acknowledged."""
@@ -39,6 +42,7 @@ class Actions:
 
     async def open(self) -> None:
         """Take over what was taken before a restart."""
+        await self._caution.open()
         for number, kind, payload, done in await self._state.fetch("select * from leased_actions order by number"):
             if done:
                 self._done[int(str(number))] = None
@@ -62,7 +66,7 @@ class Actions:
 
     async def _take(self) -> None:
         async with let_finish(LEASE_SECONDS):
-            rows = await self._queues.lease_actions(BATCH)
+            rows = await self._lease()
             new = [row for row in rows if row.number not in self._done]
             await self._state.execute_all(
                 ("delete from leased_actions where number = ?", [(number,) for number in self._acknowledged]),
@@ -74,17 +78,47 @@ class Actions:
             self._acknowledged.clear()
             self._waiting = new
 
+    async def _lease(self) -> list[ActionRow]:
+        try:
+            rows = await self._queues.lease_actions(self._caution.most(BATCH))
+        except Failed:
+            await self._caution.failed()
+            raise
+        self._caution.succeeded(BATCH)
+        return rows
+
     async def _carry_out_batch(self) -> None:
         batch = self._waiting
-        await self._chat.apply_all(_actions(batch))
+        actions = list(_readable(batch))
+        await self._notice_restart(batch)
+        late = [(number, action) for number, action in actions if number <= self._history.numbers.highest]
+        await self._carry_out_late(late)
+        await self._chat.apply_all(action for _, action in actions[len(late) :])
+        self._history.numbers.add(row.number for row in batch)
         await self._state.execute_all(
             ("update leased_actions set done = true where number = ?", [(row.number,) for row in batch]),
             self._leases.changes(),
+            self._history.of_actions(actions),
+            *self._history.numbers.statements(),
         )
         self._leases.saved()
         self._done.update(dict.fromkeys(row.number for row in batch))
         self._waiting = []
         await self._acknowledge()
+        if not late:
+            await self._history.tidy_up()
+
+    async def _notice_restart(self, batch: Sequence[ActionRow]) -> None:
+        if any(self._history.numbers.have_restarted(row.number) for row in batch):
+            log.warning("the numbers of actions have started again: Context Chat was installed anew")
+            await self._history.forget()
+
+    async def _carry_out_late(self, late: Sequence[Numbered]) -> None:
+        """Each alone: what is left of one depends on those before it."""
+        if late:
+            log.warning("%d actions come after newer ones: an answer of Nextcloud was lost a day ago", len(late))
+        for number, action in late:
+            await self._chat.apply_all([left async for left in self._history.left_of(number, action)])
 
     async def _acknowledge(self) -> None:
         numbers = list(self._done)
@@ -99,10 +133,10 @@ class Actions:
         self._done.clear()
 
 
-def _actions(rows: Sequence[ActionRow]) -> Iterator[Action]:
-    """Those that can be read. The others can never be done: they are acknowledged with them."""
-    for row in rows:
+def _readable(rows: Sequence[ActionRow]) -> Iterator[Numbered]:
+    """In the order of their numbers. The others can never be done: they are acknowledged with them."""
+    for row in sorted(rows, key=lambda row: row.number):
         try:
-            yield action_of(row)
+            yield row.number, action_of(row)
         except Unreadable as reason:
             log.warning("action %d (%s) is dropped: %s", row.number, row.type or "without a type", reason)

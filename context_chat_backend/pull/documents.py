@@ -7,11 +7,14 @@ from collections.abc import Iterable
 
 import anyio
 
+from ..core.commands import Command, Verb
 from ..core.service import ContextChat, Verdict
+from ..core.state import State
 from ..nextcloud.errors import Failed
 from ..nextcloud.queues import LEASE_SECONDS, DocumentRow, Queues
 from ..toolkit.background import pause_after
 from ..toolkit.concurrency import let_finish
+from .caution import Caution
 from .leases import Key, Lease, Leases
 
 PLACES_PER_WORKER = 2
@@ -30,8 +33,9 @@ log = logging.getLogger(__name__)
 class Documents:
     """Call `open` before anything else, run `work` as often as documents are to be indexed side by side."""
 
-    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, *, workers: int) -> None:
+    def __init__(self, queues: Queues, chat: ContextChat, leases: Leases, state: State, *, workers: int) -> None:
         self._queues = queues
+        self._caution = Caution(state, "documents")
         self._chat = chat
         self._leases = leases
         self._places = workers * PLACES_PER_WORKER
@@ -46,6 +50,7 @@ class Documents:
 
     async def open(self) -> None:
         """Go on with what was taken before a restart."""
+        await self._caution.open()
         for lease in await self._leases.open():
             self._hand_out(lease)
 
@@ -55,13 +60,22 @@ class Documents:
         if free < PLACES_PER_WORKER or len(self._parked) >= MOST_PARKED:
             return False
         async with let_finish(LEASE_SECONDS):
-            rows = await self._queues.lease_documents(free // 2)  # of each of the two kinds
+            rows = await self._lease(free // 2)  # of each of the two kinds
             for lease in await self._leases.add(self._sorted_out(rows)):
                 self._parked.pop(lease.key, None)
                 self._hand_out(lease)
         if self._unreadable:
             self._notify()
         return bool(rows)
+
+    async def _lease(self, wanted: int) -> list[DocumentRow]:
+        try:
+            rows = await self._queues.lease_documents(self._caution.most(wanted))
+        except Failed:
+            await self._caution.failed()
+            raise
+        self._caution.succeeded(wanted)
+        return rows
 
     def resume(self) -> float:
         """Try those again whose pause is over. Seconds until the next one's is."""
@@ -83,12 +97,18 @@ class Documents:
             while not self._waiting:
                 await self._handed_out.wait()
             lease = self._waiting.popleft()
-            verdict = await self._load(lease)
-            if verdict is Verdict.RETRY:
+            if await self._load(lease) is Verdict.RETRY:
                 self._park(lease)
             else:
                 self._done.append(lease)
             self._notify()
+
+    def obey(self, command: Command) -> None:
+        """The operator wants a source tried now, or not again."""
+        for lease in self._leases.of(command.source_id):
+            lease.dropped = command.verb is Verb.DROP
+            if self._parked.pop(lease.key, None) is not None:
+                self._hand_out(lease)
 
     async def acknowledge(self) -> None:
         """Tell Nextcloud what is through. Raises `NextcloudError`s."""
@@ -111,7 +131,7 @@ class Documents:
     def _through(self) -> list[Lease]:
         """Those of the indexed documents that were not deleted since then. Of the others nobody knows which was first:
         their files are looked for again."""
-        deleted = [lease for lease in self._done if lease.deletions != lease.deletions_before]
+        deleted = [lease for lease in self._done if lease.deletions != lease.deletions_before and not lease.dropped]
         for lease in deleted:
             self._done.remove(lease)
             self._hand_out(lease)
@@ -119,15 +139,16 @@ class Documents:
 
     async def _load(self, lease: Lease) -> Verdict:
         """Again if it was deleted meanwhile: the content that was fetched before tells nothing."""
-        while True:
+        while not lease.dropped:
             lease.deletions_before = lease.deletions
             try:
                 with self._chat.arrival() as arrival:
-                    verdict = await self._chat.load(lease.source, arrival)
+                    verdict = await self._chat.load(lease.source, arrival, exact=lease.is_file)
             finally:
                 lease.source.content.release()
             if lease.deletions == lease.deletions_before:
                 return verdict
+        return Verdict.REJECTED
 
     def _sorted_out(self, rows: Iterable[DocumentRow]) -> Iterable[DocumentRow]:
         """Those that are new to us, and can be read."""
@@ -140,6 +161,7 @@ class Documents:
                 yield row
 
     def _hand_out(self, lease: Lease) -> None:
+        self._chat.note_received(lease.source)
         self._at_hand.add(lease.key)
         self._waiting.append(lease)
         self._handed_out.set()
@@ -149,6 +171,7 @@ class Documents:
         lease.tries += 1
         pause = pause_after(lease.tries, FIRST_PAUSE, LONGEST_PAUSE)
         self._parked[lease.key] = (anyio.current_time() + pause, lease)
+        self._chat.note_next_try(lease.source.id, pause)
         self._at_hand.discard(lease.key)
 
     def _notify(self) -> None:

@@ -10,11 +10,13 @@ from typing import Literal
 import anyio
 
 from ..contract import Content, DriverError, UserId
+from ..core.commands import Command
 from ..core.service import ContextChat
+from ..core.sources import SourceTable
 from ..core.state import State
 from ..nextcloud.client import NextcloudClient
 from ..nextcloud.errors import NextcloudError, NoRoute, as_driver_error
-from ..nextcloud.queues import Queue, Queues
+from ..nextcloud.queues import Queues
 from ..nextcloud.scopes import Scopes
 from ..nextcloud.tasks import TaskProvider
 from ..toolkit.background import periodically
@@ -22,6 +24,7 @@ from ..toolkit.concurrency import Toggle
 from .actions import Actions
 from .contents import ItemText, NextcloudFile, Origin, PulledContent
 from .documents import Documents
+from .history import History
 from .leases import Lease, Leases
 from .puller import Puller
 from .tasks import Tasks
@@ -54,7 +57,14 @@ class Intake:
     tasks are asked for only while the app is enabled and Context Chat has queues."""
 
     def __init__(
-        self, plan: IntakePlan, nextcloud: NextcloudClient, chat: ContextChat, state: State, enabled: Toggle
+        self,
+        plan: IntakePlan,
+        nextcloud: NextcloudClient,
+        chat: ContextChat,
+        *,
+        state: State,
+        sources: SourceTable,
+        enabled: Toggle,
     ) -> None:
         self._plan = plan
         self._queues = Queues(nextcloud)
@@ -62,9 +72,10 @@ class Intake:
         self._chat = chat
         self._state = state
         self._enabled = enabled
-        self._leases = Leases(state, self._content_of)
-        self._documents = Documents(self._queues, chat, self._leases, workers=plan.workers)
-        self._actions = Actions(self._queues, chat, self._leases, state)
+        self._history = History(state, sources)
+        self._leases = Leases(state, self._history, self._content_of)
+        self._documents = Documents(self._queues, chat, self._leases, state, workers=plan.workers)
+        self._actions = Actions(self._queues, chat, self._leases, self._history, state)
         self._tasks = Tasks(self._provider, Scopes(nextcloud), chat, state)
         self._puller = Puller(chat, self._actions, self._documents, self._tasks, workers=plan.workers)
         self._pulls = Toggle(False)
@@ -79,6 +90,10 @@ class Intake:
     def hurry(self) -> None:
         """Nextcloud says that there is something to do."""
         self._puller.hurry()
+
+    def obey(self, command: Command) -> None:
+        """The operator asks for something to be done with a source."""
+        self._documents.obey(command)
 
     async def run(self) -> None:
         """Ends by cancellation."""
@@ -147,6 +162,7 @@ class Intake:
         await self._pulls.wait_for(True)
         await self._enabled.wait_for(True)
         if not self._opened:
+            await self._history.open()
             await self._documents.open()
             await self._actions.open()
             self._opened = True
@@ -171,7 +187,7 @@ class Intake:
 
     def _content_of(self, lease: Lease) -> Content:
         origin: Origin = ItemText(lease.text or "")
-        if lease.queue is Queue.FILES:
+        if lease.is_file:
             origin = NextcloudFile(self._queues, lease.source.id, size=lease.size)
         return PulledContent(origin, self._plan.spool, size=lease.size, readers=partial(_readers_of, lease))
 

@@ -13,6 +13,7 @@ from ..core.descriptions import MAX_MODIFIED, clean_mime_type, clean_title
 from ..core.state import State
 from ..nextcloud.queues import Document, DocumentRow, Queue
 from ..toolkit.sqlite import Row
+from .history import History
 
 Key = tuple[Queue, int]
 """Of a row: its queue and its number there."""
@@ -37,11 +38,19 @@ class Lease:
     deletions_before: int = 0
     """The same when it was indexed last."""
     tries: int = 0
+    dropped: bool = False
+    """The operator does not want it: it is acknowledged as it is."""
 
     @property
     def key(self) -> Key:
         """Of its row."""
         return self.queue, self.number
+
+    @property
+    def is_file(self) -> bool:
+        """Nextcloud looks up all readers of a file when it hands out its row, and has its content as long as the file
+        is there. What apps submitted waits in the queue as it was then."""
+        return self.queue is Queue.FILES
 
     def note(self, action: Action) -> bool:
         """An action was carried out: change the source as that would have changed it. False if it does not."""
@@ -51,7 +60,7 @@ class Lease:
             self.source = changed
             return is_new
         self.deletions += 1
-        if self.queue is Queue.FILES:  # may be from before the row: whether the file is there, only its content tells
+        if self.is_file:  # may be from before the row: whether the file is there, only its content tells
             return False
         self.source = replace(self.source, user_ids=frozenset())
         return True
@@ -66,8 +75,9 @@ class Leases:
     for 24 hours. Call `open` before anything else. Raises what `State` raises.
     """
 
-    def __init__(self, state: State, content_of: ContentOf) -> None:
+    def __init__(self, state: State, history: History, content_of: ContentOf) -> None:
         self._state = state
+        self._history = history
         self._content_of = content_of
         self._leases: dict[Key, Lease] = {}
         self._of_source: defaultdict[SourceId, set[Lease]] = defaultdict(set)
@@ -89,8 +99,9 @@ class Leases:
     async def add(self, rows: Iterable[DocumentRow]) -> list[Lease]:
         """Take rows over, before anything is begun with them. Only those that have a document."""
         new = [_lease_from(row, row.document) for row in rows if row.document is not None]
-        await self._state.execute_many(
-            "insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, new)
+        await self._state.execute_all(
+            ("insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, new)),
+            self._history.of_leases((lease.source.id, lease.is_file) for lease in new),
         )
         for lease in new:
             self._add(self._with_content(lease))
@@ -102,6 +113,10 @@ class Leases:
         await self._state.execute_many("delete from leased_documents where queue = ? and number = ?", map(_names, gone))
         for lease in gone:
             self._drop(lease)
+
+    def of(self, source_id: SourceId) -> list[Lease]:
+        """The rows of a source."""
+        return list(self._of_source.get(source_id, ()))
 
     def note(self, action: Action) -> None:
         """An action was carried out. What it changes is kept with the next `changes`."""
@@ -124,7 +139,7 @@ class Leases:
             case DeleteSources(source_ids):
                 return [lease for id_ in source_ids for lease in self._of_source.get(id_, ())]
             case SetAccess(_, source_id) | UpdateAccess(_, _, source_id):
-                return list(self._of_source.get(source_id, ()))
+                return self.of(source_id)
             case _:
                 return list(self._leases.values())
 

@@ -1,18 +1,12 @@
 """The command line as a user meets it."""
 
 import json
-import os
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import TypeVar
-from unittest.mock import patch
 
 import anyio
 import pytest
@@ -25,34 +19,11 @@ from context_chat_backend.contract import ProviderId, SourceId, StoredVersion
 from context_chat_backend.core.state import State
 from context_chat_backend.core.switching import note_backend
 from context_chat_backend.storage import claimed_storage
+from tests.cli.running import run, run_process
 
 T = TypeVar("T")
 
-REPO = Path(__file__).parents[2]
 GATEWAY = {"APP_SECRET": "hidden-secret", "RAG_BACKEND": "reference"}
-
-
-def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`ccbe` as in a process of its own, with nothing of ours in its environment and nobody at a terminal."""
-    out, err = StringIO(), StringIO()
-    with (
-        chdir(cwd),
-        patch.dict(os.environ, environment, clear=True),
-        patch("sys.stdin", StringIO()),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        code = main(arguments)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-
-def run_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The same, really."""
-    command = [sys.executable, "-m", "context_chat_backend", *arguments]
-    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO)}
-    return subprocess.run(
-        command, cwd=cwd, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
 
 
 def test_the_backends_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

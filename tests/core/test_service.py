@@ -35,8 +35,10 @@ from context_chat_backend.core.actions import (
     UpdateAccess,
     UpdateProviderAccess,
 )
+from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import HeldBack, Marks
 from context_chat_backend.core.ordering import Order
+from context_chat_backend.core.rules import Rules
 from context_chat_backend.core.service import ContextChat, NothingFound, Verdict
 from context_chat_backend.core.state import State
 from context_chat_backend.http.push.batch import Batches, LoadReport
@@ -100,7 +102,14 @@ async def hasty(driver: Scripted, tmp_path: Path) -> AsyncIterator[ContextChat]:
 async def open_chat(driver: Scripted, folder: Path, *, patience: float) -> AsyncIterator[ContextChat]:
     async with State(folder / "state.db") as state:
         order = Order(Marks(state, 3600), patience=patience)
-        chat = ContextChat(driver, order=order, generator=Extractive(), metrics=Metrics())
+        chat = ContextChat(
+            driver,
+            order=order,
+            ledger=Ledger(state, Metrics()),
+            rules=Rules(),
+            generator=Extractive(),
+            metrics=Metrics(),
+        )
         await chat.open()
         yield chat
 
@@ -562,3 +571,27 @@ async def test_an_action_whose_answer_was_lost_keeps_its_place(chat: ContextChat
     await apply(chat, allow)
     await apply(chat, deny)
     assert await kit.found("bob") == frozenset()
+
+
+# ---------------------------------------------------------------------- senders who know all readers
+
+
+async def test_readers_of_an_unmodified_source_are_added_or_exactly_those_of_the_sender(
+    chat: ContextChat, kit: Kit
+) -> None:
+    await chat.load(kit.source(1, users=["alice", "bob"]), 0)
+    await chat.load(kit.source(1, users=["carol"]), 0)
+    assert [await kit.found(name) for name in ("alice", "carol")] == [kit.ids(1), kit.ids(1)]
+    await chat.load(kit.source(1, users=["carol", "dave"]), 0, exact=True)
+    assert [await kit.found(name) for name in ("alice", "bob")] == [set(), set()]
+    assert [await kit.found(name) for name in ("carol", "dave")] == [kit.ids(1), kit.ids(1)]
+
+
+async def test_a_source_that_vanished_behind_its_driver_has_to_be_loaded_again(
+    chat: ContextChat, kit: Kit, driver: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unchanged(_: Source) -> Outcome:
+        return Outcome.UNCHANGED
+
+    monkeypatch.setattr(driver, "upsert", unchanged)
+    assert await chat.load(kit.source(1), 0, exact=True) is Verdict.RETRY

@@ -29,8 +29,10 @@ from context_chat_backend.core.actions import (
     reach_of,
 )
 from context_chat_backend.core.contents import NoContent
+from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import Marks
 from context_chat_backend.core.ordering import Order
+from context_chat_backend.core.rules import Rules
 from context_chat_backend.core.service import ContextChat, Verdict
 from context_chat_backend.core.state import State
 from context_chat_backend.layers.hash_cache import HashCache
@@ -274,7 +276,9 @@ async def play(state: State, contents: Sequence[FileContent], seed: int) -> tupl
     rng, driver, metrics = random.Random(seed), ReferenceDriver(), Metrics()
     cache = HashCache(Shaky(driver, rng), state, LayerSettings(), backend="reference", metrics=metrics)
     order = Order(Marks(state, 3600), patience=600)
-    chat = ContextChat(cache, order=order, generator=Extractive(), metrics=metrics)
+    chat = ContextChat(
+        cache, order=order, ledger=Ledger(state, metrics), rules=Rules(), generator=Extractive(), metrics=metrics
+    )
     await chat.open()
     episode = Episode(chat, rng, contents)
     await episode.run()

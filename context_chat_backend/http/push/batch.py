@@ -90,6 +90,8 @@ class Batches:
         batch = _Batch.of(sources, arrival)
         if not batch.order:
             return batch.report()
+        for source in sources:
+            self._chat.note_received(source)
         try:
             for _ in range(min(self._parallel, len(batch.order))):
                 self._background.start_soon(self._work_off, batch)

@@ -1,0 +1,67 @@
+"""Which numbers of the actions queue were carried out."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from ..core.state import State
+
+MOST_RANGES = 1000
+"""That are remembered. There is a gap only where an answer of Nextcloud was lost, or a number was never given out."""
+LATEST_SECONDS = 25 * 3600
+"""A number whose answer was lost comes back after 24 hours."""
+BEGUN = "actions carried out since"
+"""Flag in the state: Unix seconds of the first one."""
+
+
+class Numbers:
+    """Numbers are given out in ascending order and never again, until Context Chat is installed anew."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        self._begun = time.time()
+
+    async def open(self) -> None:
+        """Raises what `State` raises."""
+        self._begun = float(await self._state.flag(BEGUN) or self._begun)
+        rows = await self._state.fetch("select first, last from action_numbers order by first")
+        self._firsts = [int(str(first)) for first, _ in rows]
+        self._lasts = [int(str(last)) for _, last in rows]
+
+    @property
+    def highest(self) -> int:
+        """Of those that were carried out; 0 if none was."""
+        return self._lasts[-1] if self._lasts else 0
+
+    def have_restarted(self, number: int) -> bool:
+        """Whether a number that comes now means that all of them have started again: it was carried out before, or is
+        lower than any that was and cannot be one that was lost before those."""
+        if not self._firsts or number > self.highest:
+            return False
+        before = bisect_right(self._firsts, number) - 1
+        if before < 0:
+            return time.time() > self._begun + LATEST_SECONDS
+        return number <= self._lasts[before]
+
+    def add(self, numbers: Iterable[int]) -> None:
+        """These were carried out. Those that close a gap are not noted: they do not come a third time."""
+        for number in sorted(numbers):
+            if self._lasts and number == self._lasts[-1] + 1:
+                self._lasts[-1] = number
+            elif number > self.highest:
+                self._firsts.append(number)
+                self._lasts.append(number)
+        del self._firsts[:-MOST_RANGES], self._lasts[:-MOST_RANGES]
+
+    def forget(self) -> None:
+        """They have started again."""
+        self._begun = time.time()
+        self._firsts, self._lasts = [], []
+
+    def statements(self) -> Iterable[tuple[str, list[tuple[object, ...]]]]:
+        """Write what is known, for a transaction of the caller."""
+        yield "insert or replace into flags values (?, ?)", [(BEGUN, str(self._begun))]
+        yield "delete from action_numbers", [()]
+        yield "insert into action_numbers values (?, ?)", list(zip(self._firsts, self._lasts, strict=True))
