@@ -28,8 +28,9 @@ from .registry import driver_factory
 from .retrieval.generators import Extractive, Generator, Prompted
 from .retrieval.models import OpenAIChat, llm_client
 from .retrieval.settings import AnswerSettings
+from .roles import DUTIES, Agreement, Duties, require_suitable
 from .settings import Settings
-from .storage import backend_folder, spool_folder, state_file
+from .storage import agreement_file, backend_folder, spool_folder, state_file
 from .toolkit.background import periodically, run_in_background
 from .toolkit.settings import read_settings
 
@@ -57,6 +58,7 @@ class Plan:
     answers: AnswerSettings
     rules: Rules
     driver: Driver
+    duties: Duties
 
 
 def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Driver | None = None) -> Plan:
@@ -70,8 +72,15 @@ def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Drive
         queues=read_settings(QueueSettings, variables),
         answers=answers,
         rules=Rules() if settings.index_rules is None else read_rules(settings.index_rules),
-        driver=make_driver(settings, variables) if driver is None else driver,
+        driver=_suitable(settings, make_driver(settings, variables) if driver is None else driver),
+        duties=DUTIES[settings.app_role],
     )
+
+
+def _suitable(settings: Settings, driver: Driver) -> Driver:
+    if settings.app_role is not None:
+        require_suitable(settings.app_role, settings.rag_backend, driver)
+    return driver
 
 
 def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
@@ -96,7 +105,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             settings=layers,
             state=state,
             metrics=metrics,
-            opened=partial(note_backend, state),
+            opened=partial(_note_store, plan, state),
             probes=await _open_probes(stack, plan.queues),
         )
         ledger = Ledger(state, metrics)
@@ -111,13 +120,16 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         await chat.open()
         stack.push_async_callback(chat.close)
         commands = Commands(state, chat)
-        for work in ledger.run, commands.run, partial(_follow_rules, chat, ledger, plan.rules, state):
+        writing = (commands.run, partial(_follow_rules, chat, ledger, plan.rules, state)) if plan.duties.writes else ()
+        for work in ledger.run, *writing:
             await run_in_background(stack, work)
-        lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud, refusals))
+        lifecycle = await stack.enter_async_context(
+            Lifecycle(state, chat, nextcloud, refusals, called=plan.duties.called)
+        )
         intake = None
-        if nextcloud is not None:
+        if nextcloud is not None and plan.duties.takes:
             intake = Intake(
-                plan_intake(settings, layers),
+                plan_intake(plan),
                 nextcloud,
                 chat,
                 state=state,
@@ -129,13 +141,20 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, intake=intake, metrics=metrics)
 
 
-def plan_intake(settings: Settings, layers: LayerSettings) -> IntakePlan:
+def plan_intake(plan: Plan) -> IntakePlan:
     """As many documents at a time as the backend has places."""
     return IntakePlan(
-        mode=settings.intake,
-        workers=layers.max_inflight_upserts,
-        spool=spool_folder(settings.app_persistent_storage),
+        mode=plan.settings.intake,
+        workers=plan.layers.max_inflight_upserts,
+        spool=spool_folder(plan.settings.app_persistent_storage),
+        takes=plan.duties.takes,
     )
+
+
+async def _note_store(plan: Plan, state: State, identity: str) -> None:
+    if plan.settings.app_role is not None:
+        await Agreement(agreement_file(plan.settings.app_persistent_storage), plan.duties).require(identity)
+    await note_backend(state, identity)
 
 
 async def _follow_rules(chat: ContextChat, ledger: Ledger, rules: Rules, state: State) -> None:

@@ -22,6 +22,7 @@ PATIENCE = 30 * 60
 LOOK_INTERVAL = 2.0
 REPORT_INTERVAL = 30.0
 POLL_INTERVAL = 300.0
+UNCALLED_POLL_INTERVAL = 30.0
 OFFER_PAUSE, LONGEST_PAUSE = 60.0, 3600.0
 """Seconds until the setup checks are offered again after a failure, doubled with each one in a row."""
 
@@ -39,11 +40,21 @@ log = logging.getLogger(__name__)
 class Lifecycle:
     """An async context manager. Without a Nextcloud the app is enabled until told otherwise."""
 
-    def __init__(self, state: State, chat: ContextChat, nextcloud: NextcloudClient | None, refusals: Refusals) -> None:
-        """`refusals` are shared with others who ask Nextcloud by themselves."""
+    def __init__(
+        self,
+        state: State,
+        chat: ContextChat,
+        nextcloud: NextcloudClient | None,
+        refusals: Refusals,
+        *,
+        called: bool = True,
+    ) -> None:
+        """`refusals` are shared with others who ask Nextcloud by themselves. Unless it is `called`, this process hears
+        only by asking whether the app is enabled."""
         self._state = state
         self._nextcloud = nextcloud
         self._refusals = refusals
+        self._called = called
         self.enabled = Toggle(False)
         """Whether Nextcloud has the app enabled: then data requests are served, and work is pulled."""
         self.working = Toggle(False)
@@ -65,7 +76,8 @@ class Lifecycle:
         if self._nextcloud is not None:
             self._tasks.start_soon(self._follow, self._nextcloud)
             self._tasks.start_soon(self._initialisation.run, self._nextcloud)
-            self._tasks.start_soon(self._offer_setup_checks, self._nextcloud)
+            if self._called:
+                self._tasks.start_soon(self._offer_setup_checks, self._nextcloud)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -109,7 +121,8 @@ class Lifecycle:
         async def look() -> None:
             await self._ask_for_state(nextcloud)
 
-        await periodically("the look at the app's state in Nextcloud", look, POLL_INTERVAL, first=0)
+        interval = POLL_INTERVAL if self._called else UNCALLED_POLL_INTERVAL
+        await periodically("the look at the app's state in Nextcloud", look, interval, first=0)
 
     async def _ask_for_state(self, nextcloud: NextcloudClient) -> None:
         """AppAPI takes any answer to PUT /enabled for success, even one that is not ours."""

@@ -6,12 +6,13 @@ Backends, layers, embeddings and answers have their own settings classes next to
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr, model_validator
 
 from . import __version__
+from .storage import role_folder
 from .toolkit.http import http_url
 from .toolkit.settings import VariableSettings
 
@@ -56,7 +57,13 @@ class Settings(VariableSettings):
     app_host: str = Field("127.0.0.1", description="address to listen on")
     app_port: int = Field(10034, description="port to listen on", ge=0, le=65535)
     app_persistent_storage: Path = Field(
-        Path("persistent_storage"), description="folder for the database, the logs and what is remembered"
+        Path("persistent_storage"),
+        description="folder for the database, the logs and what is remembered; each role has one of its own in it",
+    )
+    app_role: Literal["requestproc", "updatesproc", "indexing"] | None = Field(
+        None,
+        description="set by AppAPI in Kubernetes, where each role is a container: indexing takes documents, access "
+        "changes and deletions, requestproc answers questions, updatesproc does nothing; without it one does all",
     )
     aa_version: str = Field("2.2.0", description="version of AppAPI, sent back to it")
     nextcloud_url: BaseUrl | None = Field(
@@ -100,3 +107,9 @@ class Settings(VariableSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
     log_file_mb: NonNegativeInt = Field(20, description="size of a log file before it is rotated, in MiB")
     log_files: NonNegativeInt = Field(5, description="rotated log files that are kept")
+
+    @model_validator(mode="after")
+    def _separate_roles(self) -> Self:
+        if self.app_role is not None:
+            self.app_persistent_storage = role_folder(self.app_persistent_storage, self.app_role)
+        return self

@@ -71,8 +71,13 @@ def running_checks(gateway: Gateway) -> dict[str, Check]:
     async def check_nextcloud() -> Sequence[Finding]:
         return [nextcloud_finding(gateway.lifecycle.problem)]
 
+    async def check_role() -> Sequence[Finding]:
+        pulls = gateway.intake is not None and gateway.intake.pulls
+        return [role_finding(settings.app_role, enabled=gateway.lifecycle.enabled.value, pulls=pulls)]
+
     return {
         "host": check_host,
+        "APP_ROLE": check_role,
         "storage": check_storage,
         "backend": check_backend,
         "Nextcloud": check_nextcloud,
@@ -90,6 +95,14 @@ def backend_finding(found: DriverError | None) -> Finding:
         case _:
             text = "the backend cannot be used right now; questions are not answered, and indexing waits"
     return problem("backend", text, "The log of the gateway says why, and so does ccbe check on its machine.")
+
+
+def role_finding(role: str | None, *, enabled: bool, pulls: bool) -> Finding:
+    """Whether Context Chat speaks the one contract that a deployment with roles can serve."""
+    if role is None or pulls or not enabled:
+        return ok("APP_ROLE", "fits")
+    text = "Context Chat 5.3 or earlier sends its documents, which a deployment with roles cannot take"
+    return problem("APP_ROLE", text, "Update Context Chat to 5.4 or later, or deploy the gateway without roles.")
 
 
 def nextcloud_finding(found: Exception | None) -> Finding:
