@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -40,7 +40,9 @@ STOP_SECONDS = 2.0
 MOST_CHARACTERS = 1000
 """Of one line that is logged."""
 
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR = r"\x1b\[[0-9;]*m"
+_DECORATION = re.compile(rf"^({_COLOUR})*\d{{4}}[-/]\d\d[-/]\d\d \d\d:\d\d:\d\d(\.\d+)? |{_COLOUR}")
+"""Colours, and the time: our log has its own, and holds back lines that repeat."""
 _LEVELS = {"[E]": logging.ERROR, "[W]": logging.WARNING}
 
 log = logging.getLogger(__name__)
@@ -202,18 +204,23 @@ class Tunnel:
 
     async def _log_lines(self, output: ByteReceiveStream) -> None:
         async for line in _lines(output):
-            text = _COLOURS.sub("", line).replace(self._plan.key.get_secret_value(), "(the shared key)")
+            text = _DECORATION.sub("", line).replace(self._plan.key.get_secret_value(), "(the shared key)")
             level = next((level for mark, level in _LEVELS.items() if mark in text), logging.INFO)
             log.log(level, "frpc: %s", text[:MOST_CHARACTERS])
 
 
 @contextmanager
 def _file(text: str) -> Iterator[Path]:
-    """A file that only this account can read, because it holds the shared key; gone after the block."""
-    with tempfile.TemporaryDirectory(prefix="frpc-") as folder:  # for this account only, too
-        path = Path(folder) / "frpc.toml"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+    """A file that only this account can read, because it holds the shared key; gone after the block. Raises
+    `Unavailable` where it cannot be written."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="frpc-"))  # for this account only, too
+            path = Path(folder) / "frpc.toml"
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise Unavailable(f"the configuration of frpc cannot be written: {error.strerror}") from error
         yield path
 
 

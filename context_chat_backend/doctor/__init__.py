@@ -30,7 +30,8 @@ async def examine(variables: Mapping[str, str]) -> AsyncIterator[Finding]:
         yield failure("settings", error)
         checks = _gateway_checks(settings)
     else:
-        yield ok("settings", f"complete, RAG_BACKEND={settings.rag_backend}")
+        role = "" if settings.app_role is None else f", APP_ROLE={settings.app_role}"
+        yield ok("settings", f"complete, RAG_BACKEND={settings.rag_backend}{role}")
         checks = _gateway_checks(settings) | _plan_checks(plan)
     for subject, check in checks.items():
         for finding in await guarded(subject, check):

@@ -90,8 +90,8 @@ async def serve(configuration: dict[str, Any], seconds: float | None) -> None:
         writer.close()
 
     await asyncio.start_server(connected, "127.0.0.1", proxy["remotePort"])
-    say("\x1b[1;34m[I] [client/service.go:1] login to server success\x1b[0m")
-    say(f"[E] [client/service.go:2] the token is {configuration['metadatas']['token']}")
+    say("\x1b[1;34m2026-11-29 07:00:00.123 [I] [client/service.go:1] login to server success\x1b[0m")
+    say(f"2026-11-29 07:00:00.124 [E] [client/service.go:2] the token is {configuration['metadatas']['token']}")
     await asyncio.sleep(1e9 if seconds is None else seconds)
 
 

@@ -181,8 +181,19 @@ async def test_the_shared_key_is_nowhere_but_in_a_file_that_nobody_else_can_read
     assert KEY not in json.dumps([arguments, variables])
     assert "hidden" not in json.dumps(variables)
     assert KEY not in caplog.text
+    assert "07:00:00" not in caplog.text
     levels = {record.levelno for record in caplog.records if "[client/" in record.getMessage()}
     assert levels == {logging.INFO, logging.ERROR}
+
+
+async def test_a_disk_that_is_full_is_a_reason_and_not_a_bug(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    async with Tunnel(make_plan(tmp_path, str(program.path))) as opened:
+        await until(lambda problem: "cannot be written" in str(problem), opened)
+    assert "Traceback" not in caplog.text
+    assert program.starts() == []
 
 
 async def test_an_frpc_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
