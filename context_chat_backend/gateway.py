@@ -1,5 +1,6 @@
 """Puts the parts together: settings in, a running gateway out."""
 
+import logging
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,6 +34,8 @@ from .settings import Settings
 from .storage import agreement_file, backend_folder, spool_folder, state_file
 from .toolkit.background import periodically, run_in_background
 from .toolkit.settings import read_settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
 async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
     """Run a gateway; its driver is opened in the background."""
     settings, layers = plan.settings, plan.layers
+    if settings.app_role is not None:
+        log.info("APP_ROLE=%s: this process %s", settings.app_role, plan.duties.summary)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(State(state_file(settings.app_persistent_storage)))
         nextcloud = await stack.enter_async_context(NextcloudClient(settings)) if settings.nextcloud_url else None

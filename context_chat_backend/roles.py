@@ -31,6 +31,12 @@ class Duties:
     called: bool
     """Whether Nextcloud calls it, and tells it whether the app is enabled."""
 
+    @property
+    def summary(self) -> str:
+        """What the process does, for the log."""
+        takes = " and ".join(sorted(work.name.lower() for work in self.takes))
+        return f"takes {takes} from Nextcloud" if takes else "rests: another one does its work"
+
 
 DUTIES: Mapping[str | None, Duties] = MappingProxyType(
     {

@@ -65,6 +65,14 @@ def test_r2r_is_refused_whatever_is_set(tmp_path: Path) -> None:
         plan_gateway(settings, {"R2R_BASE_URL": "http://r2r", "R2R_NAMESPACE": "6f1e2d3c-0000-4000-8000-000000000000"})
 
 
+def test_the_log_says_what_a_process_does() -> None:
+    assert [DUTIES[role].summary for role in ROLES] == [
+        "takes questions from Nextcloud",
+        "rests: another one does its work",
+        "takes documents from Nextcloud",
+    ]
+
+
 # ------------------------------------------------------------------ one volume
 
 
@@ -200,5 +208,6 @@ def test_three_containers_serve_one_nextcloud(tmp_path: Path) -> None:
         assert task["status"] == "STATUS_SUCCESSFUL"
         assert len(task["output"]["sources"]) == 1
         assert [deployment.journal(role, "sources") for role in ROLES] == [0, 0, 1]
-        for process in deployment.roles.values():
+        for role, process in deployment.roles.items():
             assert process.stop() == 0
+            assert f"APP_ROLE={role}: this process " in process.console()

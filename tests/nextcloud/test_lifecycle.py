@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from context_chat_backend import lifecycle
 from context_chat_backend.conformance.reference import ReferenceDriver
-from context_chat_backend.contract import DriverError, Misconfigured, Unavailable
+from context_chat_backend.contract import Capabilities, DriverError, Misconfigured, Unavailable
 from context_chat_backend.gateway import Gateway, open_gateway, plan_gateway
 from context_chat_backend.layers import opening as startup
 from context_chat_backend.metrics import Metrics
@@ -487,6 +487,24 @@ async def test_a_nextcloud_that_is_down_is_offered_the_setup_checks_again(
         nextcloud.script.extend([MAINTENANCE, MAINTENANCE])
         await gateway.lifecycle.set_enabled(True)
         await until(lambda: nextcloud.offered_setup_checks == 1)
+
+
+async def test_a_process_that_nextcloud_does_not_call_asks_often_and_offers_nothing(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shared(ReferenceDriver):
+        capabilities = Capabilities(shared=True)
+
+    monkeypatch.setattr(lifecycle, "UNCALLED_POLL_INTERVAL", 0.01)
+    settings = make_settings(tmp_path, nextcloud_url=url, rag_backend="reference", intake="push", app_role="indexing")
+    settings.app_persistent_storage.mkdir(parents=True)
+    async with open_gateway(plan_gateway(settings, {}, Shared()), Metrics()) as gateway:
+        await until(lambda: nextcloud.requests.count(STATE) > 3)
+        nextcloud.enabled = True
+        await until(lambda: gateway.lifecycle.enabled.value)
+        polls = nextcloud.requests.count(STATE)
+        await until(lambda: nextcloud.requests.count(STATE) > polls + 3)
+    assert set(nextcloud.requests) == {STATE}
 
 
 # ------------------------------------------------------------------ refusals
