@@ -37,13 +37,19 @@ class Refusals:
     async def asking(self) -> AsyncIterator[None]:
         """Wait until it may be asked, and note whether the block raises `NotAccepted`."""
         async with self._one_at_a_time:
-            await self._wait()
+            await self.wait()
             try:
                 yield
             except NotAccepted:
                 self.note()
                 raise
             self.forget()
+
+    async def wait(self) -> None:
+        """Until it may be asked. For work that others cannot wait for: `note` or `forget` what comes of it."""
+        while (left := self._until - self._clock()) > 0:
+            with anyio.move_on_after(left):
+                await self._forgotten.wait()
 
     def note(self) -> None:
         """This app was refused."""
@@ -56,8 +62,3 @@ class Refusals:
         self._until = -math.inf
         self._forgotten.set()
         self._forgotten = anyio.Event()
-
-    async def _wait(self) -> None:
-        while (left := self._until - self._clock()) > 0:
-            with anyio.move_on_after(left):
-                await self._forgotten.wait()

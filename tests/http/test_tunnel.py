@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import socket
 import stat
 import tempfile
@@ -242,6 +243,15 @@ def test_harp_reaches_the_gateway_through_frpc_which_ends_with_it(tmp_path: Path
         assert gateway.stop() == 0
         assert not program.runs()
         assert gateway.errors() == ["frpc: [E] [client/service.go:2] the token is (the shared key) "]
+
+
+def test_ctrl_c_ends_frpc_too(tmp_path: Path, program: Program) -> None:
+    """It is in a session of its own, so nobody else ends it."""
+    with behind_harp(tmp_path, program.path) as (gateway, _):
+        gateway.start()
+        os.kill(gateway.pid, signal.SIGINT)
+        assert gateway.wait() in {130, -signal.SIGINT}
+        assert not program.runs()
 
 
 def test_without_frpc_the_gateway_is_not_ready_and_says_why(tmp_path: Path) -> None:
