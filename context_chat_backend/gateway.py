@@ -24,6 +24,7 @@ from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
 from .nextcloud.refusals import Refusals
 from .nextcloud.text_model import NextcloudText
+from .nextcloud.webhooks import Webhooks
 from .pull.intake import Intake, IntakePlan
 from .registry import driver_factory
 from .retrieval.generators import Extractive, Generator, Prompted
@@ -48,6 +49,7 @@ class Gateway:
     lifecycle: Lifecycle
     intake: Intake | None
     """None without a Nextcloud to ask."""
+    webhooks: Webhooks
     metrics: Metrics
 
 
@@ -103,7 +105,8 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         state = await stack.enter_async_context(State(state_file(settings.app_persistent_storage)))
         nextcloud = await stack.enter_async_context(NextcloudClient(settings)) if settings.nextcloud_url else None
         refusals = Refusals()
-        generator = await _open_generator(stack, plan.answers, nextcloud)
+        webhooks = Webhooks()
+        generator = await _open_generator(stack, plan.answers, nextcloud, webhooks)
         layered = compose(
             plan.driver,
             backend=settings.rag_backend,
@@ -143,7 +146,15 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             )
             commands.add_listener(intake.obey)
             await run_in_background(stack, intake.run)
-        yield Gateway(plan=plan, state=state, chat=chat, lifecycle=lifecycle, intake=intake, metrics=metrics)
+        yield Gateway(
+            plan=plan,
+            state=state,
+            chat=chat,
+            lifecycle=lifecycle,
+            intake=intake,
+            webhooks=webhooks,
+            metrics=metrics,
+        )
 
 
 def plan_intake(plan: Plan) -> IntakePlan:
@@ -176,12 +187,12 @@ async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequen
 
 
 async def _open_generator(
-    stack: AsyncExitStack, settings: AnswerSettings, nextcloud: NextcloudClient | None
+    stack: AsyncExitStack, settings: AnswerSettings, nextcloud: NextcloudClient | None, webhooks: Webhooks
 ) -> Generator:
     match settings.writer(with_nextcloud=nextcloud is not None), nextcloud:
         case "openai", _:
             return Prompted(OpenAIChat(await stack.enter_async_context(llm_client(settings)), settings))
         case "nextcloud", NextcloudClient():
-            return Prompted(NextcloudText(nextcloud, settings))
+            return Prompted(NextcloudText(nextcloud, settings, webhooks))
         case _:
             return Extractive()

@@ -1,8 +1,8 @@
 """`ContextChat`: what the gateway does, whichever front end asks. The only place with decisions."""
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from enum import Enum
 
@@ -23,8 +23,8 @@ from ..contract import (
     UserId,
 )
 from ..metrics import Metrics
-from ..retrieval.answerer import answer_from
-from ..retrieval.generators import Generator
+from ..retrieval.answerer import answers_from
+from ..retrieval.generators import Generator, whole
 from ..retrieval.sources import FoundSource, find_sources
 from .actions import (
     Action,
@@ -316,19 +316,33 @@ class ContextChat:
 
     async def query(self, query: Query) -> Answer:
         """Answer a question from what the user may read. Raises `NothingFound`."""
+        async with aclosing(self.stream(query)) as answers:
+            async for so_far in answers:
+                answer = so_far
+        return answer
+
+    async def stream(self, query: Query) -> AsyncGenerator[Answer, None]:
+        """The same answer while it is written: as far as it goes, each time there is more of it. To be closed.
+
+        All of them have the same sources, and the last one is the answer. The first one has no text yet, unless the
+        backend answers by itself, which shows its answer when it is done.
+        """
         if self._driver.capabilities.answers:
             answer = await self._driver.answer(query)
             if not answer.source_ids:
                 raise NothingFound
-            return answer
+            yield answer
+            return
         hits = await self._driver.search(query)
         if not hits:
             raise NothingFound
-        return await answer_from(hits, query, self._generator)
+        async with aclosing(answers_from(hits, query, self._generator)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def chat(self, user_id: UserId, text: str) -> str:
         """Let the generator answer without any document."""
-        return await self._generator.chat(user_id, text)
+        return await whole(self._generator.chat(user_id, text))
 
     async def search(self, query: Query) -> Sequence[FoundSource]:
         """Distinct sources, best first, at most `query.limit`."""

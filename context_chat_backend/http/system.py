@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from ..contract import Finding, Level, Misconfigured
 from ..logs import LOG_FILE
+from ..nextcloud.webhooks import PATH as WEBHOOK_PATH
 from ..storage import logs_folder
 from .dependencies import CurrentGateway, CurrentReadiness, CurrentSetupChecks
 from .errors import error
@@ -65,6 +66,14 @@ async def trigger(gateway: CurrentGateway) -> dict[str, str]:
     """Nextcloud >= 33 announces a waiting task."""
     if gateway.intake is not None:
         gateway.intake.hurry()
+    return {}
+
+
+@router.post(f"{WEBHOOK_PATH}/{{name}}", responses=problems(401, 422, 500))
+async def task_is_done(gateway: CurrentGateway, name: str) -> dict[str, str]:
+    """Nextcloud >= 33 says that a task of its language model is done. The body is not read; an unknown name is no
+    error."""
+    gateway.webhooks.call(name)
     return {}
 
 

@@ -100,8 +100,8 @@ _STATUS_ERRORS: Mapping[int, type[NextcloudError]] = MappingProxyType(
         500: Failed,
     }
 )
-"""Of an HTTP answer. All others: 5xx is `TryLater`, the rest `NotAccepted`, also 412, "ExApp required": a wrong secret,
-or the app is not enabled in Nextcloud."""
+"""Of an HTTP answer. All others: 5xx is `TryLater`, the rest `NotAccepted`, also 412 without an envelope, which is
+"ExApp required": a wrong secret, or the app is not enabled in Nextcloud."""
 
 _ENVELOPE_ERRORS: Mapping[int, NextcloudError] = MappingProxyType(
     {
@@ -123,6 +123,8 @@ def _of_status(response: httpx.Response) -> NextcloudError:
     code, message = response.status_code, f"{name_of(response.request)} answered {response.status_code}"
     if code == httpx.codes.NOT_FOUND:
         return (Missing if ocs_status(response) == code else NoRoute)(message)
+    if code == httpx.codes.PRECONDITION_FAILED and ocs_status(response) == code:  # of v2, which hides nothing
+        return error_of_envelope(code)
     error = _STATUS_ERRORS.get(code, TryLater if response.is_server_error else NotAccepted)
     if issubclass(error, TryLater):
         return error(f"{message}{_maintenance(code)}", retry_after=retry_after(response))

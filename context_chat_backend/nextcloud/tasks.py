@@ -12,6 +12,7 @@ from typing import Any
 
 from .client import NextcloudClient
 from .errors import Failed, Missing, NoRoute
+from .optional import OptionalRoute
 
 REGISTRATION = "/ocs/v1.php/apps/app_api/api/v1/ai_provider/task_processing"
 PROVIDER_ROUTES = "/ocs/v2.php/taskprocessing/tasks_provider"
@@ -83,8 +84,8 @@ class TaskProvider:
 
     def __init__(self, nextcloud: NextcloudClient) -> None:
         self._nextcloud = nextcloud
-        self._has_batches = True
-        self._can_stream = True
+        self._batches = OptionalRoute()
+        self._streams = OptionalRoute()
 
     async def register(self) -> None:
         """Offer both task types. May be repeated."""
@@ -102,13 +103,13 @@ class TaskProvider:
     async def take(self, number: int) -> list[TakenTask]:
         """At most so many, the oldest first."""
         wanted = {"providerIds": [provider.id for provider in PROVIDERS.values()], "taskTypeIds": list(PROVIDERS)}
-        if self._has_batches:
+        if self._batches.may_be_there:
             try:
                 data = await self._nextcloud.call(
                     "GET", f"{PROVIDER_ROUTES}/next_batch", json={**wanted, "numberOfTasks": number}
                 )
             except NoRoute:  # Nextcloud 32 and earlier
-                self._has_batches = False
+                self._batches.was_missing()
             else:
                 return [_task(each) for each in _tasks(data)]
         data = await self._nextcloud.call("GET", f"{PROVIDER_ROUTES}/next", json=wanted)
@@ -125,13 +126,13 @@ class TaskProvider:
         await self._report(number, body)
 
     async def stream(self, number: int, output: Mapping[str, object]) -> bool:
-        """Show the output so far. False where this Nextcloud cannot show it."""
-        if self._can_stream:
+        """Show the output so far of a task that is not done. False where this Nextcloud cannot show it."""
+        if self._streams.may_be_there:
             try:
                 await self._nextcloud.call("POST", f"{PROVIDER_ROUTES}/{number}/stream-result", json={"output": output})
-            except NoRoute:
-                self._can_stream = False
-        return self._can_stream
+            except NoRoute:  # Nextcloud 34 and earlier
+                self._streams.was_missing()
+        return self._streams.may_be_there
 
     async def _report(self, number: int, body: Mapping[str, object]) -> bool:
         data = await self._nextcloud.call("POST", f"{PROVIDER_ROUTES}/{number}/result", json=body)

@@ -54,13 +54,19 @@ class Documents:
         for lease in await self._leases.open():
             self._hand_out(lease)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more rows can be taken."""
+        return self._free >= PLACES_PER_WORKER and len(self._parked) < MOST_PARKED
+
+    @property
+    def _free(self) -> int:
+        return self._places - len(self._at_hand)
+
     async def take(self) -> bool:
-        """As many rows as there are places for. Whether there were any, and there may be more."""
-        free = self._places - len(self._at_hand)
-        if free < PLACES_PER_WORKER or len(self._parked) >= MOST_PARKED:
-            return False
+        """As many rows as there is room for. Whether there were any, and there may be more."""
         async with let_finish(LEASE_SECONDS):
-            rows = await self._lease(free // 2)  # of each of the two kinds
+            rows = await self._lease(self._free // 2)  # of each of the two kinds
             for lease in await self._leases.add(self._sorted_out(rows)):
                 self._parked.pop(lease.key, None)
                 self._hand_out(lease)

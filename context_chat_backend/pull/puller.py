@@ -97,8 +97,9 @@ class Puller:
             return
         next_try = self._documents.resume()
         found = await self._actions.carry_out_all(seconds=ACTIONS_FIRST_SECONDS)
-        self._more = await self._documents.take()
-        if found or self._more:
+        if self._documents.has_room:
+            self._more = await self._documents.take()
+        if found or (self._more and self._documents.has_room):
             self._pace.hurry()
         else:
             self._pace.relax(next_try)

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Annotated, Any
 
 import anyio
@@ -20,6 +21,7 @@ from ..nextcloud.scopes import Scopes
 from ..nextcloud.tasks import DEFAULT_LIMIT, Kind, TakenTask, TaskProvider
 from ..toolkit.background import pause_after
 from ..toolkit.concurrency import let_finish
+from .streaming import Output, Show, shown_while_written
 
 AT_ONCE = 8
 """Tasks that are answered at a time; most of their time they wait for a language model."""
@@ -57,6 +59,10 @@ class Asked(BaseModel):
     scope_type: str | None = Field(None, alias="scopeType")
     scope_list: PhpIds | None = Field(None, alias="scopeList")
     limit: Annotated[int, BeforeValidator(_number)] = DEFAULT_LIMIT
+
+
+def _show_nobody(_: Output) -> None:
+    """For tasks whose result is all that is wanted."""
 
 
 class Unanswerable(Exception):
@@ -152,14 +158,29 @@ class Tasks:
         query = await self._query(task)
         match task.kind:
             case Kind.QUESTION:
-                answer = await self._chat.query(query)
-                sources = [(id_, answer.titles.get(id_, "")) for id_ in answer.source_ids]
-                return {"output": answer.text, "sources": await self._described(sources, query.user_id)}
+                return await self._answer(task, query)
             case Kind.SEARCH:
                 found = [(source.source_id, source.title) for source in await self._chat.search(query)]
                 return {"sources": await self._described(found, query.user_id)}
             case _:
                 raise Unanswerable("This kind of task is not known.")
+
+    async def _answer(self, task: TakenTask, query: Query) -> Mapping[str, object]:
+        async with aclosing(self._chat.stream(query)) as answers:
+            answer = await anext(answers)
+            sources = await self._described(
+                [(id_, answer.titles.get(id_, "")) for id_ in answer.source_ids], query.user_id
+            )
+            async with self._shown(task) as show:
+                async for answer in answers:
+                    show({"output": answer.text, "sources": sources})
+        return {"output": answer.text, "sources": sources}
+
+    def _shown(self, task: TakenTask) -> AbstractAsyncContextManager[Show]:
+        """To whoever asked, if they want to read along."""
+        if task.prefers_streaming:
+            return shown_while_written(self._provider, task.number)
+        return nullcontext(_show_nobody)
 
     async def _query(self, task: TakenTask) -> Query:
         if not task.user_id:

@@ -1,7 +1,8 @@
 """Where answers come from: a language model, or the documents themselves."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from ..contract import UserId
@@ -11,16 +12,22 @@ from .prompt import build_prompt
 
 
 class Generator(Protocol):
-    """Writes answers. Raises `DriverError`s like a driver."""
+    """Writes answers, in pieces as `TextModel` does. Raises `DriverError`s like a driver."""
 
     context_tokens: int
     """Estimated tokens of excerpts that it can use."""
 
-    async def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> str:
+    def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> AsyncGenerator[str, None]:
         """Answer from the excerpts."""
 
-    async def chat(self, user_id: UserId, text: str) -> str:
+    def chat(self, user_id: UserId, text: str) -> AsyncGenerator[str, None]:
         """Answer without any document."""
+
+
+async def whole(pieces: AsyncGenerator[str, None]) -> str:
+    """The text that the pieces make up."""
+    async with aclosing(pieces):
+        return "".join([piece async for piece in pieces])
 
 
 class Prompted:
@@ -30,11 +37,11 @@ class Prompted:
         self.context_tokens = model.context_tokens
         self._model = model
 
-    async def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> str:
-        return await self._model.complete(user_id, build_prompt(question, excerpts))
+    def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> AsyncGenerator[str, None]:
+        return self._model.stream(user_id, build_prompt(question, excerpts))
 
-    async def chat(self, user_id: UserId, text: str) -> str:
-        return await self._model.complete(user_id, text)
+    def chat(self, user_id: UserId, text: str) -> AsyncGenerator[str, None]:
+        return self._model.stream(user_id, text)
 
 
 class Extractive:
@@ -51,12 +58,17 @@ class Extractive:
     def __init__(self) -> None:
         self.context_tokens = 400  # two or three passages: more of them answer the question less and less
 
-    async def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> str:  # noqa: ARG002
+    async def answer(
+        self,
+        user_id: UserId,  # noqa: ARG002
+        question: str,
+        excerpts: Sequence[Excerpt],
+    ) -> AsyncGenerator[str, None]:
         words = _words(question)
-        return "\n".join([self.NOTICE, "", *(self._line(excerpt, words) for excerpt in excerpts)])
+        yield "\n".join([self.NOTICE, "", *(self._line(excerpt, words) for excerpt in excerpts)])
 
-    async def chat(self, user_id: UserId, text: str) -> str:  # noqa: ARG002
-        return self.NO_MODEL
+    async def chat(self, user_id: UserId, text: str) -> AsyncGenerator[str, None]:  # noqa: ARG002
+        yield self.NO_MODEL
 
     def _line(self, excerpt: Excerpt, words: set[str]) -> str:
         passage = _best_sentences(excerpt.text, words, self.SENTENCES)

@@ -11,7 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
@@ -109,6 +109,20 @@ async def in_batches(items: AsyncIterable[V], size: int) -> AsyncGenerator[list[
             batch = []
     if batch:
         yield batch
+
+
+async def within(seconds: float, items: AsyncGenerator[V, None]) -> AsyncGenerator[V, None]:
+    """The items as they come. Raises `TimeoutError` where the next one, or the end, is not there so many seconds after
+    the first was asked for."""
+    deadline = anyio.current_time() + seconds
+    async with aclosing(items):
+        while True:
+            with anyio.fail_after(deadline - anyio.current_time()):  # around each wait: no scope may span a yield
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+            yield item
 
 
 def first_of(error: BaseException) -> BaseException:

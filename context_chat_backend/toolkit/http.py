@@ -12,7 +12,7 @@ quote document text.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import AsyncGenerator, Iterator, Mapping, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -103,12 +103,20 @@ async def read_limited(answer: httpx.Response, limit: int) -> httpx.Response:
     """A streamed answer, read. Raises `AnswerTooLarge` as soon as its body, unpacked, is larger than `limit` bytes,
     whatever it says of its length."""
     body = bytearray()
-    async for part in answer.aiter_bytes():  # by 64 KB as sent, which gzip makes 66 MB of at most
+    async for part in limited_bytes(answer, limit):
         body += part
-        if len(body) > limit:
-            raise AnswerTooLarge(limit, answer.request)
     headers = [(name, value) for name, value in answer.headers.multi_items() if name not in _ENCODING]
     return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
+
+
+async def limited_bytes(answer: httpx.Response, limit: int) -> AsyncGenerator[bytes, None]:
+    """The body of a streamed answer, unpacked, as it comes. Raises `AnswerTooLarge` like `read_limited`."""
+    size = 0
+    async for part in answer.aiter_bytes():  # by 64 KB as sent, which gzip makes 66 MB of at most
+        size += len(part)
+        if size > limit:
+            raise AnswerTooLarge(limit, answer.request)
+        yield part
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -353,9 +353,23 @@ async def test_a_backend_that_answers_is_asked_to(
 
     monkeypatch.setattr(Scripted, "capabilities", Capabilities(answers=True))
     monkeypatch.setattr(Scripted, "answer", answer)
-    assert await chat.query(Query(user_id=UserId("alice"), text="x", limit=4)) == given
+    alice, bob = (Query(user_id=UserId(user), text="x", limit=4) for user in ("alice", "bob"))
+    assert await chat.query(alice) == given
+    assert [answer async for answer in chat.stream(alice)] == [given]
+    for asked in (chat.query(bob), anext(chat.stream(bob))):
+        with pytest.raises(NothingFound):
+            await asked
+
+
+async def test_a_streamed_answer_ends_with_the_one_of_a_query(chat: ContextChat, kit: Kit) -> None:
+    source = kit.source(1)
+    assert await load_one(chat, source) is Verdict.LOADED
+    query = Query(user_id=kit.user("alice"), text="whale", limit=4)
+    first, *others = [answer async for answer in chat.stream(query)]
+    assert (first.text, first.source_ids) == ("", (source.id,))
+    assert others == [await chat.query(query)]
     with pytest.raises(NothingFound):
-        await chat.query(Query(user_id=UserId("bob"), text="x", limit=4))
+        await anext(chat.stream(replace(query, user_id=kit.user("bob"))))
 
 
 @pytest.mark.parametrize("failure", [Unavailable("away"), ValueError("bug")])

@@ -1,7 +1,7 @@
 """A strict double of a Nextcloud with AppAPI: the OCS routes that the gateway calls, and AppAPI's calls to the gateway.
 
-It answers what server 30 to 33 and AppAPI answer. Anything that it does not model is refused and noted in `violations`,
-which has to be empty at the end of a test.
+It answers what server 30 to 33 and AppAPI answer, 32 unless told otherwise. Anything that it does not model is refused
+and noted in `violations`, which has to be empty at the end of a test.
 """
 
 import base64
@@ -30,6 +30,7 @@ MAINTENANCE = HTMLResponse("<html><body>This server is in maintenance mode.</bod
 EXAPP_REQUIRED = JSONResponse({"message": "ExApp required"}, 412)
 MOST_FAILED_LOGINS = 10
 """Within half an hour; AppAPI's own routes count each one twice. A right one clears the count."""
+NO_ROUTE = JSONResponse({"ocs": {"meta": {"status": "failure", "statuscode": 998, "message": ""}, "data": []}}, 404)
 RATE_LIMITED = Response(b"", 429)
 """The limits on requests per user, unlike those of a task, do not come in an envelope."""
 
@@ -53,10 +54,20 @@ class ScheduleBody(_Strict):
     input: TextInput
 
 
+class AppScheduleBody(ScheduleBody):
+    """What does not begin so, Nextcloud accepts and never calls."""
+
+    webhook_uri: str = Field(alias="webhookUri", pattern=r"^/", max_length=4000)
+    webhook_method: Literal["AppAPI:context_chat_backend:POST"] = Field(alias="webhookMethod")
+
+
 @dataclass
 class TextTask:
     user_id: str
     prompt: str
+    webhook: str = ""
+    done: bool = False
+    """Before its statuses say so."""
     polls: int = 0
     cancelled: bool = False
 
@@ -76,6 +87,8 @@ class FakeNextcloud:
 
     secret: str = gateway.SECRET
     users: frozenset[str] = frozenset({"alice", "jörg"})
+    major: int = 32
+    """Version of the server."""
     enabled: bool = True
     """The ExApp, in AppAPI's database."""
     pulls: bool = False
@@ -110,6 +123,9 @@ class FakeNextcloud:
                 self._route("POST", "taskprocessing/schedule", self._schedule),
                 self._route("GET", "taskprocessing/task/{id:int}", self._task),
                 self._route("POST", "taskprocessing/tasks/{id:int}/cancel", self._cancel),
+                self._route("POST", "taskprocessing/tasks_consumer/schedule", self._schedule_by_app, since=33),
+                self._route("GET", "taskprocessing/tasks_consumer/task/{id:int}", self._task, since=33),
+                self._route("POST", "taskprocessing/tasks_consumer/tasks/{id:int}/cancel", self._cancel, since=33),
                 Route("/ocs/v2.php/apps/context_chat/queues/actions/", self._actions),
             ],
             exception_handlers={HTTPException: self._unknown},
@@ -139,6 +155,14 @@ class FakeNextcloud:
         if answer.get("error"):
             self.enabled = False
 
+    async def call_webhook(self, number: int) -> httpx.Response:
+        """A task is done, whatever its statuses say, and whoever scheduled it is told."""
+        task = self.tasks[number]
+        task.done = True
+        async with self._client() as client:
+            body = {"task": self._render(number, "STATUS_SUCCESSFUL")}
+            return await client.post(task.webhook, headers=gateway.headers(self.secret, task.user_id), json=body)
+
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.gateway_url)
 
@@ -148,8 +172,14 @@ class FakeNextcloud:
 
     # ------------------------------------------------------------------ OCS
 
-    def _route(self, method: str, path: str, handler: Callable[[Request, str], Any]) -> Route:
+    def _route(self, method: str, path: str, handler: Callable[[Request, str], Any], *, since: int = 0) -> Route:
+        """One that not all versions have is for apps only."""
+
         async def endpoint(request: Request) -> Response:
+            if self.major < since:
+                return NO_ROUTE
+            if since and self._unauthorized(request) is not None:
+                return EXAPP_REQUIRED
             if (refused := self._violation(request) or self._unauthorized(request)) is not None:
                 return refused
             user_id, _, _ = _credentials(request).partition(":")
@@ -215,20 +245,26 @@ class FakeNextcloud:
         return []
 
     async def _schedule(self, request: Request, user_id: str) -> object:
-        body = ScheduleBody.model_validate(await _json(request))
+        return self._scheduled(ScheduleBody.model_validate(await _json(request)), user_id)
+
+    async def _schedule_by_app(self, request: Request, user_id: str) -> object:
+        body = AppScheduleBody.model_validate(await _json(request))
+        return self._scheduled(body, user_id, body.webhook_uri)
+
+    def _scheduled(self, body: ScheduleBody, user_id: str, webhook: str = "") -> object:
         self._require(user_id != "", "a task is scheduled by nobody")
         if not self.has_text_provider:
             raise Refusal(412)
         if len(body.input.input.encode()) > 512_000:
             raise Refusal(400)
         id_ = len(self.tasks) + 1
-        self.tasks[id_] = TextTask(user_id, body.input.input)
+        self.tasks[id_] = TextTask(user_id, body.input.input, webhook)
         return {"task": self._render(id_, "STATUS_SCHEDULED")}
 
     async def _task(self, request: Request, user_id: str) -> object:
         task = self._of_user(request, user_id)
         task.polls += 1
-        status = self.statuses[min(task.polls, len(self.statuses)) - 1]
+        status = "STATUS_SUCCESSFUL" if task.done else self.statuses[min(task.polls, len(self.statuses)) - 1]
         return {"task": self._render(request.path_params["id"], status)}
 
     async def _cancel(self, request: Request, user_id: str) -> object:
@@ -242,7 +278,7 @@ class FakeNextcloud:
         if self._unauthorized(request) is not None:
             return JSONResponse({"message": "ExApp required"}, 412)
         if not self.pulls:
-            return JSONResponse({"ocs": {"meta": {"status": "failure", "statuscode": 998}, "data": []}}, 404)
+            return NO_ROUTE
         meta = {"status": "ok", "statuscode": 200, "message": "OK"}
         return JSONResponse({"ocs": {"meta": meta, "data": {"actions": {}}}})
 

@@ -1,4 +1,4 @@
-"""A strict double of the OpenAI API: /v1/embeddings and /v1/chat/completions.
+"""A strict double of the OpenAI API: /v1/embeddings and /v1/chat/completions, streamed or not.
 
 Refuses what the real one refuses, with its statuses and error bodies, and also every field that it does not model,
 so that a client cannot come to rely on something untested. https://platform.openai.com/docs/api-reference
@@ -6,16 +6,17 @@ so that a client cannot come to rely on something untested. https://platform.ope
 
 import base64
 import hashlib
+import json
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
@@ -44,7 +45,7 @@ class ChatRequest(_Strict):
     top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    stream: Literal[False] = False
+    stream: bool = False
 
 
 @dataclass
@@ -64,6 +65,8 @@ class FakeOpenAI:
     refused_word: str | None = None
     """Texts with it are refused, as by a filter of contents."""
     reply: Callable[[Sequence[Message]], str] = lambda messages: f"You said: {messages[-1].content}"
+    may_stream: bool = True
+    """Some models are streamed to verified organizations only."""
     script: deque[Response] = field(default_factory=deque)
     requests: list[EmbeddingRequest | ChatRequest] = field(default_factory=list)
 
@@ -121,7 +124,7 @@ class FakeOpenAI:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
-    def _chat(self, body: ChatRequest) -> dict[str, Any]:
+    def _chat(self, body: ChatRequest) -> Response:
         if body.model not in self.chat_models:
             raise HTTPException(404, f"The model `{body.model}` does not exist or you do not have access to it")
         if body.max_tokens is not None and body.max_completion_tokens is not None:
@@ -130,9 +133,13 @@ class FakeOpenAI:
             )
         prompt = "".join(message.content for message in body.messages)
         self._check_length(prompt)
+        if body.stream and not self.may_stream:
+            raise HTTPException(400, "Your organization must be verified to stream this model")
         self.requests.append(body)
         content = self.reply(body.messages)
-        return {
+        if body.stream:
+            return StreamingResponse(self._events(body.model, content), media_type="text/event-stream")
+        completion = {
             "id": f"chatcmpl-{len(self.requests)}",
             "object": "chat.completion",
             "created": 1_700_000_000,
@@ -151,6 +158,25 @@ class FakeOpenAI:
                 "total_tokens": _tokens(prompt) + _tokens(content),
             },
         }
+        return JSONResponse(completion)
+
+    def _events(self, model: str, content: str) -> Iterator[str]:
+        """Four characters at a time."""
+        yield self._event(model, {"role": "assistant", "content": "", "refusal": None})
+        for start in range(0, len(content), 4):
+            yield self._event(model, {"content": content[start : start + 4]})
+        yield self._event(model, {}, "stop")
+        yield "data: [DONE]\n\n"
+
+    def _event(self, model: str, delta: dict[str, Any], finish_reason: str | None = None) -> str:
+        chunk = {
+            "id": f"chatcmpl-{len(self.requests)}",
+            "object": "chat.completion.chunk",
+            "created": 1_700_000_000,
+            "model": model,
+            "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
+        }
+        return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
 
     def _check_length(self, text: str) -> None:
         if len(text) > self.max_characters:

@@ -130,6 +130,7 @@ async def test_a_nextcloud_below_a_path_is_called_there(url: str) -> None:
         (Response(b"", 405), NoRoute),
         (ocs_answer(422, 422), Refused),
         (EXAPP_REQUIRED, NotAccepted),
+        (ocs_answer(412, 412), NoProvider),
         (RATE_LIMITED, TryLater),
         (Response(b"", 500), Failed),
         (Response(b"", 502), TryLater),

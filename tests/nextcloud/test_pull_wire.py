@@ -137,7 +137,7 @@ async def test_one_task_is_asked_for_as_the_official_library_does(
 ) -> None:
     recorded.data = {"task": {"id": 1, "type": "context_chat:context_chat"}}
     provider = TaskProvider(nextcloud)
-    provider._has_batches = False  # as it is after the first question to Nextcloud 32
+    provider._batches.was_missing()  # as it is after the first question to Nextcloud 32
     (task,) = await provider.take(1)
     assert task.number == 1
     assert_equal(recorded.requests[0], "next_task")

@@ -2,14 +2,14 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from context_chat_backend.contract import Hit, Query, SourceId, UserId
-from context_chat_backend.retrieval.answerer import answer_from
+from context_chat_backend.contract import Answer, Hit, Query, SourceId, UserId
+from context_chat_backend.retrieval.answerer import answers_from
 from context_chat_backend.retrieval.context import TITLE_TOKENS, Excerpt, choose_excerpts, cut, estimate_tokens
-from context_chat_backend.retrieval.generators import Extractive
+from context_chat_backend.retrieval.generators import Extractive, Generator, whole
 from context_chat_backend.retrieval.prompt import build_prompt
 
 pytestmark = pytest.mark.anyio
@@ -29,6 +29,11 @@ def excerpt(text: str, title: str = "notes.md", number: int = 1) -> Excerpt:
 
 def ids(*numbers: int) -> tuple[SourceId, ...]:
     return tuple(SourceId(f"files__default: {number}") for number in numbers)
+
+
+async def answers(hits: Sequence[Hit], question: str, generator: Generator) -> list[Answer]:
+    query = Query(user_id=ALICE, text=question, limit=len(hits))
+    return [answer async for answer in answers_from(hits, query, generator)]
 
 
 # ------------------------------------------------------------------ the context budget
@@ -136,7 +141,7 @@ def test_a_document_cannot_leave_its_excerpt() -> None:
 
 
 async def answer(question: str, *excerpts: Excerpt) -> list[str]:
-    notice, _, *lines = (await Extractive().answer(ALICE, question, excerpts)).split("\n")
+    notice, _, *lines = (await whole(Extractive().answer(ALICE, question, excerpts))).split("\n")
     assert "No language model is configured" in notice
     return lines
 
@@ -179,14 +184,14 @@ async def test_a_long_passage_ends_with_an_ellipsis() -> None:
 
 async def test_every_cited_source_is_shown() -> None:
     hits = [hit(number, f"The whale number {number}. " * 15, f"{number}.md") for number in range(1, 30)]
-    found = await answer_from(hits, Query(user_id=ALICE, text="whale", limit=29), Extractive())
+    found = (await answers(hits, "whale", Extractive()))[-1]
     shown = re.findall(r"^- (\d+)\.md: ", found.text, re.MULTILINE)
     assert found.source_ids == ids(*map(int, shown))
     assert 1 < len(shown) < 29
 
 
 async def test_without_documents_there_is_nothing_to_show() -> None:
-    assert "No language model is configured" in await Extractive().chat(ALICE, "Tell me a joke")
+    assert "No language model is configured" in await whole(Extractive().chat(ALICE, "Tell me a joke"))
 
 
 class Echo:
@@ -194,15 +199,23 @@ class Echo:
 
     context_tokens = 10
 
-    async def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> str:
-        return f"{user_id} {question} {[each.text for each in excerpts]}"
+    async def answer(self, user_id: UserId, question: str, excerpts: Sequence[Excerpt]) -> AsyncGenerator[str, None]:
+        yield f"{user_id} {question}"
+        yield f" {[each.text for each in excerpts]}"
 
-    async def chat(self, user_id: UserId, text: str) -> str:
-        return f"{user_id} {text}"
+    async def chat(self, user_id: UserId, text: str) -> AsyncGenerator[str, None]:
+        yield f"{user_id} {text}"
 
 
 async def test_only_sources_that_the_model_saw_are_cited() -> None:
     hits = [hit(2, "a" * 12), hit(1, "b" * 60), hit(3, "c", "")]
-    found = await answer_from(hits, Query(user_id=ALICE, text="Who?", limit=3), Echo())
+    found = (await answers(hits, "Who?", Echo()))[-1]
     assert found.source_ids == ids(2, 3)
     assert found.text == f"alice Who? {['a' * 12, 'c']}"
+
+
+async def test_the_sources_are_known_before_the_text_which_grows() -> None:
+    found = await answers([hit(1, "one", "1.md")], "Who?", Echo())
+    assert [answer.text for answer in found] == ["", "alice Who?", "alice Who? ['one']"]
+    assert [answer.source_ids for answer in found] == [ids(1)] * 3
+    assert [dict(answer.titles) for answer in found] == [dict.fromkeys(ids(1), "1.md")] * 3

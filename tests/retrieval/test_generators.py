@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -26,8 +27,9 @@ from context_chat_backend.contract import (
 from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.push_client import part
 from context_chat_backend.nextcloud.text_model import NextcloudText
+from context_chat_backend.nextcloud.webhooks import Webhooks
 from context_chat_backend.retrieval.context import Excerpt
-from context_chat_backend.retrieval.generators import Prompted
+from context_chat_backend.retrieval.generators import Prompted, whole
 from context_chat_backend.retrieval.models import OpenAIChat
 from context_chat_backend.retrieval.settings import AnswerSettings
 from tests.bombs import Bomb, bombed
@@ -44,8 +46,9 @@ EXCERPTS = [Excerpt("whale.md", "The whale swims in the sea.", (SourceId("files_
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NextcloudText, "FIRST_POLL", 0.001)
-    monkeypatch.setattr(NextcloudText, "LAST_POLL", 0.001)
+    for routes in ("FOR_APPS", "FOR_USERS"):
+        quick = replace(getattr(NextcloudText, routes), first_pause=0.001, longest_pause=0.001)
+        monkeypatch.setattr(NextcloudText, routes, quick)
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ async def chat(app: ASGIApp | httpx.AsyncBaseTransport, *, key: str = KEY, **set
     async with httpx.AsyncClient(
         base_url="http://llm/v1/", transport=transport, headers={"Authorization": f"Bearer {key}"}
     ) as client:
-        return await OpenAIChat(client, options).complete(ALICE, "Hello")
+        return await whole(OpenAIChat(client, options).stream(ALICE, "Hello"))
 
 
 async def test_an_immense_answer_of_a_model_is_unavailable_before_it_fills_the_memory() -> None:
@@ -99,7 +102,7 @@ async def test_the_model_gets_question_and_excerpts(openai: FakeOpenAI) -> None:
         transport=httpx.ASGITransport(openai),
         headers={"Authorization": f"Bearer {KEY}"},
     ) as client:
-        prompt = await Prompted(OpenAIChat(client, options)).answer(ALICE, "Where is the whale?", EXCERPTS)
+        prompt = await whole(Prompted(OpenAIChat(client, options)).answer(ALICE, "Where is the whale?", EXCERPTS))
     assert "The whale swims in the sea." in prompt
     assert "Where is the whale?" in prompt
 
@@ -153,7 +156,7 @@ def completion(finish_reason: str = "stop", **message: object) -> Response:
     ],
 )
 async def test_an_answer_decides_the_error(openai: FakeOpenAI, answer: Response, error: type[DriverError]) -> None:
-    openai.script.append(answer)
+    openai.script.extend([answer, answer])  # some statuses are asked for twice: they may be about streaming
     with pytest.raises(DriverError) as caught:
         await chat(openai)
     assert type(caught.value) is error
@@ -191,9 +194,9 @@ async def test_a_broken_connection_is_unavailable(error: type[httpx.RequestError
 # ------------------------------------------------------------------ Nextcloud
 
 
-@pytest.fixture
-def nextcloud() -> Iterator[FakeNextcloud]:
-    nextcloud = FakeNextcloud()
+@pytest.fixture(params=[32, 33])
+def nextcloud(request: pytest.FixtureRequest) -> Iterator[FakeNextcloud]:
+    nextcloud = FakeNextcloud(major=request.param)
     yield nextcloud
     assert not nextcloud.violations
 
@@ -204,7 +207,7 @@ async def text_of(stack: AsyncExitStack, app: ASGIApp, **settings: object) -> Ne
         make_settings(folder, nextcloud_url="http://cloud.example"), transport=httpx.ASGITransport(app)
     )
     ocs = await stack.enter_async_context(client)
-    return NextcloudText(ocs, AnswerSettings.model_validate(settings))
+    return NextcloudText(ocs, AnswerSettings.model_validate(settings), Webhooks())
 
 
 @pytest.fixture
@@ -214,13 +217,13 @@ async def text(stack: AsyncExitStack, nextcloud: FakeNextcloud) -> NextcloudText
 
 @pytest.mark.parametrize("user", ["alice", "jörg"])
 async def test_the_task_is_one_of_the_user_who_asks(text: NextcloudText, nextcloud: FakeNextcloud, user: str) -> None:
-    assert await text.complete(UserId(user), "Größe?") == "Answer to: Größe?"
+    assert await whole(text.stream(UserId(user), "Größe?")) == "Answer to: Größe?"
     (task,) = nextcloud.tasks.values()
     assert (task.user_id, task.prompt, task.polls, task.cancelled) == (user, "Größe?", 3, False)
 
 
 async def test_the_task_gets_question_and_excerpts(text: NextcloudText, nextcloud: FakeNextcloud) -> None:
-    await Prompted(text).answer(ALICE, "Where is the whale?", EXCERPTS)
+    await whole(Prompted(text).answer(ALICE, "Where is the whale?", EXCERPTS))
     assert "The whale swims in the sea." in nextcloud.tasks[1].prompt
     assert "Where is the whale?" in nextcloud.tasks[1].prompt
 
@@ -231,7 +234,7 @@ async def test_a_task_that_ends_otherwise_is_unavailable(
 ) -> None:
     nextcloud.statuses = ["STATUS_RUNNING", status]
     with pytest.raises(Unavailable, match=status):
-        await text.complete(ALICE, "Hello")
+        await whole(text.stream(ALICE, "Hello"))
 
 
 @pytest.mark.parametrize("output", [None, 7, ["text"]])
@@ -240,13 +243,13 @@ async def test_an_output_that_is_no_text_is_unavailable(
 ) -> None:
     nextcloud.reply = lambda _: output
     with pytest.raises(Unavailable, match="cannot be read"):
-        await text.complete(ALICE, "Hello")
+        await whole(text.stream(ALICE, "Hello"))
 
 
 async def test_a_missing_provider_is_the_admins_to_mend(text: NextcloudText, nextcloud: FakeNextcloud) -> None:
     nextcloud.has_text_provider = False
     with pytest.raises(Misconfigured, match="Nextcloud has no provider for this kind of task"):
-        await text.complete(ALICE, "Hello")
+        await whole(text.stream(ALICE, "Hello"))
 
 
 @pytest.mark.parametrize(
@@ -264,7 +267,7 @@ async def test_a_task_that_is_not_scheduled_says_why(
 ) -> None:
     nextcloud.script.append(answer)
     with pytest.raises(DriverError) as caught:
-        await text.complete(ALICE, "Hello")
+        await whole(text.stream(ALICE, "Hello"))
     assert type(caught.value) is error
 
 
@@ -276,7 +279,7 @@ class PollFaults:
         self._faults = list(faults)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._faults and scope["path"].endswith("/taskprocessing/task/1"):
+        if self._faults and scope["path"].endswith("/task/1"):
             await self._faults.pop(0)(scope, receive, send)
         else:
             await self._nextcloud(scope, receive, send)
@@ -285,7 +288,7 @@ class PollFaults:
 async def test_an_answer_outlives_an_outage_of_nextcloud(stack: AsyncExitStack, nextcloud: FakeNextcloud) -> None:
     faults = PollFaults(nextcloud, MAINTENANCE, RATE_LIMITED, HTMLResponse("a proxy's page"))
     text = await text_of(stack, faults)
-    assert await text.complete(ALICE, "Hello") == "Answer to: Hello"
+    assert await whole(text.stream(ALICE, "Hello")) == "Answer to: Hello"
 
 
 @pytest.mark.parametrize(
@@ -303,7 +306,7 @@ async def test_a_task_that_cannot_be_followed_says_why(
 ) -> None:
     text = await text_of(stack, PollFaults(nextcloud, answer))
     with pytest.raises(DriverError) as caught:
-        await text.complete(ALICE, "Hello")
+        await whole(text.stream(ALICE, "Hello"))
     assert type(caught.value) is error
 
 
@@ -311,7 +314,7 @@ async def test_a_task_that_takes_too_long_is_cancelled(stack: AsyncExitStack, ne
     nextcloud.statuses = ["STATUS_RUNNING"]
     text = await text_of(stack, nextcloud, CC_LLM_TIMEOUT=0.05)
     with pytest.raises(Unavailable, match=r"longer than 0\.05 s"):
-        await text.complete(ALICE, "Hello")
+        await whole(text.stream(ALICE, "Hello"))
     assert nextcloud.tasks[1].cancelled
 
 
@@ -327,7 +330,7 @@ async def test_a_task_that_nobody_waits_for_is_cancelled(stack: AsyncExitStack, 
 
     text = await text_of(stack, app)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(text.complete, ALICE, "Hello")
+        tasks.start_soon(whole, text.stream(ALICE, "Hello"))
         await polled.wait()
         tasks.cancel_scope.cancel()
     assert nextcloud.tasks[1].cancelled
@@ -341,7 +344,7 @@ async def test_a_failed_cancellation_costs_nothing(stack: AsyncExitStack, nextcl
 
     text = await text_of(stack, app, CC_LLM_TIMEOUT=0.05)
     with pytest.raises(Unavailable, match="longer than"):
-        await text.complete(ALICE, "Hello")
+        await whole(text.stream(ALICE, "Hello"))
 
 
 async def test_the_question_survives_any_number_of_excerpts(stack: AsyncExitStack, nextcloud: FakeNextcloud) -> None:
@@ -349,13 +352,13 @@ async def test_the_question_survives_any_number_of_excerpts(stack: AsyncExitStac
     excerpts = [Excerpt("whale.md", "鲸" * (text.context_tokens // 20), ()) for _ in range(20)]
     question = "Where is the whale? " * 5_000
     assert sum(excerpt.tokens for excerpt in excerpts) >= text.context_tokens
-    await Prompted(text).answer(ALICE, question, excerpts)
+    await whole(Prompted(text).answer(ALICE, question, excerpts))
     assert question in nextcloud.tasks[1].prompt
 
 
 async def test_what_nextcloud_cannot_take_is_refused_and_not_cut(text: NextcloudText, nextcloud: FakeNextcloud) -> None:
     with pytest.raises(Rejected):
-        await text.complete(ALICE, "x" * 512_001)
+        await whole(text.stream(ALICE, "x" * 512_001))
     assert not nextcloud.tasks
 
 
@@ -421,7 +424,7 @@ async def test_a_query_is_answered_by_nextcloud(ask_nextcloud: Ask, nextcloud: F
 async def test_a_failing_model_is_a_readable_error(
     ask_openai: Ask, openai: FakeOpenAI, answer: Response, expected: tuple[int, str | None], use_context: bool
 ) -> None:
-    openai.script.append(answer)
+    openai.script.extend([answer, answer])
     response = ask_openai(useContext=use_context)
     assert (response.status_code, response.headers.get("retry-after")) == expected
     assert "cc-retry" not in response.headers

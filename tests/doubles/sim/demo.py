@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tests.doubles.sim.corpus import ANNA, BJOERN, CARLA, DAVID, FIRST_MTIME, LAMP_FILE, SALARIES, Document, numbered
+from tests.doubles.sim.model import DAY
 from tests.doubles.sim.ocs import OcsError
 from tests.doubles.sim.sim import Sim
 from tests.doubles.sim.tasks import SUCCESSFUL
@@ -16,6 +17,7 @@ QUESTION_TYPE = "context_chat:context_chat"
 LONGEST_INDEXING = 1800.0
 LONGEST_ANSWER = 180.0
 REPORT_SECONDS = 5.0
+STANDSTILL_SECONDS = 60.0
 SHOWN_SOURCES = 5
 NO_ANSWER = "I do not find that in your documents."
 
@@ -29,12 +31,15 @@ class Question:
     readable: bool = True
     """Whether the user may read it."""
 
-    def fault(self, labels: Sequence[str]) -> str:
-        """What is wrong with these sources. Empty: nothing."""
-        found = any(label.endswith(self.source) for label in labels)
-        if found and not self.readable:
-            return f"LEAK: {self.user} may not read {self.source}"
-        return f"NOT FOUND: {self.source}" if self.readable and not found else ""
+    def is_leaked(self, labels: Sequence[str]) -> bool:
+        """Whether these sources have what the user may not read."""
+        return not self.readable and self._found(labels)
+
+    def is_missed(self, labels: Sequence[str]) -> bool:
+        return self.readable and not self._found(labels)
+
+    def _found(self, labels: Sequence[str]) -> bool:
+        return any(label.endswith(self.source) for label in labels)
 
 
 RED_LAMP = Question(BJOERN, "The red lamp of the coffee machine blinks, what does it mean?", "Coffee machine.md")
@@ -55,6 +60,19 @@ def say(text: str = "") -> None:
     """A line to the user, between those of the requests."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+class _Progress:
+    def __init__(self) -> None:
+        self._waiting, self._since = -1, 0.0
+
+    def has_stopped(self, waiting: int, now: float) -> bool:
+        """Whether the number has not changed for a while. Then the while begins again."""
+        if waiting == self._waiting and now < self._since + STANDSTILL_SECONDS:
+            return False
+        changed = waiting != self._waiting
+        self._waiting, self._since = waiting, now
+        return not changed
 
 
 class Demo:
@@ -108,6 +126,7 @@ class Demo:
 
     def _wait_until_indexed(self) -> bool:
         end, next_report = time.monotonic() + LONGEST_INDEXING, 0.0
+        progress = _Progress()
         while waiting := sum(self._nextcloud.pending()[0].values()):
             now = time.monotonic()
             if now > end:
@@ -116,6 +135,9 @@ class Demo:
             if now > next_report:
                 say(f"--- {waiting} documents and actions are not acknowledged yet")
                 next_report = now + REPORT_SECONDS
+            if progress.has_stopped(waiting, now) and self._has_faults:
+                say("--- a day passes: what was handed out in an answer that got lost comes back")
+                self._nextcloud.travel(DAY + 1)
             time.sleep(0.1)
         say("--- all documents and actions are acknowledged")
         return True
@@ -132,7 +154,7 @@ class Demo:
         return True
 
     def _ask(self, question: Question) -> bool:
-        """Whether it is answered from the right documents."""
+        """Whether it is answered from the right documents. While requests fail, an answer may be missing."""
         given = {"prompt": question.text, "scopeType": "none", "scopeList": [], "scopeListMeta": ""}
         try:
             number = self._nextcloud.schedule(question.user, QUESTION_TYPE, given)
@@ -142,18 +164,26 @@ class Demo:
         task = self._nextcloud.wait_task(number, LONGEST_ANSWER)
         if task["status"] != SUCCESSFUL:
             say(f"\n    {question.user} asks: {question.text}\n    {task['status']}: {task['errorMessage']}\n")
-            return False
+            return self._has_faults
         labels = [json.loads(source)["label"] for source in task["output"]["sources"]]
-        fault = question.fault(labels)
-        say(_shown(question, task["output"]["output"], labels, fault))
-        return not fault
+        say(_shown(question, task["output"]["output"], labels))
+        return not question.is_leaked(labels) and (self._has_faults or not question.is_missed(labels))
+
+    @property
+    def _has_faults(self) -> bool:
+        """Whether a request was made to fail."""
+        return bool(self._nextcloud.statistics.faults)
 
 
-def _shown(question: Question, answer: str, labels: list[str], fault: str) -> str:
+def _shown(question: Question, answer: str, labels: list[str]) -> str:
     lines = [f"\n    {question.user} asks: {question.text}", *(f"      {line}" for line in answer.splitlines())]
     more = f" and {len(labels) - SHOWN_SOURCES} more" if len(labels) > SHOWN_SOURCES else ""
     lines.append(f"    sources: {'; '.join(labels[:SHOWN_SOURCES])}{more}")
-    return "\n".join([*lines, *([f"    {fault}"] if fault else []), ""])
+    if question.is_leaked(labels):
+        lines.append(f"    LEAK: {question.user} may not read {question.source}")
+    if question.is_missed(labels):
+        lines.append(f"    NOT FOUND: {question.source}")
+    return "\n".join([*lines, ""])
 
 
 # ---------------------------------------------------------------------- Nextcloud's text model

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.doubles.sim.http import Request
-from tests.doubles.sim.model import FILES, Node, Queue, Row
+from tests.doubles.sim.model import FILES, Queue, Row
 from tests.doubles.sim.ocs import Answer, OcsError
 from tests.doubles.sim.php import Arguments, Object, PhpError, decoded_and_encoded, integer, values
 from tests.doubles.sim.world import World
@@ -76,9 +76,8 @@ class Queues:
 
     def _file(self, row: Row) -> dict[str, Any] | None:
         node, owner = self._world.nodes.get(row.data["file_id"]), row.data["owner"]
-        if owner not in self._world.users or not _is_file_of(node, owner):
+        if node is None or node.folder or owner not in node.users or owner not in self._world.users:
             return None
-        assert node is not None
         return {
             "userIds": list(node.users),
             "reference": f"{FILES}: {node.id}",
@@ -113,10 +112,6 @@ class Queues:
             acks[f"{queue.name} again"] += 1
         else:
             self._world.lint("acknowledged a row that never was", f"{queue.name} {value!r}")
-
-
-def _is_file_of(node: Node | None, owner: str) -> bool:
-    return node is not None and not node.folder and owner in node.users
 
 
 def _item(row: Row) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class Tasks:
             types[TEXT_TASK] = TaskType("sim-text2text", {"input": TEXT}, {"output": TEXT})
         exapp = self._world.exapp
         if self._world.app_api and exapp.installed and exapp.enabled:
-            for known in self._world.providers.values():
+            for known in list(self._world.providers.values()):  # also looked at from other threads
                 provider, custom = known["provider"], known["customTaskType"]
                 if custom is not None and provider["task_type"] not in types:
                     types[provider["task_type"]] = _task_type(provider, custom)

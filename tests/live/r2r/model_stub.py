@@ -19,7 +19,7 @@ import anyio
 import numpy as np
 import uvicorn
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.doubles.openai import ChatRequest, EmbeddingRequest, FakeOpenAI, Message
@@ -85,7 +85,7 @@ class ImageRequest(_Strict):
 
 
 class _Models(FakeOpenAI):
-    def _chat(self, body: ChatRequest | ImageRequest) -> dict[str, Any]:
+    def _chat(self, body: ChatRequest | ImageRequest) -> Response:
         return super()._chat(body.described() if isinstance(body, ImageRequest) else body)
 
     def vector(self, text: str, dimension: int) -> list[float]:
