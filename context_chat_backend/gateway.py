@@ -1,5 +1,6 @@
 """Puts the parts together: settings in, a running gateway out."""
 
+import logging
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,7 @@ from .layers.probes import QueueDepthProbe, QueueSettings
 from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
+from .nextcloud.refusals import Refusals
 from .nextcloud.text_model import NextcloudText
 from .nextcloud.webhooks import Webhooks
 from .pull.intake import Intake, IntakePlan
@@ -28,10 +30,13 @@ from .registry import driver_factory
 from .retrieval.generators import Extractive, Generator, Prompted
 from .retrieval.models import OpenAIChat, llm_client
 from .retrieval.settings import AnswerSettings
+from .roles import DUTIES, Agreement, Duties, require_suitable
 from .settings import Settings
-from .storage import backend_folder, spool_folder, state_file
+from .storage import agreement_file, backend_folder, spool_folder, state_file
 from .toolkit.background import periodically, run_in_background
 from .toolkit.settings import read_settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Plan:
     answers: AnswerSettings
     rules: Rules
     driver: Driver
+    duties: Duties
 
 
 def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Driver | None = None) -> Plan:
@@ -71,8 +77,15 @@ def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Drive
         queues=read_settings(QueueSettings, variables),
         answers=answers,
         rules=Rules() if settings.index_rules is None else read_rules(settings.index_rules),
-        driver=make_driver(settings, variables) if driver is None else driver,
+        driver=_suitable(settings, make_driver(settings, variables) if driver is None else driver),
+        duties=DUTIES[settings.app_role],
     )
+
+
+def _suitable(settings: Settings, driver: Driver) -> Driver:
+    if settings.app_role is not None:
+        require_suitable(settings.app_role, settings.rag_backend, driver)
+    return driver
 
 
 def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
@@ -86,9 +99,12 @@ def make_driver(settings: Settings, variables: Mapping[str, str]) -> Driver:
 async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
     """Run a gateway; its driver is opened in the background."""
     settings, layers = plan.settings, plan.layers
+    if settings.app_role is not None:
+        log.info("APP_ROLE=%s: this process %s", settings.app_role, plan.duties.summary)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(State(state_file(settings.app_persistent_storage)))
         nextcloud = await stack.enter_async_context(NextcloudClient(settings)) if settings.nextcloud_url else None
+        refusals = Refusals()
         webhooks = Webhooks()
         generator = await _open_generator(stack, plan.answers, nextcloud, webhooks)
         layered = compose(
@@ -97,7 +113,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             settings=layers,
             state=state,
             metrics=metrics,
-            opened=partial(note_backend, state),
+            opened=partial(_note_store, plan, state),
             probes=await _open_probes(stack, plan.queues),
         )
         ledger = Ledger(state, metrics)
@@ -112,18 +128,21 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         await chat.open()
         stack.push_async_callback(chat.close)
         commands = Commands(state, chat)
-        for work in ledger.run, commands.run, partial(_follow_rules, chat, ledger, plan.rules, state):
+        writing = (commands.run, partial(_follow_rules, chat, ledger, plan.rules, state)) if plan.duties.writes else ()
+        for work in ledger.run, *writing:
             await run_in_background(stack, work)
-        lifecycle = await stack.enter_async_context(Lifecycle(state, chat, nextcloud))
+        lifecycle = await stack.enter_async_context(
+            Lifecycle(state, chat, nextcloud, refusals, called=plan.duties.called)
+        )
         intake = None
-        if nextcloud is not None:
+        if nextcloud is not None and plan.duties.takes:
             intake = Intake(
-                plan_intake(settings, layers),
+                plan_intake(plan),
                 nextcloud,
                 chat,
                 state=state,
                 sources=ledger.table,
-                enabled=lifecycle.enabled,
+                enabled=lifecycle.working,
             )
             commands.add_listener(intake.obey)
             await run_in_background(stack, intake.run)
@@ -138,13 +157,20 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         )
 
 
-def plan_intake(settings: Settings, layers: LayerSettings) -> IntakePlan:
+def plan_intake(plan: Plan) -> IntakePlan:
     """As many documents at a time as the backend has places."""
     return IntakePlan(
-        mode=settings.intake,
-        workers=layers.max_inflight_upserts,
-        spool=spool_folder(settings.app_persistent_storage),
+        mode=plan.settings.intake,
+        workers=plan.layers.max_inflight_upserts,
+        spool=spool_folder(plan.settings.app_persistent_storage),
+        takes=plan.duties.takes,
     )
+
+
+async def _note_store(plan: Plan, state: State, identity: str) -> None:
+    if plan.settings.app_role is not None:
+        await Agreement(agreement_file(plan.settings.app_persistent_storage), plan.duties).require(identity)
+    await note_backend(state, identity)
 
 
 async def _follow_rules(chat: ContextChat, ledger: Ledger, rules: Rules, state: State) -> None:

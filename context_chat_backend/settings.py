@@ -6,12 +6,13 @@ Backends, layers, embeddings and answers have their own settings classes next to
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr, model_validator
 
 from . import __version__
+from .storage import role_folder
 from .toolkit.http import http_url
 from .toolkit.settings import VariableSettings
 
@@ -29,6 +30,9 @@ def _not_guessed_at_once(value: SecretStr) -> SecretStr:
 SHORTEST_SECRET = 4
 """Refuses what is no secret at all. Whoever tries things out may use a short one; `ccbe check` warns of it."""
 
+NO_DEFAULT = "Array"
+"""What AppAPI put into a variable that the admin left alone, until August 2026: PHP's word for an empty element."""
+
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -37,7 +41,8 @@ def environment() -> Mapping[str, str]:
 
     Nothing else looks there."""
     lines = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return {**lines, **os.environ}
+    variables = {**lines, **os.environ}
+    return {name: value for name, value in variables.items() if value != NO_DEFAULT}
 
 
 class Settings(VariableSettings):
@@ -52,14 +57,27 @@ class Settings(VariableSettings):
     app_host: str = Field("127.0.0.1", description="address to listen on")
     app_port: int = Field(10034, description="port to listen on", ge=0, le=65535)
     app_persistent_storage: Path = Field(
-        Path("persistent_storage"), description="folder for the database, the logs and what is remembered"
+        Path("persistent_storage"),
+        description="folder for the database, the logs and what is remembered; each role has one of its own in it",
+    )
+    app_role: Literal["requestproc", "updatesproc", "indexing"] | None = Field(
+        None,
+        description="set by AppAPI in Kubernetes, where each role is a container: indexing takes documents, access "
+        "changes and deletions, requestproc answers questions, updatesproc does nothing; without it one does all",
     )
     aa_version: str = Field("2.2.0", description="version of AppAPI, sent back to it")
     nextcloud_url: BaseUrl | None = Field(
         None, description="base URL of Nextcloud; without it nothing is reported there"
     )
     hp_shared_key: SecretStr | None = Field(None, description="set by AppAPI when the app is reached through HaRP")
+    hp_frp_address: str | None = Field(
+        None, description="host of HaRP's frp server, set by AppAPI; with it and the port the gateway starts frpc"
+    )
+    hp_frp_port: int | None = Field(None, description="port of HaRP's frp server, set by AppAPI", ge=1, le=65535)
     hp_exapp_sock: Path = Field(Path("/tmp/exapp.sock"), description="socket to listen on behind HaRP")  # noqa: S108
+    frpc_path: Path | None = Field(
+        None, description="the program frpc, which connects to HaRP; looked for in PATH if this is not set"
+    )
 
     rag_backend: str = Field("builtin", description="name of the backend driver")
 
@@ -89,3 +107,9 @@ class Settings(VariableSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")
     log_file_mb: NonNegativeInt = Field(20, description="size of a log file before it is rotated, in MiB")
     log_files: NonNegativeInt = Field(5, description="rotated log files that are kept")
+
+    @model_validator(mode="after")
+    def _separate_roles(self) -> Self:
+        if self.app_role is not None:
+            self.app_persistent_storage = role_folder(self.app_persistent_storage, self.app_role)
+        return self

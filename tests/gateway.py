@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from context_chat_backend.contract import Driver
 from context_chat_backend.gateway import plan_gateway
 from context_chat_backend.http import readiness
-from context_chat_backend.http.app import create_app
+from context_chat_backend.http.app import Serving, create_app
 from context_chat_backend.http.server import GatewayServer
 from context_chat_backend.nextcloud.push_client import PushClient, appapi_headers
 from context_chat_backend.settings import Settings
@@ -89,10 +89,11 @@ def running_gateway(
     settings: Settings, driver: Driver | None = None, variables: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Nextcloud]:
     """Serve in a thread until the block ends; ready when entered."""
-    app = create_app(plan_gateway(settings, variables, driver))
+    serving = Serving()
+    app = create_app(plan_gateway(settings, variables, driver), serving)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = GatewayServer(app)
+        server = GatewayServer(app, serving)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         nextcloud = Nextcloud(f"http://127.0.0.1:{listener.getsockname()[1]}")
@@ -160,8 +161,8 @@ class GatewayProcess:
         }
         self._process: subprocess.Popen[bytes]
 
-    def start(self, *, ready: bool = True) -> None:
-        """Returns once the gateway serves requests, or (not `ready`) once the process does."""
+    def launch(self) -> None:
+        """Returns at once."""
         with (self.folder / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
                 self._command,
@@ -171,6 +172,10 @@ class GatewayProcess:
                 stdout=console,
                 stderr=console,
             )
+
+    def start(self, *, ready: bool = True) -> None:
+        """Returns once the gateway serves requests, or (not `ready`) once the process does."""
+        self.launch()
         try:
             wait_until_ready(self.nextcloud, path="/health/ready" if ready else "/heartbeat", process=self._process)
         except TimeoutError as error:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 import anyio
 
 from ..contract import Finding, Level
+from ..doctor import examine
 from .command import FAILURE, SUCCESS, Command, Variables
-from .doctor import examine
 
 
 def _arguments(parser: ArgumentParser) -> None:

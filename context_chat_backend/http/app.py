@@ -1,7 +1,8 @@
 """The ASGI application."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypedDict
 
@@ -11,16 +12,21 @@ from starlette.middleware import Middleware
 
 from .. import __version__
 from ..core.spool import open_spool, spool_problem
+from ..doctor.setup_checks import SetupChecks
 from ..gateway import Gateway, Plan, open_gateway
+from ..lifecycle import Lifecycle
 from ..metrics import Metrics
 from ..nextcloud.appapi import AppAPIAuth
 from ..storage import spool_folder
+from ..toolkit.background import run_in_background
+from ..toolkit.concurrency import Toggle
+from ..tunnel import Tunnel
 from . import system
 from .errors import install_error_handlers
 from .middleware import BodyLimit, ErrorBoundary, RequestId, RequestMetrics, StripPrefix
 from .push import routes
 from .push.batch import Batches
-from .readiness import Readiness
+from .readiness import Look, Readiness
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 """A hundred thousand user ids of 64 letters are 7 MB."""
@@ -32,11 +38,22 @@ class LifespanState(TypedDict):
     gateway: Gateway
     batches: Batches
     readiness: Readiness
+    setup_checks: SetupChecks
 
 
-def create_app(plan: Plan) -> FastAPI:
-    """The gateway as an ASGI application."""
-    settings, metrics = plan.settings, Metrics()
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the application shares with the server that runs it."""
+
+    tunnel: Tunnel | None = None
+    """The way in, where it takes one: without it nobody is served."""
+    stopping: Toggle = field(default_factory=lambda: Toggle(False))
+    """Whether the server takes no more requests; those that are under way are still answered."""
+
+
+def create_app(plan: Plan, serving: Serving | None = None) -> FastAPI:
+    """The gateway as an ASGI application. `serving` is for the server that runs it, where that is ours."""
+    settings, metrics, shared = plan.settings, Metrics(), serving or Serving()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
@@ -49,8 +66,17 @@ def create_app(plan: Plan) -> FastAPI:
         async with open_gateway(plan, metrics) as gateway:
             chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
             async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
-                readiness = Readiness(chat.problem, look_at_spool, gateway.state.problem)
-                yield {"gateway": gateway, "batches": batches, "readiness": readiness}
+                looks: list[Look] = [chat.problem, look_at_spool, gateway.state.problem]
+                if shared.tunnel is not None:
+                    looks.append(shared.tunnel.problem)
+                async with AsyncExitStack() as stack:
+                    await run_in_background(stack, partial(_stop_working, gateway.lifecycle, shared.stopping))
+                    yield {
+                        "gateway": gateway,
+                        "batches": batches,
+                        "readiness": Readiness(*looks),
+                        "setup_checks": SetupChecks(gateway),
+                    }
 
     app = FastAPI(
         title="Context Chat gateway",
@@ -72,3 +98,8 @@ def create_app(plan: Plan) -> FastAPI:
     app.include_router(system.router)
     app.include_router(routes.router)
     return app
+
+
+async def _stop_working(lifecycle: Lifecycle, stopping: Toggle) -> None:
+    await stopping.wait_for(True)
+    lifecycle.stop_working()

@@ -25,7 +25,19 @@ RESET_SECONDS = 1.0
 
 EXTENSION = "context_chat"
 STILL_WORKING = b"HTTP/1.1 102 Processing\r\n\r\n"
-REFUSAL = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+NO_STORE = "no-store"
+"""`Cache-Control` of every answer that does not say otherwise."""
+REFUSAL = b"\r\n".join(
+    [
+        b"HTTP/1.1 %b",
+        b"content-type: application/json",
+        b"content-length: %d",
+        b"cache-control: " + NO_STORE.encode(),
+        b"connection: close",
+        b"",
+        b"%b",
+    ]
+)
 
 log = logging.getLogger(__name__)
 

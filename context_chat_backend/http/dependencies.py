@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from ..doctor.setup_checks import SetupChecks
 from ..gateway import Gateway
 from .errors import Disabled
 from .push.batch import Batches
@@ -29,6 +30,13 @@ async def _readiness(request: Request) -> Readiness:
 
 
 CurrentReadiness = Annotated[Readiness, Depends(_readiness)]
+
+
+async def _setup_checks(request: Request) -> SetupChecks:
+    return cast("SetupChecks", request.state.setup_checks)
+
+
+CurrentSetupChecks = Annotated[SetupChecks, Depends(_setup_checks)]
 
 
 async def _enabled_gateway(gateway: CurrentGateway) -> Gateway:

@@ -29,6 +29,16 @@ class Disabled(Exception):
     """The app is disabled in Nextcloud."""
 
 
+class ReadOnly(Exception):
+    """This process may not change what is stored: another container of the deployment does."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this container only answers questions, and the one that indexes cannot be called: Context Chat before "
+            "5.4, which sends its documents, does not work with APP_ROLE"
+        )
+
+
 def error(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """`{"error": text}`"""
     return JSONResponse({"error": text}, status_code=status, headers=headers)
@@ -41,6 +51,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ScopeError, lambda _, exc: error(400, f"Context Retrieval Error: {exc}"))
     app.add_exception_handler(NothingFound, _nothing_found)
     app.add_exception_handler(Disabled, lambda *_: error(503, "Context Chat Backend is disabled"))
+    app.add_exception_handler(ReadOnly, _read_only)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
 
@@ -60,6 +71,11 @@ def _driver_error(_: Request, exc: Exception) -> JSONResponse:
             return error(501, f"not supported by this backend{hint}")
         case _:
             return error(400, f"this cannot be done{hint}")
+
+
+def _read_only(_: Request, exc: Exception) -> JSONResponse:
+    log.error("a document or an action is turned away: %s", exc)
+    return error(503, str(exc), _retry_after(None))
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

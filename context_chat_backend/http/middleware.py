@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..logs import request_id
 from ..metrics import Metrics
+from .connections import NO_STORE
 from .errors import error
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,23 @@ class RequestId:
             await self._app(scope, receive, send_with_id)
         finally:
             request_id.reset(token)
+
+
+class NoStore:
+    """Forbids to keep any answer that does not say how long it may be kept: AppAPI's proxy would do so for an hour.
+
+    Goes around the whole application, so that no answer is made outside of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("Cache-Control", NO_STORE)
+            await send(message)
+
+        await self._app(scope, receive, send_marked)
 
 
 class ErrorBoundary:

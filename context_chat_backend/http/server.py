@@ -5,7 +5,7 @@ import resource
 import signal
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -23,8 +23,10 @@ from ..gateway import plan_gateway
 from ..logs import set_up_logging
 from ..settings import Settings
 from ..storage import claimed_storage, spool_folder, state_file
-from .app import create_app
+from ..tunnel import Tunnel, plan_tunnel
+from .app import Serving, create_app
 from .connections import Connections, GuardedProtocol
+from .middleware import NoStore
 
 SHUTDOWN_SECONDS = 5
 """For requests under way; Docker kills after 10. A load that is cut off is sent again by Nextcloud."""
@@ -50,10 +52,19 @@ def serve(settings: Settings, variables: Mapping[str, str]) -> int:
         plan = plan_gateway(settings, variables)
         open_spool(spool_folder(settings.app_persistent_storage))
         anyio.run(_require_state, state_file(settings.app_persistent_storage))
-        server = GatewayServer(create_app(plan))
+        serving = Serving(open_tunnel(settings))
+        server = GatewayServer(create_app(plan, serving), serving)
         with suppress(SystemExit):  # with a status of uvicorn's own, when the start fails
             server.run([listener])
         return ENDED if server.started and not server.failed else FAILED
+
+
+def open_tunnel(settings: Settings) -> Tunnel | None:
+    """What the server has to enter so that HaRP reaches it; None where nothing has to be opened."""
+    plan = plan_tunnel(settings)
+    if plan is None and settings.hp_shared_key is not None:
+        log.warning("no frpc is started, because HP_FRP_ADDRESS or HP_FRP_PORT is not set")
+    return None if plan is None else Tunnel(plan)
 
 
 async def _require_state(file: Path) -> None:
@@ -87,11 +98,12 @@ def _open_socket_file(path: Path) -> socket.socket:
 class GatewayServer(uvicorn.Server):
     """Uvicorn with bounds on connections, which ends when the application does."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, serving: Serving | None = None) -> None:
+        self._serving = serving or Serving()
         connections = Connections(most_connections(allow_open_files()))
         super().__init__(
             uvicorn.Config(
-                app,
+                NoStore(app),
                 http=cast("type[GuardedProtocol]", partial(GuardedProtocol, among=connections)),
                 log_config=None,
                 access_log=False,
@@ -107,6 +119,16 @@ class GatewayServer(uvicorn.Server):
     def failed(self) -> bool:
         """The application ended on its own."""
         return isinstance(self.lifespan, LifespanOn) and self.lifespan.error_occurred
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        async with AsyncExitStack() as stack:
+            if self._serving.tunnel is not None:  # it is closed last: answers get out through it
+                await stack.enter_async_context(self._serving.tunnel)
+            await super().serve(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._serving.stopping.set(True)
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         if self.failed:

@@ -1,8 +1,10 @@
 """Routes that AppAPI, probes and admins use."""
 
 import hmac
+import re
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Annotated, Literal, cast
@@ -12,11 +14,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from ..contract import Misconfigured
+from ..contract import Finding, Level, Misconfigured
 from ..logs import LOG_FILE
 from ..nextcloud.webhooks import PATH as WEBHOOK_PATH
 from ..storage import logs_folder
-from .dependencies import CurrentGateway, CurrentReadiness
+from .dependencies import CurrentGateway, CurrentReadiness, CurrentSetupChecks
 from .errors import error
 from .openapi import content, problems
 
@@ -79,6 +81,32 @@ async def task_is_done(gateway: CurrentGateway, name: str) -> dict[str, str]:
 async def live() -> dict[str, str]:
     """The process serves requests."""
     return {"status": "ok"}
+
+
+class SetupCheck(BaseModel):
+    """An entry in Nextcloud's list of setup checks."""
+
+    status: Literal["warning", "error"]
+    text: str
+
+
+@router.get("/setup_checks", responses=FAILURES)
+async def setup_checks(checks: CurrentSetupChecks) -> dict[str, SetupCheck]:
+    """What an admin should mend. Nextcloud 35 asks every ten minutes and shows it among its own setup checks."""
+    return _listed(await checks.findings())
+
+
+def _listed(findings: Sequence[Finding]) -> dict[str, SetupCheck]:
+    """By an id, made of the subject and, where it has several findings, a number."""
+    numbers: Counter[str] = Counter()
+    entries = {}
+    for finding in findings:
+        subject = re.sub(r"[^a-z0-9]+", "_", finding.subject.lower())
+        numbers[subject] += 1
+        id_ = subject if numbers[subject] == 1 else f"{subject}_{numbers[subject]}"
+        status: Literal["warning", "error"] = "error" if finding.level is Level.ERROR else "warning"
+        entries[id_] = SetupCheck(status=status, text=f"{finding.subject}: {finding.text}. {finding.remedy}")
+    return entries
 
 
 class Ready(BaseModel):

@@ -26,7 +26,7 @@ from .contents import ItemText, NextcloudFile, Origin, PulledContent
 from .documents import Documents
 from .history import History
 from .leases import Lease, Leases
-from .puller import Puller
+from .puller import Puller, Work
 from .tasks import Tasks
 
 PROBE_INTERVAL = 300.0
@@ -50,6 +50,7 @@ class IntakePlan:
     workers: int
     """Documents that are indexed at a time."""
     spool: Path
+    takes: frozenset[Work] = frozenset(Work)
 
 
 class Intake:
@@ -77,7 +78,7 @@ class Intake:
         self._documents = Documents(self._queues, chat, self._leases, state, workers=plan.workers)
         self._actions = Actions(self._queues, chat, self._leases, self._history, state)
         self._tasks = Tasks(self._provider, Scopes(nextcloud), chat, state)
-        self._puller = Puller(chat, self._actions, self._documents, self._tasks, workers=plan.workers)
+        self._puller = Puller(chat, self._actions, self._documents, self._tasks, workers=plan.workers, takes=plan.takes)
         self._pulls = Toggle(False)
         self._probe_now = anyio.Event()
         self._opened = False

@@ -1,9 +1,11 @@
 """The loops that ask Nextcloud for work, as long as it has queues."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
+from enum import Enum, auto
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ..core.service import ContextChat
 from ..nextcloud.errors import NextcloudError, NoRoute, as_driver_error
@@ -24,18 +26,34 @@ PROBLEM_PAUSE = 5.0
 Step = Callable[[], Awaitable[None]]
 
 
+class Work(Enum):
+    """What a gateway may take from Nextcloud."""
+
+    QUESTIONS = auto()
+    DOCUMENTS = auto()
+    """And the actions on them: both have to be taken by one and the same process, whose order they rest on."""
+
+
 class Puller:
     """Documents are taken only after the actions that were queued before them: a file that was deleted and came back
     would be deleted for good in the other order."""
 
     def __init__(
-        self, chat: ContextChat, actions: Actions, documents: Documents, questions: Tasks, *, workers: int
+        self,
+        chat: ContextChat,
+        actions: Actions,
+        documents: Documents,
+        questions: Tasks,
+        *,
+        workers: int,
+        takes: Set[Work] = frozenset(Work),
     ) -> None:
         self._chat = chat
         self._actions = actions
         self._documents = documents
         self._questions = questions
         self._workers = workers
+        self._takes = takes
         self._pace = Pace()
         self._pace_of_questions = Pace()
         self._over = anyio.Event()
@@ -51,16 +69,19 @@ class Puller:
         """Returns when Nextcloud has no queues any more."""
         self._over = anyio.Event()
         async with anyio.create_task_group() as tasks:
-            await self._questions.begin(tasks)
-            tasks.start_soon(self._loop, "taking questions", self._take_questions, self._pace_of_questions.wait)
-            for _ in range(self._workers):
-                tasks.start_soon(self._documents.work)
-            tasks.start_soon(self._loop, "taking documents and actions", self._look, self._pace.wait)
-            tasks.start_soon(
-                self._loop, "acknowledging documents", self._acknowledge, self._documents.wait_until_through
-            )
+            if Work.QUESTIONS in self._takes:
+                await self._questions.begin(tasks)
+                tasks.start_soon(self._loop, "taking questions", self._take_questions, self._pace_of_questions.wait)
+            if Work.DOCUMENTS in self._takes:
+                self._begin_documents(tasks)
             await self._over.wait()
             tasks.cancel_scope.cancel()
+
+    def _begin_documents(self, tasks: TaskGroup) -> None:
+        for _ in range(self._workers):
+            tasks.start_soon(self._documents.work)
+        tasks.start_soon(self._loop, "taking documents and actions", self._look, self._pace.wait)
+        tasks.start_soon(self._loop, "acknowledging documents", self._acknowledge, self._documents.wait_until_through)
 
     async def _loop(self, name: str, step: Step, wake: Step) -> None:
         async def translated() -> None:

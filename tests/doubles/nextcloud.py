@@ -28,6 +28,8 @@ from tests import gateway
 
 MAINTENANCE = HTMLResponse("<html><body>This server is in maintenance mode.</body></html>", 503)
 EXAPP_REQUIRED = JSONResponse({"message": "ExApp required"}, 412)
+MOST_FAILED_LOGINS = 10
+"""Within half an hour; AppAPI's own routes count each one twice. A right one clears the count."""
 NO_ROUTE = JSONResponse({"ocs": {"meta": {"status": "failure", "statuscode": 998, "message": ""}, "data": []}}, 404)
 RATE_LIMITED = Response(b"", 429)
 """The limits on requests per user, unlike those of a task, do not come in an envelope."""
@@ -73,8 +75,10 @@ class TextTask:
 class Refusal(Exception):
     """A status that the OCS envelope carries."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, code: int | None = None) -> None:
+        """`code` is the one in the envelope, where it is another one."""
         self.status = status
+        self.code = code
 
 
 @dataclass
@@ -89,6 +93,8 @@ class FakeNextcloud:
     """The ExApp, in AppAPI's database."""
     pulls: bool = False
     """Whether its Context Chat has queues; nothing is in them."""
+    has_setup_checks: bool = False
+    """Whether it is Nextcloud 35."""
     has_text_provider: bool = True
     statuses: Sequence[str] = ("STATUS_SCHEDULED", "STATUS_RUNNING", "STATUS_SUCCESSFUL")
     """What one poll after the other says of a task; the last one forever."""
@@ -105,12 +111,15 @@ class FakeNextcloud:
     tasks: dict[int, TextTask] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     failed_logins: int = 0
+    offered_setup_checks: int = 0
+    """How often the gateway asked to be asked for them."""
 
     def __post_init__(self) -> None:
         self._app = Starlette(
             routes=[
                 self._route("PUT", "apps/app_api/ex-app/status", self._status),
                 self._route("GET", "apps/app_api/ex-app/state", self._state),
+                self._route("POST", "apps/app_api/api/v1/setup_check", self._setup_check),
                 self._route("POST", "taskprocessing/schedule", self._schedule),
                 self._route("GET", "taskprocessing/task/{id:int}", self._task),
                 self._route("POST", "taskprocessing/tasks/{id:int}/cancel", self._cancel),
@@ -177,7 +186,7 @@ class FakeNextcloud:
             try:
                 return _envelope(request, 200, await handler(request, user_id))
             except Refusal as refusal:
-                return _envelope(request, refusal.status, {"message": ""})
+                return _envelope(request, refusal.status, {"message": ""}, refusal.code)
             except ValidationError as error:
                 return self._refuse(400, f"{request.method} {request.url.path}: {error}")
 
@@ -199,11 +208,11 @@ class FakeNextcloud:
         return None
 
     def _unauthorized(self, request: Request) -> Response | None:
-        if self.failed_logins >= 10:
+        if self.failed_logins > MOST_FAILED_LOGINS:
             return Response(b"", 429)
         user_id, _, secret = _credentials(request).partition(":")
-        if secret != self.secret:
-            self.failed_logins += 1
+        checks = 2 if "/apps/app_api/" in request.url.path else 1
+        self.failed_logins = 0 if secret == self.secret else self.failed_logins + checks
         may_call = self.enabled or request.url.path.endswith("/ex-app/state")
         if secret == self.secret and may_call and user_id in {"", *self.users}:
             return None
@@ -226,6 +235,14 @@ class FakeNextcloud:
 
     async def _state(self, request: Request, user_id: str) -> object:
         return int(self.enabled)
+
+    async def _setup_check(self, request: Request, user_id: str) -> object:
+        """AppAPI knows the app by its headers; there is nothing to say."""
+        self._require(await request.body() == b"", "the registration of setup checks has no body")
+        if not self.has_setup_checks:
+            raise Refusal(404, 998)
+        self.offered_setup_checks += 1
+        return []
 
     async def _schedule(self, request: Request, user_id: str) -> object:
         return self._scheduled(ScheduleBody.model_validate(await _json(request)), user_id)
@@ -300,10 +317,10 @@ class FakeNextcloud:
         return self._refuse(404, f"no route {request.method} {request.url.path}")
 
 
-def _envelope(request: Request, status: int, data: object) -> Response:
+def _envelope(request: Request, status: int, data: object, code: int | None = None) -> Response:
     """v1 hides every status but 401 in the envelope and says 100 for success."""
     is_v1 = request.path_params["version"] == "1"
-    code = {200: 100, 401: 997}.get(status, status) if is_v1 else status
+    code = code or ({200: 100, 401: 997}.get(status, status) if is_v1 else status)
     meta = {"status": "ok" if status == 200 else "failure", "statuscode": code, "message": ""}
     body = {"ocs": {"meta": meta, "data": data}}
     return JSONResponse(body, 200 if is_v1 and status != 401 else status)

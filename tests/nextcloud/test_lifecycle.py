@@ -15,10 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from context_chat_backend import lifecycle
 from context_chat_backend.conformance.reference import ReferenceDriver
-from context_chat_backend.contract import DriverError, Misconfigured, Unavailable
+from context_chat_backend.contract import Capabilities, DriverError, Misconfigured, Unavailable
 from context_chat_backend.gateway import Gateway, open_gateway, plan_gateway
 from context_chat_backend.layers import opening as startup
 from context_chat_backend.metrics import Metrics
+from context_chat_backend.nextcloud import refusals
 from context_chat_backend.nextcloud.push_client import part
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud, serving
 from tests.gateway import make_settings, running_gateway
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.anyio
 NOWHERE = "http://127.0.0.1:1"
 STATE = "GET /ocs/v1.php/apps/app_api/ex-app/state"
 STATUS = "PUT /ocs/v1.php/apps/app_api/ex-app/status"
+SETUP_CHECKS = "POST /ocs/v1.php/apps/app_api/api/v1/setup_check"
+RUNNING = (50, "")
 DONE = (100, "")
 
 
@@ -71,6 +74,18 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The state is asked for all the time, not only at the start."""
     monkeypatch.setattr(lifecycle, "POLL_INTERVAL", 0.01)
+    monkeypatch.setattr(refusals, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(refusals, "LONGEST_PAUSE", 0.01)
+
+
+def told(nextcloud: FakeNextcloud) -> list[tuple[int, str]]:
+    """What was reported, without the progress of a backend that is being opened, which may be too fast for it."""
+    return [report for report in nextcloud.reports if report != RUNNING]
+
+
+def asked(nextcloud: FakeNextcloud) -> list[str]:
+    """The requests, without those about setup checks."""
+    return [request for request in nextcloud.requests if request != SETUP_CHECKS]
 
 
 @asynccontextmanager
@@ -95,7 +110,7 @@ async def test_deploying_enables_the_app(tmp_path: Path, nextcloud: FakeNextclou
         assert gateway.http.get("/enabled").json() == {"enabled": False}
         await nextcloud.deploy()
         await until(lambda: gateway.http.get("/enabled").json() == {"enabled": True})
-        assert (nextcloud.reports, nextcloud.error) == ([DONE], "")
+        assert (told(nextcloud), nextcloud.error) == ([DONE], "")
         assert gateway.load(part("files__default: 1")).json()["loaded_sources"] == ["files__default: 1"]
 
 
@@ -104,9 +119,9 @@ async def test_a_second_deployment_works_like_the_first(tmp_path: Path, nextclou
         nextcloud.gateway_url = gateway.base_url
         for count in (1, 2):
             await nextcloud.deploy()
-            await until(lambda: len(nextcloud.reports) == count)  # noqa: B023 - called in this round only
+            await until(lambda: len(told(nextcloud)) == count)  # noqa: B023 - called in this round only
         await until(lambda: gateway.http.get("/enabled").json() == {"enabled": True})
-        assert (nextcloud.reports, nextcloud.enabled) == ([DONE, DONE], True)
+        assert (told(nextcloud), nextcloud.enabled) == ([DONE, DONE], True)
 
 
 DATA = {
@@ -142,13 +157,13 @@ async def test_the_end_of_the_initialisation_is_told_once_the_backend_is_open(
     tmp_path: Path, nextcloud: FakeNextcloud, url: str
 ) -> None:
     nextcloud.enabled = True
-    driver = Opening(*[Unavailable("connection refused")] * 3, None)
+    driver = Opening(*[Unavailable("connection refused")] * 6, None)
     told_before: list[tuple[int, str]] = []
     driver.when_opened = lambda: told_before.extend(nextcloud.reports)
     async with opened(tmp_path, url, driver) as gateway:
         gateway.lifecycle.start_init()
-        await until(lambda: nextcloud.reports)
-    assert (told_before, nextcloud.reports) == ([], [DONE])
+        await until(lambda: DONE in nextcloud.reports)
+    assert (told_before, nextcloud.reports) == ([RUNNING], [RUNNING, DONE])
 
 
 async def test_what_an_admin_has_to_mend_is_shown_until_it_is_mended(
@@ -164,7 +179,7 @@ async def test_what_an_admin_has_to_mend_is_shown_until_it_is_mended(
         driver.failures[0] = None
         await until(lambda: nextcloud.init == 100)
     assert nextcloud.error == ""
-    assert nextcloud.reports == [(0, "the password is refused"), (0, "the database is too old"), (0, ""), DONE]
+    assert told(nextcloud) == [(0, "the password is refused"), (0, "the database is too old"), (0, ""), DONE]
 
 
 async def test_a_backend_that_stays_down_is_shown(
@@ -182,11 +197,11 @@ async def test_the_progress_is_told_again_while_nextcloud_is_down(
 ) -> None:
     nextcloud.enabled = True
     async with opened(tmp_path, url) as gateway:
-        await until(lambda: nextcloud.requests == [STATE])
+        await until(lambda: nextcloud.requests == [STATE, SETUP_CHECKS])
         nextcloud.script.extend([MAINTENANCE, RATE_LIMITED, HTMLResponse("a proxy's page")])
         gateway.lifecycle.start_init()
-        await until(lambda: nextcloud.reports)
-    assert nextcloud.requests == [STATE, *[STATUS] * 4]
+        await until(lambda: told(nextcloud))
+    assert asked(nextcloud)[:5] == [STATE, *[STATUS] * 4]
 
 
 async def test_many_inits_at_once_are_one_and_a_later_one_is_another(
@@ -202,7 +217,7 @@ async def test_many_inits_at_once_are_one_and_a_later_one_is_another(
         await until(lambda: DONE in nextcloud.reports)
         gateway.lifecycle.start_init()
         await until(lambda: nextcloud.reports.count(DONE) == 2)
-    assert nextcloud.reports == [(0, "the password is refused"), (0, ""), DONE, DONE]
+    assert told(nextcloud) == [(0, "the password is refused"), (0, ""), DONE, DONE]
 
 
 async def test_a_restart_takes_up_an_initialisation_that_was_not_finished(
@@ -227,7 +242,7 @@ async def test_a_refused_report_is_not_repeated_before_a_restart(
     assert nextcloud.requests.count(STATUS) == 1
     nextcloud.enabled = True
     async with opened(tmp_path, url):
-        await until(lambda: nextcloud.reports == [DONE])
+        await until(lambda: told(nextcloud) == [DONE])
 
 
 async def test_a_finished_initialisation_is_not_repeated_by_a_restart(
@@ -236,13 +251,13 @@ async def test_a_finished_initialisation_is_not_repeated_by_a_restart(
     nextcloud.enabled = True
     async with opened(tmp_path, url) as gateway:
         gateway.lifecycle.start_init()
-        await until(lambda: nextcloud.reports)
+        await until(lambda: told(nextcloud))
         polls = nextcloud.requests.count(STATE)
         await until(lambda: nextcloud.requests.count(STATE) > polls + 3)
     polls = nextcloud.requests.count(STATE)
     async with opened(tmp_path, url):
         await until(lambda: nextcloud.requests.count(STATE) > polls + 3)
-    assert nextcloud.reports == [DONE]
+    assert told(nextcloud) == [DONE]
 
 
 async def test_without_a_nextcloud_init_is_harmless(tmp_path: Path) -> None:
@@ -343,3 +358,186 @@ async def test_of_two_changes_at_once_the_later_one_holds(tmp_path: Path, monkey
             disk_is_slow.set()
         assert gateway.lifecycle.enabled.value
         assert await gateway.state.flag(lifecycle.ENABLED) == "1"
+
+
+# ------------------------------------------------------------------ init, meanwhile
+
+
+async def test_an_init_that_comes_again_is_told_again_what_is_wrong(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str
+) -> None:
+    """AppAPI forgets progress and error when it asks again."""
+    nextcloud.enabled = True
+    driver = Opening(Misconfigured("the password is refused"))
+    async with opened(tmp_path, url, driver) as gateway:
+        gateway.lifecycle.start_init()
+        await until(lambda: nextcloud.error)
+        nextcloud.init, nextcloud.error = 0, ""
+        gateway.lifecycle.start_init()
+        await until(lambda: nextcloud.error == "the password is refused")
+        driver.failures[0] = None
+        await until(lambda: nextcloud.init == 100)
+    assert told(nextcloud).count(DONE) == 1
+    assert nextcloud.error == ""
+
+
+async def test_an_app_that_is_disabled_while_it_initialises_is_not_enabled_by_that(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str
+) -> None:
+    nextcloud.enabled = True
+    driver = Opening(Misconfigured("the password is refused"))
+    async with opened(tmp_path, url, driver) as gateway:
+        gateway.lifecycle.start_init()
+        await until(lambda: nextcloud.error)
+        await gateway.lifecycle.set_enabled(False)
+        driver.failures[0] = None
+        await until_open(gateway)
+        await anyio.sleep(10 * lifecycle.LOOK_INTERVAL)
+        assert DONE not in nextcloud.reports
+    async with opened(tmp_path, url) as gateway:
+        await until_open(gateway)
+        await anyio.sleep(10 * lifecycle.LOOK_INTERVAL)
+        assert DONE not in nextcloud.reports
+        await gateway.lifecycle.set_enabled(True)
+        await until(lambda: DONE in nextcloud.reports)
+
+
+async def until_open(gateway: Gateway) -> None:
+    with anyio.fail_after(60):
+        while await gateway.chat.problem() is not None:  # noqa: ASYNC110 - there is no event for it
+            await anyio.sleep(0.005)
+
+
+async def test_a_report_that_was_refused_is_made_when_the_app_is_enabled(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str
+) -> None:
+    async with opened(tmp_path, url) as gateway:
+        gateway.lifecycle.start_init()  # of an app that is disabled
+        await until(lambda: STATUS in nextcloud.requests)
+        await anyio.sleep(0.1)
+        nextcloud.enabled = True
+        await gateway.lifecycle.set_enabled(True)
+        await until(lambda: told(nextcloud) == [DONE])
+
+
+async def test_the_enabling_at_the_end_of_the_initialisation_is_no_reason_for_another(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str
+) -> None:
+    with running_gateway(make_settings(tmp_path, nextcloud_url=url), ReferenceDriver()) as gateway:
+        nextcloud.gateway_url = gateway.base_url
+        await nextcloud.deploy()
+        await until(lambda: gateway.http.get("/enabled").json() == {"enabled": True})
+        await anyio.sleep(0.2)
+    assert told(nextcloud) == [DONE]
+
+
+# ------------------------------------------------------------------ setup checks
+
+
+async def test_the_setup_checks_are_offered_each_time_the_app_is_enabled(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str
+) -> None:
+    nextcloud.has_setup_checks = True
+    async with opened(tmp_path, url) as gateway:
+        await until(lambda: nextcloud.requests == [STATE])
+        nextcloud.enabled = True
+        await gateway.lifecycle.set_enabled(True)
+        await until(lambda: nextcloud.offered_setup_checks == 1)
+        await gateway.lifecycle.set_enabled(False)
+        await anyio.wait_all_tasks_blocked()
+        assert nextcloud.offered_setup_checks == 1
+        await gateway.lifecycle.set_enabled(True)
+        await until(lambda: nextcloud.offered_setup_checks == 2)
+
+
+async def test_a_nextcloud_without_setup_checks_is_asked_once_and_nobody_is_told(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    nextcloud.enabled = True
+    async with opened(tmp_path, url) as gateway:
+        await until(lambda: SETUP_CHECKS in nextcloud.requests)
+        await anyio.sleep(0.1)
+        await gateway.lifecycle.set_enabled(False)
+        await gateway.lifecycle.set_enabled(True)
+    assert nextcloud.requests.count(SETUP_CHECKS) <= 2
+    assert "setup checks" not in caplog.text
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_proxy_without_the_route_of_setup_checks_is_no_failure(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path, url) as gateway:
+        await until(lambda: nextcloud.requests == [STATE])
+        nextcloud.script.append(HTMLResponse("not here", status))
+        await gateway.lifecycle.set_enabled(True)
+        await until(lambda: SETUP_CHECKS in nextcloud.requests)
+        await anyio.sleep(0.1)
+    assert "setup checks" not in caplog.text
+
+
+async def test_a_nextcloud_that_is_down_is_offered_the_setup_checks_again(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "OFFER_PAUSE", 0.01)
+    nextcloud.has_setup_checks = True
+    async with opened(tmp_path, url) as gateway:
+        await until(lambda: nextcloud.requests == [STATE])
+        nextcloud.enabled = True
+        nextcloud.script.extend([MAINTENANCE, MAINTENANCE])
+        await gateway.lifecycle.set_enabled(True)
+        await until(lambda: nextcloud.offered_setup_checks == 1)
+
+
+async def test_a_process_that_nextcloud_does_not_call_asks_often_and_offers_nothing(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shared(ReferenceDriver):
+        capabilities = Capabilities(shared=True)
+
+    monkeypatch.setattr(lifecycle, "UNCALLED_POLL_INTERVAL", 0.01)
+    settings = make_settings(tmp_path, nextcloud_url=url, rag_backend="reference", intake="push", app_role="indexing")
+    settings.app_persistent_storage.mkdir(parents=True)
+    async with open_gateway(plan_gateway(settings, {}, Shared()), Metrics()) as gateway:
+        await until(lambda: nextcloud.requests.count(STATE) > 3)
+        nextcloud.enabled = True
+        await until(lambda: gateway.lifecycle.enabled.value)
+        polls = nextcloud.requests.count(STATE)
+        await until(lambda: nextcloud.requests.count(STATE) > polls + 3)
+    assert set(nextcloud.requests) == {STATE}
+
+
+# ------------------------------------------------------------------ refusals
+
+
+async def test_a_wrong_secret_does_not_lock_the_address_out(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an hour of a gateway that is enabled, as it remembers, and whose secret Nextcloud does not know any more."""
+    scale = 1000
+    monkeypatch.setattr(lifecycle, "POLL_INTERVAL", lifecycle.POLL_INTERVAL / scale)
+    monkeypatch.setattr(lifecycle, "OFFER_PAUSE", lifecycle.OFFER_PAUSE / scale)
+    monkeypatch.setattr(refusals, "FIRST_PAUSE", refusals.FIRST_PAUSE / scale)
+    monkeypatch.setattr(refusals, "LONGEST_PAUSE", refusals.LONGEST_PAUSE / scale)
+    async with opened(tmp_path, None) as gateway:
+        await gateway.lifecycle.set_enabled(True)
+    nextcloud.secret = "another"
+    async with opened(tmp_path, url):
+        await anyio.sleep(1800 / scale)
+    assert 0 < nextcloud.failed_logins <= 10
+    assert not nextcloud.violations
+
+
+async def test_a_call_with_the_right_secret_ends_the_pause_after_a_refusal(
+    tmp_path: Path, nextcloud: FakeNextcloud, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "POLL_INTERVAL", 0.01)
+    nextcloud.script.append(EXAPP_REQUIRED)
+    async with opened(tmp_path, url) as gateway:
+        await until(lambda: nextcloud.requests == [STATE])
+        await anyio.sleep(0.2)
+        assert nextcloud.requests == [STATE]
+        assert gateway.lifecycle.problem is not None
+        gateway.lifecycle.start_init()
+        await until(lambda: nextcloud.requests.count(STATE) > 1)
+        await until(lambda: gateway.lifecycle.problem is None)

@@ -30,7 +30,7 @@ from ...nextcloud.payloads import (
 from ...storage import spool_folder
 from ..connections import client_waits
 from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway
-from ..errors import RETRY_AFTER, BadRequest, Disabled, error
+from ..errors import RETRY_AFTER, BadRequest, Disabled, ReadOnly, error
 from ..openapi import UPLOAD, problems
 from .batch import LoadReport
 from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
@@ -68,6 +68,7 @@ async def load_sources(
     request: Request, gateway: EnabledGateway, batches: CurrentBatches
 ) -> LoadedSources | JSONResponse:
     """Index the sources of a multipart body (see `multipart.py`)."""
+    _require_writing(gateway)
     try:
         with gateway.chat.arrival() as arrival:
             upload = await _read(request, gateway)
@@ -78,6 +79,11 @@ async def load_sources(
     if not upload.complete:
         return _repeat("the request body ended early")
     return _render(report, upload)
+
+
+def _require_writing(gateway: Gateway) -> None:
+    if not gateway.plan.duties.writes:
+        raise ReadOnly
 
 
 def _repeat(reason: str) -> JSONResponse:
@@ -153,6 +159,7 @@ async def _applier(request: Request, gateway: CurrentGateway) -> Callable[[Actio
     """Carries out an action, and keeps its place in the order whenever Nextcloud will repeat it."""
 
     async def apply(action: Action) -> None:
+        _require_writing(gateway)
         if not gateway.lifecycle.enabled.value:
             await gateway.chat.keep_order(action)
             raise Disabled

@@ -2,14 +2,14 @@
 
 import httpx
 
-from ...contract import DriverError, Finding, Misconfigured, NotFound
-from ...gateway import Plan
-from ...nextcloud.client import NextcloudClient
-from ...nextcloud.errors import NextcloudError, TryLater
-from ...retrieval.models import llm_client
-from ...retrieval.settings import AnswerSettings
-from ...settings import Settings
-from ...toolkit.http import json_object, translate_errors
+from ..contract import DriverError, Finding, Misconfigured, NotFound
+from ..gateway import Plan
+from ..nextcloud.client import NextcloudClient
+from ..nextcloud.errors import NextcloudError, TryLater
+from ..retrieval.models import llm_client
+from ..retrieval.settings import AnswerSettings
+from ..settings import Settings
+from ..toolkit.http import json_object, translate_errors
 from .findings import ok, problem, warning
 
 HTTP_SECONDS = 15

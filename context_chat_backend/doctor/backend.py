@@ -7,13 +7,13 @@ from pathlib import Path
 import anyio
 import httpx
 
-from ...contract import Driver, Finding, Inventory, Misconfigured, Unavailable
-from ...core.state import State
-from ...core.switching import require_admitted
-from ...gateway import Plan
-from ...settings import Settings
-from ...storage import claimed_storage, state_file
-from ...toolkit.http import json_object
+from ..contract import Driver, Finding, Inventory, Misconfigured, Unavailable
+from ..core.state import State
+from ..core.switching import require_admitted
+from ..gateway import Plan
+from ..settings import Settings
+from ..storage import claimed_storage, state_file
+from ..toolkit.http import json_object
 from .findings import guarded, ok, problem
 
 MIB = 2**20

@@ -5,12 +5,12 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from ...contract import Finding
-from ...nextcloud.client import NextcloudClient
-from ...nextcloud.errors import Missing, NextcloudError, NoRoute, NotAccepted
-from ...nextcloud.queues import Queues
-from ...settings import Settings
-from ...toolkit.http import json_object, translate_errors
+from ..contract import Finding
+from ..nextcloud.client import NextcloudClient
+from ..nextcloud.errors import Missing, NextcloudError, NoRoute, NotAccepted
+from ..nextcloud.queues import Queues
+from ..settings import Settings
+from ..toolkit.http import json_object, translate_errors
 from .findings import ok, problem, warning
 
 MOST_CLOCK_SECONDS = 60

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import anyio
 
-from ...contract import DriverError, Finding
-from ...core.state import State
+from ..contract import DriverError, Finding
+from ..core.state import State
 from .findings import ok, problem, warning
 
 MIB = 2**20

@@ -22,11 +22,11 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from context_chat_backend.cli import doctor
-from context_chat_backend.cli.doctor import examine
+from context_chat_backend import doctor
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Busy, Capabilities, Finding, Level, Misconfigured, Unavailable
 from context_chat_backend.core.state import State
+from context_chat_backend.doctor import examine
 from context_chat_backend.gateway import _open_generator, plan_gateway
 from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.text_model import NextcloudText
@@ -434,7 +434,7 @@ def test_a_wrong_secret_is_an_error_and_is_not_tried_again(cloud: Cloud) -> None
     finding = of("AppAPI", cloud_findings(cloud, app_secret=SecretStr("hidden-wrong")))
     assert finding.level is Level.ERROR
     assert "APP_SECRET" in finding.remedy
-    assert cloud.failed_logins == 1
+    assert cloud.requests.count("GET /ocs/v1.php/apps/app_api/ex-app/state") == 1
 
 
 def test_a_disabled_app_is_a_warning_and_not_asked_more(cloud: Cloud) -> None:

@@ -3,8 +3,8 @@
 import resource
 from ipaddress import ip_address
 
-from ...contract import Finding
-from ...settings import Settings
+from ..contract import Finding
+from ..settings import Settings
 from .findings import ok, warning
 
 FEW_FILES = 4096
@@ -32,10 +32,11 @@ def most_open_files() -> int:
 
 def secret_findings(settings: Settings) -> list[Finding]:
     """Whether the secrets keep anybody out."""
-    return [_app_secret_finding(settings), _metrics_finding(settings)]
+    return [app_secret_finding(settings), _metrics_finding(settings)]
 
 
-def _app_secret_finding(settings: Settings) -> Finding:
+def app_secret_finding(settings: Settings) -> Finding:
+    """Whether strangers could guess what Nextcloud proves itself with."""
     secret = settings.app_secret.get_secret_value()
     if len(secret) < SHORT_SECRET or len(set(secret)) < SHORT_SECRET // 2:
         remedy = "Make a new one, e.g. with openssl rand -hex 32, and register the app with it again."

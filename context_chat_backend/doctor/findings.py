@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from ...contract import DriverError, Finding, Level, Misconfigured, TransientError
+from ..contract import DriverError, Finding, Level, Misconfigured, TransientError
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
