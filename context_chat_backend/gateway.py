@@ -142,6 +142,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
                 chat,
                 state=state,
                 sources=ledger.table,
+                refusals=refusals,
                 enabled=lifecycle.working,
             )
             commands.add_listener(intake.obey)

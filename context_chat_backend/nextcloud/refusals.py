@@ -52,7 +52,9 @@ class Refusals:
                 await self._forgotten.wait()
 
     def note(self) -> None:
-        """This app was refused."""
+        """This app was refused. Of several who were under way only the first counts."""
+        if self._clock() < self._until:
+            return
         self._in_a_row += 1
         self._until = self._clock() + pause_after(self._in_a_row, FIRST_PAUSE, LONGEST_PAUSE)
 

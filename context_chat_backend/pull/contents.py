@@ -10,8 +10,9 @@ from anyio import to_thread
 
 from ..contract import Rejected, SourceId, Unavailable, UserId
 from ..core.spool import SpooledContent, SpoolFile
-from ..nextcloud.errors import Failed, Missing, NextcloudError, NoRoute, Refused, as_driver_error
+from ..nextcloud.errors import Failed, Missing, NextcloudError, NoRoute, NotAccepted, Refused, as_driver_error
 from ..nextcloud.queues import Queues
+from ..nextcloud.refusals import Refusals
 
 MOST_BYTES = 100 * 2**20
 """Of a file: context_chat does not look at the size of what it queues."""
@@ -86,8 +87,9 @@ class ItemText:
 class NextcloudFile:
     """A file of Nextcloud, read as one of its readers."""
 
-    def __init__(self, queues: Queues, source_id: SourceId, *, size: int) -> None:
+    def __init__(self, queues: Queues, source_id: SourceId, *, size: int, refusals: Refusals) -> None:
         """`size` is what its row says, in bytes."""
+        self._refusals = refusals
         self._queues = queues
         self._source_id = source_id
         self._size = size
@@ -98,22 +100,30 @@ class NextcloudFile:
         number = self._source_id.rpartition(" ")[2]
         if not (number.isascii() and number.isdecimal()):
             raise Rejected("its id is not that of a file")
-        failure: NextcloudError | None = None
+        await self._refusals.wait()
+        failure: NextcloudError = Missing("nobody may read it")
         for user_id in user_ids[:MOST_READERS]:
             try:
-                async with self._queues.file(int(number), user_id) as parts:
-                    await self._receive(file, parts)
-            except NoRoute as error:  # not a word about the file: Context Chat is not there
-                raise as_driver_error(error) from error
-            except (Missing, Refused, Failed) as error:
-                failure = error if failure is None or isinstance(failure, Missing) else failure
-            except NextcloudError as error:
-                raise as_driver_error(error) from error
-            else:
-                return
-        if failure is None or isinstance(failure, Missing):
+                return await self._fetch_as(user_id, int(number), file)
+            except (Missing, Refused, Failed) as error:  # another reader may have it
+                failure = error if isinstance(failure, Missing) else failure
+        if isinstance(failure, Missing):
             raise Rejected("no reader has this file any more") from failure
         raise Unavailable(f"none of its readers can open the file: {failure}") from failure
+
+    async def _fetch_as(self, user_id: UserId, number: int, file: SpoolFile) -> None:
+        """Raises `Missing`, `Refused` and `Failed` where another reader may have more luck, else a `DriverError`."""
+        try:
+            async with self._queues.file(number, user_id) as parts:
+                await self._receive(file, parts)
+        except NoRoute as error:  # not a word about the file: Context Chat is not there
+            raise as_driver_error(error) from error
+        except (Missing, Refused, Failed):
+            raise
+        except NextcloudError as error:
+            if isinstance(error, NotAccepted):
+                self._refusals.note()
+            raise as_driver_error(error) from error
 
     async def _receive(self, file: SpoolFile, parts: AsyncIterable[bytes]) -> None:
         await to_thread.run_sync(file.restart)

@@ -18,8 +18,8 @@ from .caution import Caution
 from .leases import Key, Lease, Leases
 
 PLACES_PER_WORKER = 4
-"""One row is indexed, and others wait, so that nobody waits for Nextcloud. No more: what changes while its row is taken is
-not queued again."""
+"""One row is indexed, and others wait, so that nobody waits for Nextcloud. No more: what changes while its row is
+taken is not queued again."""
 LEAST_ROOM = 2
 """Rows are taken at a time, unless there are fewer."""
 FIRST_PAUSE = 10.0

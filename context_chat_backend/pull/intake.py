@@ -17,6 +17,7 @@ from ..core.state import State
 from ..nextcloud.client import NextcloudClient
 from ..nextcloud.errors import NextcloudError, NoRoute, as_driver_error
 from ..nextcloud.queues import Queues
+from ..nextcloud.refusals import Refusals
 from ..nextcloud.scopes import Scopes
 from ..nextcloud.tasks import TaskProvider
 from ..toolkit.background import periodically
@@ -65,20 +66,31 @@ class Intake:
         *,
         state: State,
         sources: SourceTable,
+        refusals: Refusals,
         enabled: Toggle,
     ) -> None:
+        """`refusals` are shared with all who ask this Nextcloud."""
         self._plan = plan
         self._queues = Queues(nextcloud)
         self._provider = TaskProvider(nextcloud)
         self._chat = chat
         self._state = state
+        self._refusals = refusals
         self._enabled = enabled
         self._history = History(state, sources)
         self._leases = Leases(state, self._history, self._content_of)
         self._documents = Documents(self._queues, chat, self._leases, state, workers=plan.workers)
         self._actions = Actions(self._queues, chat, self._leases, self._history, state)
         self._tasks = Tasks(self._provider, Scopes(nextcloud), chat, state)
-        self._puller = Puller(chat, self._actions, self._documents, self._tasks, workers=plan.workers, takes=plan.takes)
+        self._puller = Puller(
+            chat,
+            self._actions,
+            self._documents,
+            self._tasks,
+            refusals=refusals,
+            workers=plan.workers,
+            takes=plan.takes,
+        )
         self._pulls = Toggle(False)
         self._probe_now = anyio.Event()
         self._opened = False
@@ -132,7 +144,8 @@ class Intake:
         self._probe_now = anyio.Event()
         await self._enabled.wait_for(True)
         try:
-            await self._queues.require()
+            async with self._refusals.asking():
+                await self._queues.require()
         except NoRoute:  # or Context Chat is not there: then nothing is sent, and nothing is lost
             await self._note(PUSH)
             await self._withdraw()
@@ -189,7 +202,7 @@ class Intake:
     def _content_of(self, lease: Lease) -> Content:
         origin: Origin = ItemText(lease.text or "")
         if lease.is_file:
-            origin = NextcloudFile(self._queues, lease.source.id, size=lease.size)
+            origin = NextcloudFile(self._queues, lease.source.id, size=lease.size, refusals=self._refusals)
         return PulledContent(origin, self._plan.spool, size=lease.size, readers=partial(_readers_of, lease))
 
 

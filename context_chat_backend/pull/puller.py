@@ -8,7 +8,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..core.service import ContextChat
-from ..nextcloud.errors import NextcloudError, NoRoute, as_driver_error
+from ..nextcloud.errors import NextcloudError, NoRoute, NotAccepted, as_driver_error
+from ..nextcloud.refusals import Refusals
 from ..toolkit.background import periodically
 from .actions import Actions
 from .documents import Documents
@@ -45,6 +46,7 @@ class Puller:
         documents: Documents,
         questions: Tasks,
         *,
+        refusals: Refusals,
         workers: int,
         takes: Set[Work] = frozenset(Work),
     ) -> None:
@@ -52,6 +54,7 @@ class Puller:
         self._actions = actions
         self._documents = documents
         self._questions = questions
+        self._refusals = refusals
         self._workers = workers
         self._takes = takes
         self._pace = Pace()
@@ -85,10 +88,14 @@ class Puller:
 
     async def _loop(self, name: str, step: Step, wake: Step) -> None:
         async def translated() -> None:
+            await self._refusals.wait()
             try:
                 await step()
             except NoRoute:
                 self._over.set()
+            except NotAccepted as error:
+                self._refusals.note()
+                raise as_driver_error(error) from error
             except NextcloudError as error:
                 raise as_driver_error(error) from error
 

@@ -36,7 +36,8 @@ async def periodically(
 
     Whatever the step raises is logged and counted under the loop's name, and the step is run again later: after `pause`
     seconds, doubled with each failure in a row up to `longest` seconds, where that is longer, and not before the error
-    says that it is of use. `wake` cannot shorten the pause after a failure. `pause` and `first`, the time until the first run, are `every` by default.
+    says that it is of use. `wake` cannot shorten the pause after a failure. `pause` and `first`, the time until the
+    first run, are `every` by default.
     """
     after_failure = every if pause is None else pause
     failed = _Failures(name)
