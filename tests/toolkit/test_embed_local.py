@@ -1,7 +1,10 @@
+import asyncio
 import json
+import os
 import shutil
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import Event
@@ -14,6 +17,7 @@ from tokenizers import Encoding
 from context_chat_backend.contract import Misconfigured
 from context_chat_backend.toolkit.indexing.embed import local
 from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder, batches, check_sha256, package_folder
+from context_chat_backend.toolkit.indexing.priority import NICENESS
 
 pytestmark = pytest.mark.anyio
 
@@ -112,7 +116,9 @@ async def test_a_long_text_has_the_vector_of_its_first_tokens_and_the_rest_is_ne
     seen = watch_the_tokenizer(embedder, monkeypatch)
     vectors = [*await embedder.embed([text]), await embedder.embed_query(text)]
     if fits(phrase, embedder):
-        np.testing.assert_allclose(vectors, [embedder._model.encode([np.array(tokens, np.int64)])[0]] * 2, atol=1e-5)
+        np.testing.assert_allclose(
+            vectors, [embedder._for_queries.encode([np.array(tokens, np.int64)])[0]] * 2, atol=1e-5
+        )
     assert max(map(len, seen)) <= local.MAX_CHARS
 
 
@@ -155,7 +161,8 @@ def watch_the_tokenizer(embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
             seen.append(text)
             return tokenizer.encode(text)
 
-    monkeypatch.setattr(embedder._model, "tokenizer", Watched())
+    for model in (embedder._for_documents, embedder._for_queries):
+        monkeypatch.setattr(model, "tokenizer", Watched())
     return seen
 
 
@@ -166,15 +173,14 @@ async def test_the_tokenizer_counts_all_tokens_of_a_text(embedder: LocalEmbedder
 
 async def test_a_query_does_not_wait_for_documents(embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
     started, go_on = Event(), Event()
-    encode = embedder._model.encode
+    encode = embedder._for_documents.encode
 
     def held(tokens: list[np.ndarray]) -> np.ndarray:
-        if len(tokens) > 1:
-            started.set()
-            assert go_on.wait(30)
+        started.set()
+        assert go_on.wait(30)
         return encode(tokens)
 
-    monkeypatch.setattr(embedder._model, "encode", held)
+    monkeypatch.setattr(embedder._for_documents, "encode", held)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(embedder.embed, ["one", "two"])
         await anyio.to_thread.run_sync(started.wait)
@@ -182,6 +188,23 @@ async def test_a_query_does_not_wait_for_documents(embedder: LocalEmbedder, monk
             assert (await embedder.embed_query("whale")).shape == (384,)
         finally:
             go_on.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+async def test_documents_are_computed_with_a_lower_priority_than_queries(embedder: LocalEmbedder) -> None:
+    """Also by the threads that onnxruntime computes with: each of the two models has some."""
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    lower = min(niceness() + NICENESS, 19)
+    assert await embedder._in_background(niceness) == lower
+    assert priorities_of_threads()[lower] >= len(os.sched_getaffinity(0))
+
+
+def priorities_of_threads() -> Counter[int]:
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    return Counter(os.getpriority(os.PRIO_PROCESS, thread) for thread in threads)
 
 
 async def test_documents_take_turns_and_never_compute_at_once(
@@ -196,15 +219,14 @@ async def test_documents_take_turns_and_never_compute_at_once(
         assert go_on.wait(30)
         return np.zeros((len(tokens), embedder.dimension), np.float32)
 
-    monkeypatch.setattr(embedder._model, "encode", held)
+    monkeypatch.setattr(embedder._for_documents, "encode", held)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(embedder.embed, [LONG] * 40)
         await anyio.to_thread.run_sync(started.wait)
         tasks.start_soon(embedder.embed, ["short"])
         await anyio.wait_all_tasks_blocked()
-        waiting = embedder._bulk.statistics().tasks_waiting
+        assert len(lengths) == 1
         go_on.set()
-    assert waiting == 1
     assert lengths.index(3) < len(lengths) - 1  # the short document overtook the rest of the long one
 
 
@@ -212,16 +234,17 @@ async def test_a_cancelled_document_stops_between_batches(
     embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
+    loop = asyncio.get_running_loop()
 
     with anyio.CancelScope() as scope:
 
         def cancel_in_first(tokens: list[np.ndarray]) -> np.ndarray:
             nonlocal calls
             calls += 1
-            anyio.from_thread.run_sync(scope.cancel)
+            loop.call_soon_threadsafe(scope.cancel)
             return np.zeros((len(tokens), 384), np.float32)
 
-        monkeypatch.setattr(embedder._model, "encode", cancel_in_first)
+        monkeypatch.setattr(embedder._for_documents, "encode", cancel_in_first)
         await embedder.embed([LONG] * 40)
     assert scope.cancelled_caught
     assert calls == 1

@@ -14,6 +14,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
+from ..priority import step_back
 from .formats import NO_TEXT, Extract, Unreadable
 
 
@@ -45,6 +46,7 @@ def main(function: str, path: str, limits: str) -> Status:
     allowed: Limits = json.loads(limits)
     output = _take_output()
     _limit(allowed)
+    step_back()
     try:
         status, text = _read(extract, Path(path), allowed["max_chars"])
         output.write(text.encode())
