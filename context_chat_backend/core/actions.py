@@ -1,7 +1,7 @@
 """Access changes and deletions, as both front ends hand them to the service."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from ..contract import AccessOp, ProviderId, Source, SourceId, UserId
@@ -75,6 +75,12 @@ class Reach:
     def providers_of_sources(self) -> frozenset[ProviderId]:
         """Of the sources that are named one by one."""
         return frozenset(map(provider_of, self.sources))
+
+    def those_of(self, source_ids: Collection[SourceId]) -> frozenset[SourceId]:
+        """The ones among these sources that it may touch."""
+        if self.everywhere:
+            return frozenset(source_ids)
+        return frozenset(id_ for id_ in source_ids if id_ in self.sources or provider_of(id_) in self.providers)
 
     def overlaps(self, other: "Reach") -> bool:
         """Whether both may touch the same source."""

@@ -44,6 +44,11 @@ class Segment:
             adds=any(reach.adds for reach in reaches),
         )
 
+    def part(self, source_ids: frozenset[SourceId]) -> "Segment":
+        """What it does to these of its sources: their order with the others does not matter."""
+        actions = [part for action in self.actions if (part := _part(action, source_ids)) is not None]
+        return Segment(actions, {id_: steps for id_, steps in self.steps.items() if id_ in source_ids})
+
     def rounds(self) -> Iterator[Round]:
         """In their order."""
         for steps in zip_longest(*self.steps.values()):
@@ -68,6 +73,16 @@ def segments(actions: Iterable[Action]) -> Iterator[Segment | Action]:
             segment.steps[source_id] = _followed_by(segment.steps.get(source_id, []), step)
     if segment.actions:
         yield segment
+
+
+def _part(action: Action, source_ids: frozenset[SourceId]) -> Action | None:
+    match action:
+        case DeleteSources(deleted):
+            return DeleteSources(deleted & source_ids) if deleted & source_ids else None
+        case SetAccess() | UpdateAccess():
+            return action if action.source_id in source_ids else None
+        case _:
+            return action
 
 
 def _steps(action: Action) -> Iterator[tuple[SourceId, Step]]:

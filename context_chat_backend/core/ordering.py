@@ -5,13 +5,13 @@ they asked. *Marks*: an action that failed and will come again holds back what m
 source that was on its way in while an action was carried out is stored as that action would have left it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TypeVar
 
 import anyio
 
-from ..contract import Source, Unavailable
+from ..contract import Source, SourceId, Unavailable
 from .actions import Action, Reach, as_after
 from .arrivals import Arrivals
 from .marks import Mark, Marks
@@ -101,6 +101,10 @@ class Order:
             await self._begin(turn)
             self._marks.check(mark.reach, before=mark.sequence)
             yield Place(self._marks, mark)
+
+    def busy(self, source_ids: Collection[SourceId]) -> frozenset[SourceId]:
+        """Those of these sources for which an action would have to wait."""
+        return self._turns.waited_for(source_ids)
 
     @asynccontextmanager
     async def turn(self, reach: Reach) -> AsyncIterator[None]:

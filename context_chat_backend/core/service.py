@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Se
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 
 from ..contract import (
     Answer,
@@ -26,6 +27,7 @@ from ..metrics import Metrics
 from ..retrieval.answerer import answers_from
 from ..retrieval.generators import Generator, whole
 from ..retrieval.sources import FoundSource, find_sources
+from ..toolkit.concurrency import gather
 from .actions import (
     Action,
     DeleteProvider,
@@ -242,6 +244,12 @@ class ContextChat:
                     await self._carry_out_or_log(part)
 
     async def _apply_segment(self, segment: Segment) -> None:
+        """Sources that are being indexed hold up no others."""
+        busy = self._order.busy(segment.steps)
+        parts = [segment.part(busy), segment.part(frozenset(segment.steps) - busy)]
+        await gather(*(partial(self._apply_part, part) for part in parts if part.actions))
+
+    async def _apply_part(self, segment: Segment) -> None:
         async with self._order.turn(segment.reach):
             try:
                 for step in segment.rounds():

@@ -1,11 +1,12 @@
 """Turns: operations that may touch the same source run one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import anyio
 
+from ..contract import SourceId
 from .actions import Reach
 
 GRACE = 10.0
@@ -56,6 +57,10 @@ class Turns:
 
     def __init__(self) -> None:
         self._turns: dict[Turn, None] = {}
+
+    def waited_for(self, source_ids: Collection[SourceId]) -> frozenset[SourceId]:
+        """Those of these sources that somebody uses now, or is waiting for."""
+        return frozenset().union(*(turn.reach.those_of(source_ids) for turn in self._turns))
 
     @contextmanager
     def queued(self, reach: Reach) -> Iterator[Turn]:

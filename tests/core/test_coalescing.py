@@ -73,6 +73,19 @@ def test_the_result_is_that_of_one_after_the_other(seed: int) -> None:
     assert together(stored, actions)[0] == one_by_one(stored, actions)
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_parts_of_a_segment_have_the_same_result_in_any_order(seed: int) -> None:
+    rng = random.Random(seed)
+    actions = [any_action(rng) for _ in range(rng.randint(1, 12))]
+    stored = {source_id: any_users(rng) for source_id in SOURCES}
+    (segment,) = segments(actions)
+    assert isinstance(segment, Segment)
+    some = frozenset(rng.sample(SOURCES, rng.randint(0, len(SOURCES))))
+    first, then = (segment.part(some), segment.part(frozenset(SOURCES) - some))
+    assert one_by_one(one_by_one(stored, then.actions), first.actions) == one_by_one(stored, actions)
+    assert first.steps | then.steps == segment.steps
+
+
 def test_all_short_sequences_on_one_source_have_the_right_result() -> None:
     source = SOURCES[0]
     sets = [frozenset({USERS[0]}), frozenset({USERS[1]}), frozenset(USERS[:2])]

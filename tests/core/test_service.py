@@ -245,6 +245,29 @@ async def test_an_action_during_indexing_is_applied_after_it(
     assert await kit.found("alice") == {kit.id(1)}
 
 
+async def test_many_actions_do_not_wait_for_the_one_whose_source_is_being_indexed(
+    chat: ContextChat, driver: Scripted, kit: Kit
+) -> None:
+    await chat.load(kit.source(2, users=("alice", "bob")), 0)
+    go_on, started = anyio.Event(), anyio.Event()
+
+    async def wait(_: Source) -> None:
+        started.set()
+        await go_on.wait()
+
+    driver.before_upsert = wait
+    deny = [UpdateAccess(AccessOp.DENY, kit.users("bob"), kit.id(number)) for number in (1, 2)]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load_one, chat, kit.source(1, users=("alice", "bob")))
+        await started.wait()
+        tasks.start_soon(chat.apply_all, deny)
+        await anyio.wait_all_tasks_blocked()
+        assert await kit.found("bob") == frozenset()
+        go_on.set()
+    assert await kit.found("bob") == frozenset()
+    assert await kit.found("alice") == kit.ids(1, 2)
+
+
 async def test_an_action_does_not_wait_forever(hasty: ContextChat, driver: Scripted, kit: Kit) -> None:
     go_on, started = anyio.Event(), anyio.Event()
 

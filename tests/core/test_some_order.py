@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import combinations
 from math import inf
 from pathlib import Path
 from typing import TypeVar
@@ -210,14 +211,18 @@ class Explanation:
         if not isinstance(event.what, Source):
             yield self._after_action(event.what, stored)
             return
-        # an action that came while it was on its way in may have met the older version, and meets this one all the same
-        met = sorted((self._events[number] for number in done), key=lambda other: other.begin)
-        for late in (
-            [each for each in met if each.begin > event.begin],
-            [each for each in met if each.end > event.begin],
-        ):
+        # an action that was under way when it began to come in may have been carried out before, or meets it, too
+        for late in self._may_be_late(event, done):
             current = as_after(event.what, [each.what for each in late if not isinstance(each.what, Source)])
             yield stored if current is None or not current.user_ids else _after_load(current, stored)
+
+    def _may_be_late(self, event: Event, done: frozenset[int]) -> Iterator[list[Event]]:
+        met = sorted((self._events[number] for number in done), key=lambda other: other.begin)
+        certain = [each for each in met if each.begin > event.begin]
+        perhaps = [each for each in met if each.begin <= event.begin < each.end and not isinstance(each.what, Source)]
+        for count in range(len(perhaps) + 1):
+            for some in combinations(perhaps, count):
+                yield [*some, *certain]
 
     def _after_action(self, action: Action, stored: Stored) -> Stored:
         if stored is None:

@@ -114,3 +114,14 @@ def test_an_admin_may_say_which_contract_is_spoken(tmp_path: Path, quick: None, 
             time.sleep(1)
             assert pulling.nextcloud.files.rows
             assert not [route for route in pulling.nextcloud.stats()["routes"] if "queues" in route]
+
+
+def test_a_wrong_secret_does_not_lock_anybody_out(tmp_path: Path, quick: None, probing: None) -> None:
+    """AppAPI counts a refused login twice, and more than ten within half an hour lock out whoever is right, too."""
+    with Sim(secret=SECRET, app_version=VERSION) as nextcloud, gateway_of(nextcloud, tmp_path):
+        stock(nextcloud)
+        until(lambda: nextcloud.idle())
+        nextcloud.secret = "another"
+        stock(nextcloud, 2)
+        time.sleep(3)
+        assert 1 <= len(nextcloud.failed_logins) <= 10
