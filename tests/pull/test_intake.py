@@ -120,7 +120,7 @@ def test_a_wrong_secret_does_not_lock_anybody_out(tmp_path: Path, quick: None, p
     """AppAPI counts a refused login twice, and more than ten within half an hour lock out whoever is right, too."""
     with Sim(secret=SECRET, app_version=VERSION) as nextcloud, gateway_of(nextcloud, tmp_path):
         stock(nextcloud)
-        until(lambda: nextcloud.idle())
+        until(nextcloud.idle)
         nextcloud.secret = "another"
         stock(nextcloud, 2)
         time.sleep(3)
