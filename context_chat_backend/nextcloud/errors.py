@@ -5,6 +5,7 @@ NextcloudError
 │   └── Failed     it met an error of its own
 ├── NotAccepted    it does not accept this app: wrong id or secret, or not registered
 ├── NoProvider     nobody there takes this kind of task
+├── TaskFailed     its model could not do a task
 ├── Refused        it understood the call and refuses it for good
 └── Missing        it does not know this object
     └── NoRoute    it does not know this route: the app behind it is not there, or too old
@@ -46,6 +47,10 @@ class NotAccepted(NextcloudError):
 
 class NoProvider(NextcloudError):
     """No app in Nextcloud takes this kind of task."""
+
+
+class TaskFailed(NextcloudError):
+    """A model of Nextcloud took the task and could not do it."""
 
 
 class Refused(NextcloudError):
