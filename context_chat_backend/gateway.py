@@ -137,10 +137,11 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             Lifecycle(state, chat, nextcloud, refusals, called=plan.duties.called)
         )
         intake = None
-        if nextcloud is not None and plan.duties.takes:
+        if nextcloud is not None and consumer is not None and plan.duties.takes:
             intake = Intake(
                 plan_intake(plan),
                 nextcloud,
+                consumer,
                 chat,
                 state=state,
                 sources=ledger.table,
@@ -167,6 +168,7 @@ def plan_intake(plan: Plan) -> IntakePlan:
         workers=plan.layers.max_inflight_upserts,
         spool=spool_folder(plan.settings.app_persistent_storage),
         takes=plan.duties.takes,
+        reads_media=plan.settings.media_text,
     )
 
 

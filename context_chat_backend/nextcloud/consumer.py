@@ -13,7 +13,7 @@ import anyio
 
 from ..contract import UserId
 from .client import NextcloudClient
-from .errors import Failed, NextcloudError, NoProvider, NoRoute, TaskFailed, TryLater
+from .errors import Failed, Missing, NextcloudError, NoProvider, NoRoute, TaskFailed, TryLater
 from .optional import OptionalRoute
 from .webhooks import Webhook, Webhooks
 
@@ -79,6 +79,10 @@ class TaskConsumer:
                 self._types = await self._offered()
                 self._types_until = self._clock() + TYPES_SECONDS
         return task_type in self._types
+
+    async def require_accepted(self) -> None:
+        """Return if Nextcloud accepts this app, whoever it comes as."""
+        await self._offered()
 
     async def output(
         self, user_id: UserId, task_type: str, given: Given, *, seconds: float, keep: bool = True
@@ -157,6 +161,8 @@ class TaskConsumer:
             except TryLater as error:  # the task goes on meanwhile
                 log.info("Nextcloud did not say how a task is doing: %s", error)
                 continue
+            except Missing as error:
+                raise TaskFailed("Nextcloud does not have the task any more") from error
             output = _output_of(data)
             if output is not None:
                 return output
@@ -187,4 +193,4 @@ def _output_of(data: Any) -> Output | None:
         case {"task": {"status": "STATUS_FAILED" | "STATUS_CANCELLED" | "STATUS_UNKNOWN" as status}}:
             raise TaskFailed(f"Nextcloud's task ended with {status}")
         case _:
-            raise Failed("Nextcloud's answer about a task cannot be read")
+            raise TaskFailed("what Nextcloud says of a task cannot be read")

@@ -128,6 +128,8 @@ def _of_status(response: httpx.Response) -> NextcloudError:
     code, message = response.status_code, f"{name_of(response.request)} answered {response.status_code}"
     if code == httpx.codes.NOT_FOUND:
         return (Missing if ocs_status(response) == code else NoRoute)(message)
+    if code == httpx.codes.UNAUTHORIZED and ocs_status(response) == code:  # a failed login is 997
+        return Refused(message)
     if code == httpx.codes.PRECONDITION_FAILED and ocs_status(response) == code:  # of v2, which hides nothing
         return error_of_envelope(code)
     error = _STATUS_ERRORS.get(code, TryLater if response.is_server_error else NotAccepted)
