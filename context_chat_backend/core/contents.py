@@ -18,7 +18,8 @@ class NotRead(Unavailable):
 
 
 class NoContent:
-    """Implements `Content`, for versions of a source that cannot be indexed whatever a driver does. Reading it raises `Rejected`, so that a driver removes an older version in its own way."""
+    """Implements `Content`, for versions of a source that cannot be indexed whatever a driver does. Reading it raises
+    `Rejected`, so that a driver removes an older version in its own way."""
 
     size = 0
 

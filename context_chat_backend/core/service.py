@@ -125,7 +125,7 @@ class ContextChat:
 
     def note_failed(self, source: Source, error: Exception) -> None:
         """It could not even be handed in, for a reason that passes or is a bug."""
-        if isinstance(error, DriverError):
+        if isinstance(error, TransientError | Misconfigured):
             log.warning("%s has to be sent again: %s", source.id, error)
             self._ledger.note(source, Stage.FAILING, str(error))
         else:

@@ -117,7 +117,12 @@ class Documents:
             while not self._waiting:
                 await self._handed_out.wait()
             lease = self._waiting.popleft()
-            match await self._load(lease):
+            try:
+                verdict = await self._load(lease)
+            except anyio.get_cancelled_exc_class():  # for when pulling goes on
+                self._waiting.appendleft(lease)
+                raise
+            match verdict:
                 case Verdict.RETRY:
                     self._park(lease)
                 case Verdict.UNREAD:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import anyio
-from anyio import get_cancelled_exc_class
 
 from .leases import Key, Lease
 
@@ -49,7 +48,7 @@ class Media:
         lease.deletions_before = lease.deletions
         try:
             await lease.transcript.read()
-        except get_cancelled_exc_class():
+        except anyio.get_cancelled_exc_class():  # for when pulling goes on
             self._waiting = {lease.key: lease, **self._waiting}
             raise
         except Exception as error:  # noqa: BLE001 - a bug, too, costs only this file another try
