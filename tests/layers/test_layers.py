@@ -118,7 +118,13 @@ async def test_the_last_failure_is_raised_after_all_attempts(driver: Recorder, k
 
 @pytest.mark.parametrize(
     "failure",
-    [Misconfigured("key"), ValueError("bug"), Busy("much later", retry_after=3600), Overtaken("denied meanwhile"), NotRead()],
+    [
+        Misconfigured("key"),
+        ValueError("bug"),
+        Busy("much later", retry_after=3600),
+        Overtaken("denied meanwhile"),
+        NotRead(),
+    ],
 )
 async def test_other_failures_are_not_repeated(driver: Recorder, kit: Kit, failure: Exception) -> None:
     driver.failures = [failure]
