@@ -8,16 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from pydantic import SecretStr
 
 from context_chat_backend.conformance.reference import ReferenceDriver
-from context_chat_backend.contract import Outcome, Source
+from context_chat_backend.contract import Misconfigured, Outcome, Source, UserId
+from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.consumer import TaskConsumer
+from context_chat_backend.nextcloud.refusals import Refusals
+from context_chat_backend.nextcloud.webhooks import Webhooks
 from context_chat_backend.pull import documents, transcripts
+from context_chat_backend.pull.transcripts import MEDIA, Models
 from tests.cli.running import run
-from tests.doubles.sim import Sim
+from tests.doubles.sim import DAY, Sim
 from tests.doubles.sim.tasks import CANCELLED, OCR_TASK, Task
-from tests.gateway import SECRET
+from tests.gateway import SECRET, make_settings
 from tests.pull.site import VERSION, Site, file_id, gateway_of, site
 
 WHALE = "The whale swims in the deep blue sea."
@@ -200,18 +206,21 @@ def test_a_file_that_nobody_has_is_acknowledged(reading: Site, tmp_path: Path) -
     until_fate(tmp_path, "unfit", "no reader can have this file read")
 
 
-def test_a_wrong_secret_is_not_tried_with_every_reader(reading: Site, tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_a_wrong_secret_is_not_tried_with_every_reader(reading: Site) -> None:
+    """Nextcloud would lock this app out."""
     nextcloud = reading.nextcloud
-    nextcloud.ocr.mode = "hang"
     add_image(nextcloud, users=["bob", "carol", "dave"])
-    reading.hurry()
-    until(lambda: tasks_of(nextcloud))
-    with nextcloud.lock:
-        nextcloud.secret = "another"
-        nextcloud.tasks.cancel(tasks_of(nextcloud)[0])
-    until(lambda: nextcloud.failed_logins)
-    time.sleep(1)
-    assert len(nextcloud.failed_logins) <= 4
+    refusals = Refusals()
+    settings = make_settings(Path("unused"), app_secret=SecretStr("another"), nextcloud_url=nextcloud.url)
+    async with NextcloudClient(settings) as client:
+        models = Models(TaskConsumer(client, Webhooks()), refusals)
+        with pytest.raises(Misconfigured):
+            await models.read(MEDIA[0], 1, [UserId("alice"), UserId("bob"), UserId("carol")])
+    assert [counted(nextcloud, route) for route in (SCHEDULE, TYPES)] == [1, 1]
+    with anyio.move_on_after(0.05) as scope:
+        await refusals.wait()
+    assert scope.cancelled_caught, "nobody else asks either"
 
 
 # ---------------------------------------------------------------------- not read
@@ -434,6 +443,22 @@ def test_so_many_images_wait_and_no_more(tmp_path: Path, quick: None, monkeypatc
         nextcloud.ocr.mode = "read"
         pulling.settle()
         assert len(pulling.found("alice")) == 30
+
+
+def test_a_row_that_comes_again_while_its_file_is_read_is_not_read_twice(reading: Site) -> None:
+    nextcloud = reading.nextcloud
+    nextcloud.ocr.mode = "hang"
+    add_image(nextcloud)
+    reading.hurry()
+    until(lambda: tasks_of(nextcloud))
+    nextcloud.travel(DAY + 1)
+    reading.hurry()
+    until(lambda: nextcloud.statistics.leases["files:1"] == 2)
+    time.sleep(0.5)
+    assert len(tasks_of(nextcloud)) == 1
+    nextcloud.ocr.mode = "read"
+    reading.settle()
+    assert reading.found("alice") == {file_id(1)}
 
 
 def test_an_action_does_not_wait_for_a_model(reading: Site) -> None:
