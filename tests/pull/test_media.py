@@ -210,7 +210,7 @@ def test_a_file_that_nobody_has_is_acknowledged(reading: Site, tmp_path: Path) -
 async def test_a_wrong_secret_is_not_tried_with_every_reader(reading: Site) -> None:
     """Nextcloud would lock this app out."""
     nextcloud = reading.nextcloud
-    add_image(nextcloud, users=["bob", "carol", "dave"])
+    nextcloud.add_file(1, "alice", "files/a.png", PNG, WHALE, users=["bob", "carol"])
     refusals = Refusals()
     settings = make_settings(Path("unused"), app_secret=SecretStr("another"), nextcloud_url=nextcloud.url)
     async with NextcloudClient(settings) as client:
