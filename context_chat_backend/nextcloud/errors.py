@@ -106,7 +106,7 @@ _STATUS_ERRORS: Mapping[int, type[NextcloudError]] = MappingProxyType(
     }
 )
 """Of an HTTP answer. All others: 5xx is `TryLater`, the rest `NotAccepted`, also 412 without an envelope, which is
-"ExApp required": a wrong secret, or the app is not enabled in Nextcloud."""
+"ExApp required": a wrong secret, a user who is gone, or the app is not enabled in Nextcloud."""
 
 _ENVELOPE_ERRORS: Mapping[int, NextcloudError] = MappingProxyType(
     {

@@ -112,7 +112,8 @@ class Models:
         return _text_of(output)
 
     async def _require_accepted(self) -> None:
-        """Nextcloud refuses this app for a user who is gone just as for a wrong secret: who is nobody learns which."""
+        """Return if it was the user who was refused, whose account may be gone: Nextcloud answers the same to a wrong
+        secret, which must not be tried with every reader."""
         try:
             await self._tasks.require_accepted()
         except NextcloudError as error:
