@@ -22,6 +22,7 @@ from .layers.probes import QueueDepthProbe, QueueSettings
 from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
+from .nextcloud.consumer import TaskConsumer
 from .nextcloud.refusals import Refusals
 from .nextcloud.text_model import NextcloudText
 from .nextcloud.webhooks import Webhooks
@@ -106,7 +107,8 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         nextcloud = await stack.enter_async_context(NextcloudClient(settings)) if settings.nextcloud_url else None
         refusals = Refusals()
         webhooks = Webhooks()
-        generator = await _open_generator(stack, plan.answers, nextcloud, webhooks)
+        consumer = TaskConsumer(nextcloud, webhooks) if nextcloud is not None else None
+        generator = await _open_generator(stack, plan.answers, consumer)
         layered = compose(
             plan.driver,
             backend=settings.rag_backend,
@@ -135,10 +137,11 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             Lifecycle(state, chat, nextcloud, refusals, called=plan.duties.called)
         )
         intake = None
-        if nextcloud is not None and plan.duties.takes:
+        if nextcloud is not None and consumer is not None and plan.duties.takes:
             intake = Intake(
                 plan_intake(plan),
                 nextcloud,
+                consumer,
                 chat,
                 state=state,
                 sources=ledger.table,
@@ -165,6 +168,7 @@ def plan_intake(plan: Plan) -> IntakePlan:
         workers=plan.layers.max_inflight_upserts,
         spool=spool_folder(plan.settings.app_persistent_storage),
         takes=plan.duties.takes,
+        reads_media=plan.settings.media_text,
     )
 
 
@@ -187,13 +191,11 @@ async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequen
     return (await stack.enter_async_context(QueueDepthProbe(settings)),)
 
 
-async def _open_generator(
-    stack: AsyncExitStack, settings: AnswerSettings, nextcloud: NextcloudClient | None, webhooks: Webhooks
-) -> Generator:
-    match settings.writer(with_nextcloud=nextcloud is not None), nextcloud:
+async def _open_generator(stack: AsyncExitStack, settings: AnswerSettings, consumer: TaskConsumer | None) -> Generator:
+    match settings.writer(with_nextcloud=consumer is not None), consumer:
         case "openai", _:
             return Prompted(OpenAIChat(await stack.enter_async_context(llm_client(settings)), settings))
-        case "nextcloud", NextcloudClient():
-            return Prompted(NextcloudText(nextcloud, settings, webhooks))
+        case "nextcloud", TaskConsumer():
+            return Prompted(NextcloudText(consumer, settings))
         case _:
             return Extractive()

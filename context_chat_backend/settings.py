@@ -86,6 +86,11 @@ class Settings(VariableSettings):
         description="how work arrives: Context Chat up to 5.3 sends it (push), later versions have to be asked (pull); "
         "auto finds out, again and again",
     )
+    media_text: bool = Field(
+        True,
+        description="have Nextcloud's own models read the text of images and recordings that Context Chat queues (pull "
+        "only), where it has such models and the backend does not read these files itself",
+    )
     index_rules: Path | None = Field(
         None,
         description="a TOML file that says what is to be indexed, by path, type, provider, size and readers; see "

@@ -9,6 +9,7 @@ from functools import partial
 
 from ..contract import (
     Answer,
+    Content,
     Driver,
     DriverError,
     Misconfigured,
@@ -40,7 +41,7 @@ from .actions import (
     reach_of,
 )
 from .coalescing import Round, Segment, segments
-from .contents import NoContent
+from .contents import NoContent, NotRead
 from .ledger import Ledger
 from .ordering import Listener, Order, Place
 from .rules import Described, Rules
@@ -50,6 +51,7 @@ FILES = ProviderId("files__default")
 IDS_PER_CALL = 1000
 """The most sources that a driver is asked to delete at once: databases hold few locks, and URLs are short."""
 
+PLAIN_TEXT = "text/plain"
 WANTED_AGAIN = "the rules want it now: it is indexed when Nextcloud sends it again"
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,8 @@ class Verdict(Enum):
     LOADED = "loaded"
     RETRY = "retry"
     """To be sent again: something passing went wrong."""
+    UNREAD = "unread"
+    """To be handed in again when its text is there."""
     REJECTED = "rejected"
     """Never to be sent again as it is."""
 
@@ -121,21 +125,31 @@ class ContextChat:
         """Its `load` failed, and comes again after so many seconds."""
         self._ledger.note_next_try(source_id, seconds)
 
-    async def load(self, source: Source, arrival: int, *, exact: bool = False) -> Verdict:
+    def note_failed(self, source: Source, error: Exception) -> None:
+        """It could not even be handed in, for a reason that passes or is a bug."""
+        if isinstance(error, TransientError | Misconfigured):
+            log.warning("%s has to be sent again: %s", source.id, error)
+            self._ledger.note(source, Stage.FAILING, str(error))
+        else:
+            log.error("indexing %s failed", source.id, exc_info=error)
+            self._ledger.note(source, Stage.FAILING, f"{type(error).__name__}, a bug: the log says more")
+
+    async def load(self, source: Source, arrival: int, *, exact: bool = False, text: Content | None = None) -> Verdict:
         """Index a source; its contents stay with the caller. Raises nothing.
 
         A source without readers is not indexed, and what was stored of it is removed. One that is stored and was not
-        modified since gets further readers; with `exact`, for a sender who knows all of them, exactly these.
+        modified since gets further readers; with `exact`, for a sender who knows all of them, exactly these. `text` is
+        what the content says, as plain text: it takes its place where the backend does not read such content itself.
         """
-        verdict = await self._load(source, arrival, exact=exact)
+        verdict = await self._load(source, arrival, exact=exact, text=text)
         self._metrics.sources.labels(verdict.value).inc()
         return verdict
 
-    async def _load(self, source: Source, arrival: int, *, exact: bool) -> Verdict:
+    async def _load(self, source: Source, arrival: int, *, exact: bool, text: Content | None) -> Verdict:
         async def index_current(current: Source | None) -> None:
             self._ledger.note(source, Stage.INDEXING)
             wanted = _still_wanted(source, current)
-            outcome = await self._index(wanted)
+            outcome = await self._index(wanted, text)
             if exact and outcome is Outcome.UNCHANGED:
                 await self._make_exact(wanted)
             self._ledger.note(source, Stage.INDEXED)
@@ -149,17 +163,15 @@ class ContextChat:
             log.info("%s (%s) is not indexed: %s", source.id, source.mime_type, error)
             self._ledger.note(source, Stage.SKIPPED if isinstance(error, Unwanted) else Stage.UNFIT, str(error))
             return Verdict.REJECTED
-        except (TransientError, Misconfigured) as error:
-            log.warning("%s has to be sent again: %s", source.id, error)
-            self._ledger.note(source, Stage.FAILING, str(error))
-            return Verdict.RETRY
-        except Exception as error:  # a bug, here or in the driver, must not lose a source or fail its batch
-            log.exception("indexing %s failed", source.id)
-            self._ledger.note(source, Stage.FAILING, f"{type(error).__name__}, a bug: the log says more")
+        except NotRead as error:
+            self._ledger.note(source, Stage.WAITING, str(error))
+            return Verdict.UNREAD
+        except Exception as error:  # noqa: BLE001 - a bug, too, here or in the driver, must not lose a source
+            self.note_failed(source, error)
             return Verdict.RETRY
         return Verdict.LOADED
 
-    async def _index(self, source: Source) -> Outcome:
+    async def _index(self, source: Source, text: Content | None) -> Outcome:
         if not source.user_ids:
             await self._driver.delete({source.id})
             raise Rejected("nobody may read it")
@@ -167,6 +179,8 @@ class ContextChat:
         if decision.index is False:
             await self._driver.delete({source.id})
             raise Unwanted(decision.reason)
+        if text is not None and not self._reads(source.mime_type):
+            source = replace(source, mime_type=PLAIN_TEXT, content=text)
         if reason := self._refusal(source):
             source = replace(source, content=NoContent(reason))  # for the driver to remove an older version
         return await self._driver.upsert(source)
@@ -179,11 +193,15 @@ class ContextChat:
 
     def _refusal(self, source: Source) -> str | None:
         capabilities = self._driver.capabilities
-        if capabilities.mime_types is not None and source.mime_type not in capabilities.mime_types:
+        if not self._reads(source.mime_type):
             return "the type is not supported"
         if capabilities.max_source_bytes is not None and source.content.size > capabilities.max_source_bytes:
             return f"larger than {capabilities.max_source_bytes} bytes"
         return None
+
+    def _reads(self, mime_type: str) -> bool:
+        types = self._driver.capabilities.mime_types
+        return types is None or mime_type in types
 
     async def apply_rules(self, source_ids: frozenset[SourceId]) -> None:
         """Have the rules of now decide about sources, a thousand at most, that those of another time decided about.

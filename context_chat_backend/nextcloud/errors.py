@@ -5,6 +5,7 @@ NextcloudError
 │   └── Failed     it met an error of its own
 ├── NotAccepted    it does not accept this app: wrong id or secret, or not registered
 ├── NoProvider     nobody there takes this kind of task
+├── TaskFailed     its model could not do a task
 ├── Refused        it understood the call and refuses it for good
 └── Missing        it does not know this object
     └── NoRoute    it does not know this route: the app behind it is not there, or too old
@@ -46,6 +47,10 @@ class NotAccepted(NextcloudError):
 
 class NoProvider(NextcloudError):
     """No app in Nextcloud takes this kind of task."""
+
+
+class TaskFailed(NextcloudError):
+    """A model of Nextcloud took the task and could not do it."""
 
 
 class Refused(NextcloudError):
@@ -101,7 +106,7 @@ _STATUS_ERRORS: Mapping[int, type[NextcloudError]] = MappingProxyType(
     }
 )
 """Of an HTTP answer. All others: 5xx is `TryLater`, the rest `NotAccepted`, also 412 without an envelope, which is
-"ExApp required": a wrong secret, or the app is not enabled in Nextcloud."""
+"ExApp required": a wrong secret, a user who is gone, or the app is not enabled in Nextcloud."""
 
 _ENVELOPE_ERRORS: Mapping[int, NextcloudError] = MappingProxyType(
     {
@@ -123,6 +128,8 @@ def _of_status(response: httpx.Response) -> NextcloudError:
     code, message = response.status_code, f"{name_of(response.request)} answered {response.status_code}"
     if code == httpx.codes.NOT_FOUND:
         return (Missing if ocs_status(response) == code else NoRoute)(message)
+    if code == httpx.codes.UNAUTHORIZED and ocs_status(response) == code:  # a failed login is 997
+        return Refused(message)
     if code == httpx.codes.PRECONDITION_FAILED and ocs_status(response) == code:  # of v2, which hides nothing
         return error_of_envelope(code)
     error = _STATUS_ERRORS.get(code, TryLater if response.is_server_error else NotAccepted)

@@ -22,6 +22,14 @@ MOST_READERS = 20
 log = logging.getLogger(__name__)
 
 
+def number_of(source_id: SourceId) -> int:
+    """Nextcloud's own of a file. Raises `Rejected`."""
+    number = source_id.rpartition(" ")[2]
+    if not (number.isascii() and number.isdecimal()):
+        raise Rejected("its id is not that of a file")
+    return int(number)
+
+
 class Origin(Protocol):
     """Where the bytes of a source come from."""
 
@@ -97,14 +105,12 @@ class NextcloudFile:
         """Length and digest of what was shorter than it should be, when it was fetched last."""
 
     async def write_to(self, file: SpoolFile, user_ids: Sequence[UserId]) -> None:
-        number = self._source_id.rpartition(" ")[2]
-        if not (number.isascii() and number.isdecimal()):
-            raise Rejected("its id is not that of a file")
+        number = number_of(self._source_id)
         await self._refusals.wait()
         failure: NextcloudError = Missing("nobody may read it")
         for user_id in user_ids[:MOST_READERS]:
             try:
-                return await self._fetch_as(user_id, int(number), file)
+                return await self._fetch_as(user_id, number, file)
             except (Missing, Refused, Failed) as error:  # another reader may have it
                 failure = error if isinstance(failure, Missing) else failure
         if isinstance(failure, Missing):

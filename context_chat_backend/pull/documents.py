@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import anyio
 
+from ..contract import TransientError
 from ..core.commands import Command, Verb
 from ..core.service import ContextChat, Verdict
 from ..core.state import State
@@ -16,6 +17,7 @@ from ..toolkit.background import pause_after
 from ..toolkit.concurrency import let_finish
 from .caution import Caution
 from .leases import Key, Lease, Leases
+from .media import Media
 
 PLACES_PER_WORKER = 4
 """One row is indexed, and others wait, so that nobody waits for Nextcloud. No more: what changes while its row is
@@ -27,6 +29,9 @@ LONGEST_PAUSE = 3600.0
 """Seconds until a document that failed for a passing reason is tried again, doubled each time."""
 MOST_PARKED = 500
 """Documents that wait for another try. With more of them no new ones are taken."""
+MOST_MEDIA = 10_000
+"""Images and recordings that wait to be read. That are many, because rows come in their order: text that stands behind
+them would have to wait for models, too."""
 MOST_FAILED_ACKNOWLEDGEMENTS = 3
 """Nextcloud may say that it failed when it did not; a row that is still there comes back after 24 hours."""
 
@@ -50,6 +55,7 @@ class Documents:
         self._unreadable: list[Key] = []
         self._failed_acknowledgements = 0
         self._changed = anyio.Event()
+        self._media = Media(self._hand_out, self._failed)
 
     async def open(self) -> None:
         """Go on with what was taken before a restart."""
@@ -60,7 +66,12 @@ class Documents:
     @property
     def has_room(self) -> bool:
         """Whether more rows can be taken."""
-        return self._free >= LEAST_ROOM and len(self._parked) < MOST_PARKED
+        parked_media = sum(lease.transcript is not None for _, lease in self._parked.values())
+        return (
+            self._free >= LEAST_ROOM
+            and len(self._parked) - parked_media < MOST_PARKED
+            and len(self._media) + parked_media < MOST_MEDIA
+        )
 
     @property
     def _free(self) -> int:
@@ -106,17 +117,32 @@ class Documents:
             while not self._waiting:
                 await self._handed_out.wait()
             lease = self._waiting.popleft()
-            if await self._load(lease) is Verdict.RETRY:
-                self._park(lease)
-            else:
-                self._done.append(lease)
+            try:
+                verdict = await self._load(lease)
+            except anyio.get_cancelled_exc_class():  # for when pulling goes on
+                self._waiting.appendleft(lease)
+                raise
+            match verdict:
+                case Verdict.RETRY:
+                    self._park(lease)
+                case Verdict.UNREAD:
+                    self._at_hand.discard(lease.key)
+                    self._media.add(lease)
+                case _:
+                    self._done.append(lease)
             self._notify()
+
+    async def read_media(self) -> None:
+        """Have one image or recording after the other read; ends by cancellation. Run it as often as models may be
+        busy for this."""
+        await self._media.work()
 
     def obey(self, command: Command) -> None:
         """The operator wants a source tried now, or not again."""
         for lease in self._leases.of(command.source_id):
             lease.dropped = command.verb is Verb.DROP
-            if self._parked.pop(lease.key, None) is not None:
+            was_parked = self._parked.pop(lease.key, None) is not None
+            if was_parked or (lease.dropped and self._media.withdraw(lease)):
                 self._hand_out(lease)
 
     async def acknowledge(self) -> None:
@@ -149,12 +175,14 @@ class Documents:
     async def _load(self, lease: Lease) -> Verdict:
         """Again if it was deleted meanwhile: the content that was fetched before tells nothing."""
         while not lease.dropped:
+            if lease.deletions != lease.deletions_before:  # since a model began to read it
+                lease.release()
             lease.deletions_before = lease.deletions
             try:
                 with self._chat.arrival() as arrival:
-                    verdict = await self._chat.load(lease.source, arrival, exact=lease.is_file)
+                    verdict = await self._chat.load(lease.source, arrival, exact=lease.is_file, text=lease.transcript)
             finally:
-                lease.source.content.release()
+                lease.release()
             if lease.deletions == lease.deletions_before:
                 return verdict
         return Verdict.REJECTED
@@ -166,7 +194,7 @@ class Documents:
             if row.document is None:
                 log.warning("row %d of the queue %s is dropped: %s", row.number, row.queue.value, row.fault)
                 self._unreadable.append(key)
-            elif key not in self._at_hand:
+            elif key not in self._at_hand and key not in self._media:
                 yield row
 
     def _hand_out(self, lease: Lease) -> None:
@@ -176,9 +204,14 @@ class Documents:
         self._handed_out.set()
         self._handed_out = anyio.Event()
 
-    def _park(self, lease: Lease) -> None:
+    def _failed(self, lease: Lease, error: Exception) -> None:
+        """No model could read it, this time."""
+        self._chat.note_failed(lease.source, error)
+        self._park(lease, at_least=error.retry_after or 0 if isinstance(error, TransientError) else 0)
+
+    def _park(self, lease: Lease, *, at_least: float = 0) -> None:
         lease.tries += 1
-        pause = pause_after(lease.tries, FIRST_PAUSE, LONGEST_PAUSE)
+        pause = max(pause_after(lease.tries, FIRST_PAUSE, LONGEST_PAUSE), at_least)
         self._parked[lease.key] = (anyio.current_time() + pause, lease)
         self._chat.note_next_try(lease.source.id, pause)
         self._at_hand.discard(lease.key)

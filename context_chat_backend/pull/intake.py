@@ -15,6 +15,7 @@ from ..core.service import ContextChat
 from ..core.sources import SourceTable
 from ..core.state import State
 from ..nextcloud.client import NextcloudClient
+from ..nextcloud.consumer import TaskConsumer
 from ..nextcloud.errors import NextcloudError, NoRoute, as_driver_error
 from ..nextcloud.queues import Queues
 from ..nextcloud.refusals import Refusals
@@ -29,6 +30,7 @@ from .history import History
 from .leases import Lease, Leases
 from .puller import Puller, Work
 from .tasks import Tasks
+from .transcripts import Models, Reading, Transcript, medium_of
 
 PROBE_INTERVAL = 300.0
 AFTER_FAILURE = 30.0
@@ -52,6 +54,8 @@ class IntakePlan:
     """Documents that are indexed at a time."""
     spool: Path
     takes: frozenset[Work] = frozenset(Work)
+    reads_media: bool = True
+    """Whether models of Nextcloud are asked for the text of images and recordings."""
 
 
 class Intake:
@@ -62,6 +66,7 @@ class Intake:
         self,
         plan: IntakePlan,
         nextcloud: NextcloudClient,
+        consumer: TaskConsumer,
         chat: ContextChat,
         *,
         state: State,
@@ -77,8 +82,9 @@ class Intake:
         self._state = state
         self._refusals = refusals
         self._enabled = enabled
+        self._models = Models(consumer, refusals)
         self._history = History(state, sources)
-        self._leases = Leases(state, self._history, self._content_of)
+        self._leases = Leases(state, self._history, self._content_of, self._transcript_of)
         self._documents = Documents(self._queues, chat, self._leases, state, workers=plan.workers)
         self._actions = Actions(self._queues, chat, self._leases, self._history, state)
         self._tasks = Tasks(self._provider, Scopes(nextcloud), chat, state)
@@ -204,6 +210,13 @@ class Intake:
         if lease.is_file:
             origin = NextcloudFile(self._queues, lease.source.id, size=lease.size, refusals=self._refusals)
         return PulledContent(origin, self._plan.spool, size=lease.size, readers=partial(_readers_of, lease))
+
+    def _transcript_of(self, lease: Lease) -> Transcript | None:
+        medium = medium_of(lease.source.mime_type)
+        if medium is None or not lease.is_file or not self._plan.reads_media:
+            return None
+        reading = Reading(self._models, medium, lease.source.id)
+        return Transcript(reading, self._plan.spool, partial(_readers_of, lease))
 
 
 def _readers_of(lease: Lease) -> list[UserId]:

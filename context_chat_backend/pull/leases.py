@@ -14,6 +14,7 @@ from ..core.state import State
 from ..nextcloud.queues import Document, DocumentRow, Queue
 from ..toolkit.sqlite import Row
 from .history import History
+from .transcripts import Transcript
 
 Key = tuple[Queue, int]
 """Of a row: its queue and its number there."""
@@ -36,10 +37,12 @@ class Lease:
     deletions: int = 0
     """How often the source was deleted since the row was taken."""
     deletions_before: int = 0
-    """The same when it was indexed last."""
+    """The same when its content was begun to be fetched."""
     tries: int = 0
     dropped: bool = False
     """The operator does not want it: it is acknowledged as it is."""
+    transcript: Transcript | None = None
+    """What is indexed in place of the content of an image or a recording, where a backend does not read those."""
 
     @property
     def key(self) -> Key:
@@ -51,6 +54,12 @@ class Lease:
         """Nextcloud looks up all readers of a file when it hands out its row, and has its content as long as the file
         is there. What apps submitted waits in the queue as it was then."""
         return self.queue is Queue.FILES
+
+    def release(self) -> None:
+        """Nobody needs its bytes any more; those who do will fetch them again."""
+        self.source.content.release()
+        if self.transcript is not None:
+            self.transcript.release()
 
     def note(self, action: Action) -> bool:
         """An action was carried out: change the source as that would have changed it. False if it does not."""
@@ -68,6 +77,8 @@ class Lease:
 
 ContentOf = Callable[[Lease], Content]
 """Makes the content of a lease whose source has none yet."""
+TranscriptOf = Callable[[Lease], Transcript | None]
+"""Makes the transcript of a lease, where it may need one."""
 
 
 class Leases:
@@ -75,10 +86,11 @@ class Leases:
     for 24 hours. Call `open` before anything else. Raises what `State` raises.
     """
 
-    def __init__(self, state: State, history: History, content_of: ContentOf) -> None:
+    def __init__(self, state: State, history: History, content_of: ContentOf, transcript_of: TranscriptOf) -> None:
         self._state = state
         self._history = history
         self._content_of = content_of
+        self._transcript_of = transcript_of
         self._leases: dict[Key, Lease] = {}
         self._of_source: defaultdict[SourceId, set[Lease]] = defaultdict(set)
         self._unsaved: dict[Lease, None] = {}
@@ -158,6 +170,7 @@ class Leases:
 
     def _with_content(self, lease: Lease) -> Lease:
         lease.source = replace(lease.source, content=self._content_of(lease))
+        lease.transcript = self._transcript_of(lease)
         return lease
 
 

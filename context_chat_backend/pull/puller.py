@@ -21,6 +21,8 @@ ACTIONS_FIRST_SECONDS = 30.0
 AFTER_FAILURE = 0.5
 LONGEST_PAUSE = 300.0
 """Seconds, doubled with each failure in a row: one lost answer delays nothing, and an outage is not hammered at."""
+MEDIA_WORKERS = 2
+"""Images and recordings that models of Nextcloud read for us at a time. People wait for the same models."""
 PROBLEM_PAUSE = 5.0
 """Seconds until the backend is looked at again when it cannot be used."""
 
@@ -83,6 +85,8 @@ class Puller:
     def _begin_documents(self, tasks: TaskGroup) -> None:
         for _ in range(self._workers):
             tasks.start_soon(self._documents.work)
+        for _ in range(MEDIA_WORKERS):
+            tasks.start_soon(self._documents.read_media)
         tasks.start_soon(self._loop, "taking documents and actions", self._look, self._pace.wait)
         tasks.start_soon(self._loop, "acknowledging documents", self._acknowledge, self._documents.wait_until_through)
 

@@ -29,6 +29,7 @@ from context_chat_backend.core.state import State
 from context_chat_backend.doctor import examine
 from context_chat_backend.gateway import _open_generator, plan_gateway
 from context_chat_backend.nextcloud.client import NextcloudClient
+from context_chat_backend.nextcloud.consumer import TaskConsumer
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.nextcloud.webhooks import Webhooks
 from context_chat_backend.retrieval.generators import Extractive, Prompted
@@ -500,7 +501,8 @@ async def test_the_gateway_opens_the_writer_that_its_settings_name(
     settings = AnswerSettings(generator=generator, llm_base_url=llm_base_url)
     async with AsyncExitStack() as stack:
         ocs = NextcloudClient(make_settings(Path(), nextcloud_url=nextcloud_url)) if nextcloud_url else None
-        used = await _open_generator(stack, settings, ocs, Webhooks())
+        consumer = TaskConsumer(ocs, Webhooks()) if ocs is not None else None
+        used = await _open_generator(stack, settings, consumer)
     kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText}
     writer = used._model if isinstance(used, Prompted) else used
     assert isinstance(writer, kinds.get(settings.writer(with_nextcloud=ocs is not None), Extractive))

@@ -452,3 +452,81 @@ def test_that_it_can_be_controlled_from_another_process(nextcloud: Sim, call: Cl
         control.post("/_ctl/reset", json={"nc_major": 35}).raise_for_status()
     assert nextcloud.idle()
     assert nextcloud.nc_major == 35
+
+
+# ---------------------------------------------------------------------- models that read files
+
+
+OCR, SPEECH = "core:image2text:ocr", "core:audio2text"
+
+
+@pytest.fixture
+def media(nextcloud: Sim) -> Sim:
+    nextcloud.add_file(1, "admin", "files/a.png", "image/png", "A whale.", users=["bob"])
+    nextcloud.add_folder(2, "admin", "files/folder")
+    nextcloud.add_users("eve")
+    nextcloud.ocr.mode = nextcloud.audio2text.mode = "read"
+    return nextcloud
+
+
+def schedule(call: Client, kind: str, given: object, user: str = "admin") -> Answer:
+    body = {"type": kind, "appId": "context_chat_backend", "input": {"input": given}}
+    return call("POST", f"{TASKS}/tasks_consumer/schedule", body, user=user)
+
+
+def test_models_that_read_files_are_offered_only_where_there_are_some(nextcloud: Sim, call: Client) -> None:
+    def types() -> dict[str, Any]:
+        return dict(call("GET", f"{TASKS}/tasks_consumer/tasktypes")[1]["types"])
+
+    assert not {OCR, SPEECH} & set(types())
+    assert schedule(call, OCR, [1])[0] == 412
+    nextcloud.ocr.mode = nextcloud.audio2text.mode = "read"
+    shown = types()
+    assert (shown[OCR]["inputShape"]["input"]["type"], shown[OCR]["outputShape"]["output"]["type"]) == (
+        "ListOfFiles",
+        "ListOfTexts",
+    )
+    assert (shown[SPEECH]["inputShape"]["input"]["type"], shown[SPEECH]["outputShape"]["output"]["type"]) == (
+        "Audio",
+        "Text",
+    )
+
+
+@pytest.mark.parametrize(("kind", "given", "output"), [(OCR, [1], ["A whale."]), (SPEECH, 1, "A whale.")])
+def test_a_model_reads_a_file_for_whoever_has_it(
+    media: Sim, call: Client, kind: str, given: object, output: object
+) -> None:
+    for user in ("admin", "bob"):
+        status, answer = schedule(call, kind, given, user)
+        assert status == 200
+        task = call("GET", f"{TASKS}/tasks_consumer/task/{answer['task']['id']}", user=user)[1]["task"]
+        assert (task["status"], task["output"]) == ("STATUS_SUCCESSFUL", {"output": output})
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "user", "status"),
+    [
+        (OCR, 1, "admin", 400),
+        (OCR, ["a whale"], "admin", 400),
+        (SPEECH, [1], "admin", 400),
+        (SPEECH, "a whale", "admin", 400),
+        (OCR, [2], "admin", 400),
+        (SPEECH, 3, "admin", 400),
+        (OCR, [1], "eve", 401),
+        (SPEECH, 1, "eve", 401),
+        (OCR, [1], "", 401),
+    ],
+)
+def test_a_model_takes_only_files_that_its_user_has(
+    media: Sim, call: Client, kind: str, given: object, user: str, status: int
+) -> None:
+    found, data = schedule(call, kind, given, user)
+    assert (found, set(data)) == (status, {"message"})
+
+
+def test_a_model_fails_where_the_file_is_gone(media: Sim, call: Client) -> None:
+    media.ocr.mode = "hang"
+    number = schedule(call, OCR, [1])[1]["task"]["id"]
+    media.delete_file(1)
+    media.ocr.mode = "read"
+    assert media.task(number)["status"] == "STATUS_FAILED"

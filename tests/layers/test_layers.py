@@ -23,6 +23,7 @@ from context_chat_backend.contract import (
     SourceId,
     Unavailable,
 )
+from context_chat_backend.core.contents import NotRead
 from context_chat_backend.core.state import State
 from context_chat_backend.layers import LayerSettings, compose
 from context_chat_backend.layers.backpressure import Backpressure
@@ -117,7 +118,13 @@ async def test_the_last_failure_is_raised_after_all_attempts(driver: Recorder, k
 
 @pytest.mark.parametrize(
     "failure",
-    [Misconfigured("key"), ValueError("bug"), Busy("much later", retry_after=3600), Overtaken("denied meanwhile")],
+    [
+        Misconfigured("key"),
+        ValueError("bug"),
+        Busy("much later", retry_after=3600),
+        Overtaken("denied meanwhile"),
+        NotRead(),
+    ],
 )
 async def test_other_failures_are_not_repeated(driver: Recorder, kit: Kit, failure: Exception) -> None:
     driver.failures = [failure]

@@ -15,8 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import UserId
-from context_chat_backend.nextcloud import optional, text_model
+from context_chat_backend.nextcloud import consumer, optional
 from context_chat_backend.nextcloud.client import NextcloudClient
+from context_chat_backend.nextcloud.consumer import TaskConsumer
 from context_chat_backend.nextcloud.optional import OptionalRoute
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.nextcloud.webhooks import PATH, Webhooks
@@ -44,8 +45,8 @@ def nextcloud() -> Iterator[FakeNextcloud]:
 def look(monkeypatch: pytest.MonkeyPatch, first: float, longest: float) -> None:
     """How often a task is looked at."""
     for routes in ("FOR_APPS", "FOR_USERS"):
-        changed = replace(getattr(NextcloudText, routes), first_pause=first, longest_pause=longest)
-        monkeypatch.setattr(NextcloudText, routes, changed)
+        changed = replace(getattr(TaskConsumer, routes), first_pause=first, longest_pause=longest)
+        monkeypatch.setattr(TaskConsumer, routes, changed)
 
 
 # ---------------------------------------------------------------------- over real sockets
@@ -164,7 +165,7 @@ async def test_only_nextcloud_may_call(
 async def text_model_of(app: ASGIApp, webhooks: Webhooks) -> AsyncIterator[NextcloudText]:
     settings = make_settings(Path("unused"), nextcloud_url="http://cloud.example")
     async with NextcloudClient(settings, transport=httpx.ASGITransport(app)) as client:
-        yield NextcloudText(client, AnswerSettings(), webhooks)
+        yield NextcloudText(TaskConsumer(client, webhooks), AnswerSettings())
 
 
 def then(app: ASGIApp, ending: str, act: Callable[[], Awaitable[object]]) -> ASGIApp:
@@ -249,7 +250,7 @@ async def test_what_cannot_be_seen_right_after_a_call_is_looked_at_again_soon(
     nextcloud: FakeNextcloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look(monkeypatch, 0.001, NEVER)
-    monkeypatch.setattr(NextcloudText, "PAUSE_GROWTH", NEVER * 1000)  # the second pause is one
+    monkeypatch.setattr(TaskConsumer, "PAUSE_GROWTH", NEVER * 1000)  # the second pause is one
     webhooks = Webhooks()
 
     async def call() -> None:
@@ -268,7 +269,7 @@ async def test_without_routes_for_apps_those_for_users_are_taken(
 ) -> None:
     look(monkeypatch, 0.001, 0.001)
     now = 0.0
-    monkeypatch.setattr(text_model, "OptionalRoute", lambda: OptionalRoute(clock=lambda: now))
+    monkeypatch.setattr(consumer, "OptionalRoute", lambda: OptionalRoute(clock=lambda: now))
     nextcloud.major, nextcloud.statuses = 32, ["STATUS_SUCCESSFUL"]
     async with text_model_of(nextcloud, Webhooks()) as text:
 
@@ -302,6 +303,6 @@ async def test_the_address_tells_nothing_and_cannot_be_guessed(
 
 
 def test_tasks_are_looked_at_less_often_where_nextcloud_calls() -> None:
-    for_apps, for_users = NextcloudText.FOR_APPS, NextcloudText.FOR_USERS
+    for_apps, for_users = TaskConsumer.FOR_APPS, TaskConsumer.FOR_USERS
     assert for_apps.longest_pause == 30
     assert for_users.longest_pause == 5

@@ -1,10 +1,14 @@
 """Documents of the queues: every one is indexed or given up for good, acknowledged in either case, and none twice."""
 
+import threading
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 
+from context_chat_backend.conformance.reference import ReferenceDriver
+from context_chat_backend.contract import Outcome, Source
 from context_chat_backend.pull import contents
 from tests.doubles.sim import Sim
 from tests.gateway import SECRET
@@ -191,3 +195,32 @@ def test_what_was_taken_is_finished_after_a_restart(tmp_path: Path, quick: None)
         with gateway_of(nextcloud, tmp_path) as gateway:
             assert nextcloud.wait_idle(30)
             assert gateway.found("alice") == {file_id(1)}
+
+
+class Interrupted(ReferenceDriver):
+    """Takes forever over the first try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    async def upsert(self, source: Source) -> Outcome:
+        if not self.begun.is_set():
+            self.begun.set()
+            await anyio.sleep_forever()
+        return await super().upsert(source)
+
+
+def test_what_was_being_indexed_when_the_app_was_disabled_is_indexed_when_it_is_enabled(
+    tmp_path: Path, quick: None
+) -> None:
+    driver = Interrupted()
+    with site(tmp_path, driver) as pulling:
+        pulling.nextcloud.add_file(1, "alice", "files/a.md", "text/markdown", WHALE)
+        pulling.nextcloud.enqueue_file(1)
+        pulling.hurry()
+        assert driver.begun.wait(20)
+        pulling.nextcloud.disable()
+        pulling.nextcloud.enable()
+        pulling.settle(20)
+        assert pulling.found("alice") == {file_id(1)}

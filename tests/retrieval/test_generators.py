@@ -25,6 +25,7 @@ from context_chat_backend.contract import (
     UserId,
 )
 from context_chat_backend.nextcloud.client import NextcloudClient
+from context_chat_backend.nextcloud.consumer import TaskConsumer
 from context_chat_backend.nextcloud.push_client import part
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.nextcloud.webhooks import Webhooks
@@ -47,8 +48,8 @@ EXCERPTS = [Excerpt("whale.md", "The whale swims in the sea.", (SourceId("files_
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for routes in ("FOR_APPS", "FOR_USERS"):
-        quick = replace(getattr(NextcloudText, routes), first_pause=0.001, longest_pause=0.001)
-        monkeypatch.setattr(NextcloudText, routes, quick)
+        quick = replace(getattr(TaskConsumer, routes), first_pause=0.001, longest_pause=0.001)
+        monkeypatch.setattr(TaskConsumer, routes, quick)
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ async def text_of(stack: AsyncExitStack, app: ASGIApp, **settings: object) -> Ne
         make_settings(folder, nextcloud_url="http://cloud.example"), transport=httpx.ASGITransport(app)
     )
     ocs = await stack.enter_async_context(client)
-    return NextcloudText(ocs, AnswerSettings.model_validate(settings), Webhooks())
+    return NextcloudText(TaskConsumer(ocs, Webhooks()), AnswerSettings.model_validate(settings))
 
 
 @pytest.fixture

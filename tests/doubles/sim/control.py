@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests.doubles.sim.http import Request, Response
 from tests.doubles.sim.model import Node, Row
 from tests.doubles.sim.ocs import OcsError
-from tests.doubles.sim.world import TextModel
+from tests.doubles.sim.world import FileModel, TextModel
 
 if TYPE_CHECKING:
     from tests.doubles.sim.sim import Sim
@@ -56,6 +56,8 @@ SETTINGS = (
     "secret",
     "invalid_utf8_status",
 )
+
+FILE_MODELS = ("ocr", "audio2text")
 
 
 class Control:
@@ -136,6 +138,9 @@ class Control:
                     setattr(sim, name, given[name])
             if "text2text" in given:
                 sim.text2text = TextModel(**given["text2text"])
+            for name in FILE_MODELS:
+                if name in given:
+                    setattr(sim, name, FileModel(**given[name]))
             for name, value in given.get("exapp", {}).items():
                 setattr(sim.exapp, name, value)
 

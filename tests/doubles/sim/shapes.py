@@ -9,7 +9,9 @@ from typing import Any
 
 from tests.doubles.sim.php import is_numeric, values
 
-NUMBER, TEXT, NUMBERS, TEXTS = 0, 1, 10, 11
+NUMBER, TEXT, IMAGE, AUDIO, VIDEO, FILE, NUMBERS, TEXTS = 0, 1, 2, 3, 4, 5, 10, 11
+LIST_OF_FILES = 15
+FILE_TYPES = {IMAGE: "Image", AUDIO: "Audio", VIDEO: "Video", FILE: "File"}
 LONGEST_TEXT = 512_000
 
 Shape = Mapping[str, int]
@@ -18,13 +20,11 @@ Shape = Mapping[str, int]
 _NAMES = {
     NUMBER: "Number",
     TEXT: "Text",
-    2: "Image",
-    3: "Audio",
-    4: "Video",
-    5: "File",
+    **FILE_TYPES,
     6: "Enum",
     NUMBERS: "ListOfNumbers",
     TEXTS: "ListOfTexts",
+    LIST_OF_FILES: "ListOfFiles",
 }
 _PROVIDER_FIELDS: dict[str, type] = {"id": str, "name": str, "task_type": str, "expected_runtime": int}
 _OPTIONAL_SHAPES = ("optional_input_shape", "optional_output_shape")
@@ -66,7 +66,18 @@ def input_error(type_: int, value: Any) -> str | None:
         return error
     if type_ == TEXT and len(value.encode()) > LONGEST_TEXT:
         return "Text is too long"
+    if type_ in FILE_TYPES and not is_numeric(value):
+        return f"Non-{FILE_TYPES[type_].lower()} item provided for {FILE_TYPES[type_]} slot"
+    if type_ == LIST_OF_FILES and (not _is_array(value) or not all(is_numeric(entry) for entry in values(value))):
+        return "Non-file list item provided for ListOfFiles slot"
     return None
+
+
+def file_ids(shape: Shape, given: Mapping[str, Any]) -> list[int]:
+    """Those that a valid input names."""
+    lists = [values(given[name]) for name, type_ in shape.items() if type_ == LIST_OF_FILES and name in given]
+    single = [given[name] for name, type_ in shape.items() if type_ in FILE_TYPES and name in given]
+    return [int(value) for value in [*single, *(entry for each in lists for entry in each)]]
 
 
 def output_error(shape: Shape, output: Any) -> str | None:

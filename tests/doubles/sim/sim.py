@@ -24,7 +24,7 @@ from tests.doubles.sim.router import Router
 from tests.doubles.sim.routes import app_api_routes, context_chat_routes, task_routes
 from tests.doubles.sim.scopes import Scopes
 from tests.doubles.sim.task_routes import ClientRoutes, WorkerRoutes
-from tests.doubles.sim.tasks import RUNNING, TEXT_TASK, Tasks, Wish
+from tests.doubles.sim.tasks import MODEL_TASKS, RUNNING, Tasks, Wish
 from tests.doubles.sim.triggers import Triggers
 from tests.doubles.sim.world import World
 
@@ -152,7 +152,7 @@ class Sim(World):
         """Rows by queue, leased ones too, and the open tasks of the ExApp."""
         with self.lock:
             rows = {queue.name: len(queue.rows) for queue in self.queues}
-            return rows, sum(task.is_open and task.type != TEXT_TASK for task in self.tasks)
+            return rows, sum(task.is_open and task.type not in MODEL_TASKS for task in self.tasks)
 
     def idle(self) -> bool:
         """Nothing queued, nothing leased, no task of the ExApp scheduled or running."""

@@ -11,12 +11,23 @@ from typing import Any
 
 from tests.doubles.sim.ocs import OcsError
 from tests.doubles.sim.php import PhpError, values
-from tests.doubles.sim.shapes import TEXT, Shape, input_error, output_error
-from tests.doubles.sim.world import World
+from tests.doubles.sim.shapes import (
+    AUDIO,
+    LIST_OF_FILES,
+    TEXT,
+    TEXTS,
+    Shape,
+    file_ids,
+    input_error,
+    output_error,
+)
+from tests.doubles.sim.world import FileModel, TextModel, World
 
 SCHEDULED, RUNNING = "STATUS_SCHEDULED", "STATUS_RUNNING"
 SUCCESSFUL, FAILED, CANCELLED = "STATUS_SUCCESSFUL", "STATUS_FAILED", "STATUS_CANCELLED"
-TEXT_TASK = "core:text2text"
+TEXT_TASK, OCR_TASK, SPEECH_TASK = "core:text2text", "core:image2text:ocr", "core:audio2text"
+MODEL_TASKS = frozenset({TEXT_TASK, OCR_TASK, SPEECH_TASK})
+"""Done by the models of this Nextcloud, not by the ExApp."""
 BATCHES = CONSUMER = 33
 """Since this Nextcloud: `next_batch`, `/trigger`, tasks scheduled by ExApps, `userFacingErrorMessage`."""
 STREAMING = 35
@@ -147,6 +158,10 @@ class Tasks:
         types: dict[str, TaskType] = {}
         if self._world.text2text.mode != "off":
             types[TEXT_TASK] = TaskType("sim-text2text", {"input": TEXT}, {"output": TEXT})
+        if self._world.ocr.mode != "off" and self._world.nc_major >= CONSUMER:
+            types[OCR_TASK] = TaskType("sim-ocr", {"input": LIST_OF_FILES}, {"output": TEXTS})
+        if self._world.audio2text.mode != "off":
+            types[SPEECH_TASK] = TaskType("sim-audio2text", {"input": AUDIO}, {"output": TEXT})
         exapp = self._world.exapp
         if self._world.app_api and exapp.installed and exapp.enabled:
             for known in list(self._world.providers.values()):  # also looked at from other threads
@@ -163,6 +178,7 @@ class Tasks:
         if task_type is None:
             raise OcsError(412, data={"message": "The given provider is not available"})
         _check_input(task_type, wish.input)
+        self._check_files(wish.user, file_ids(task_type.input, wish.input))
         kept = {name: wish.input[name] for name in task_type.input if name in wish.input}
         now = self._world.now()
         self._last_id += 1
@@ -226,25 +242,50 @@ class Tasks:
             self.ended(task)
 
     def settle(self) -> None:
-        """The model behind core:text2text answers what is due."""
-        model = self._world.text2text
-        if model.mode in {"off", "hang"}:
-            return
+        """The models of this Nextcloud answer what is due."""
+        models: Mapping[str, TextModel | FileModel] = {
+            TEXT_TASK: self._world.text2text,
+            OCR_TASK: self._world.ocr,
+            SPEECH_TASK: self._world.audio2text,
+        }
         for task in self:
-            is_due = self._world.now() - task.created >= model.delay
-            if task.type == TEXT_TASK and task.is_open and is_due:
-                self._answer(task)
+            model = models.get(task.type)
+            if model is None or model.mode in {"off", "hang"} or not task.is_open:
+                continue
+            if self._world.now() - task.created >= model.delay:
+                self._answer(task, None if model.mode == "fail" else self._written(task))
 
-    def _answer(self, task: Task) -> None:
-        model = self._world.text2text
-        if model.mode == "fail":
+    def _answer(self, task: Task, output: Any) -> None:
+        if output is None:
             task.end(FAILED, self.now())
             task.error, task.progress = "The model failed", None
         else:
             task.end(SUCCESSFUL, self.now())
-            task.output = {"output": model.write(str(task.input["input"]))}
+            task.output = {"output": output}
             task.progress = 1
         self.ended(task)
+
+    def _written(self, task: Task) -> Any:
+        """None where a file is not there any more."""
+        if task.type == TEXT_TASK:
+            return self._world.text2text.write(str(task.input["input"]))
+        nodes = [self._world.nodes.get(id_) for id_ in file_ids(self.types()[task.type].input, task.input)]
+        texts = [node.content.decode() for node in nodes if node is not None]
+        if len(texts) < len(nodes):
+            return None
+        return texts if task.type == OCR_TASK else texts[0]
+
+    def _check_files(self, user: str | None, ids: Sequence[int]) -> None:
+        """`Manager::validateFileId` and `validateUserAccessToFile`."""
+        if ids and user is None:
+            raise OcsError(401, data={"message": "Cannot schedule task with files referenced without user context"})
+        for id_ in ids:
+            node = self._world.nodes.get(id_)
+            if node is None or node.folder:
+                raise OcsError(400, data={"message": "Node is not a file"})
+            if user not in node.users:
+                message = "User does not have access to the files mentioned in the task input"
+                raise OcsError(401, data={"message": message})
 
 
 def _nothing(task: Task) -> None:

@@ -9,7 +9,7 @@ import urllib.parse
 
 from tests.doubles.sim.exapp import TRIGGER_SECONDS, WEBHOOK_SECONDS, ExAppCall, ExAppCalls
 from tests.doubles.sim.http import Server
-from tests.doubles.sim.tasks import CONSUMER, RUNNING, TEXT_TASK, Task, Tasks
+from tests.doubles.sim.tasks import CONSUMER, MODEL_TASKS, RUNNING, Task, Tasks
 from tests.doubles.sim.world import World
 
 POLL_SECONDS = 0.02
@@ -33,11 +33,11 @@ class Triggers:
         if task_type and task_type.provider in self._world.providers and not is_busy:
             query = urllib.parse.urlencode({"providerId": task_type.provider})
             self._server.spawn(self._calls.send_soon(ExAppCall("POST", f"/trigger?{query}", TRIGGER_SECONDS)))
-        if task.wish.webhook_uri and task.type == TEXT_TASK:
+        if task.wish.webhook_uri and task.type in MODEL_TASKS:
             self._server.spawn(self._settle(task))
 
     async def _settle(self, task: Task) -> None:
-        """Elsewhere a text is written when somebody asks for it; here nobody asks."""
+        """Elsewhere a model is done when somebody asks for it; here nobody asks."""
         while task.is_open and self._tasks.get(task.id) is task:
             with self._world.lock:
                 self._tasks.settle()

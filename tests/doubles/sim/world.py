@@ -51,6 +51,16 @@ class TextModel:
         return self.reply(prompt) if self.reply else f"ANSWER TO: {prompt[-200:]}"
 
 
+@dataclass
+class FileModel:
+    """A model behind `core:image2text:ocr` or `core:audio2text`: it takes the bytes of a file for the text in it."""
+
+    mode: str = "off"
+    """`read`, `fail`, `hang`, or `off`: there is no provider."""
+    delay: float = 0.0
+    """Seconds after a task was scheduled until it answers."""
+
+
 class World:
     """Its methods may be called from any thread."""
 
@@ -84,6 +94,7 @@ class World:
         """Whether these apps are enabled."""
         self.maintenance = False
         self.text2text = TextModel()
+        self.ocr, self.audio2text = FileModel(), FileModel()
         self.failed_logins: list[float] = []
         self.statistics = Statistics()
         self.lifecycle: list[str] = []
