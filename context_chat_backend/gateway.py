@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from .contract import Driver, DriverConfig, Misconfigured
+from .contract import Driver, DriverConfig, DriverError, Misconfigured
 from .core.commands import Commands
 from .core.ledger import Ledger
 from .core.marks import Marks
@@ -130,9 +130,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         await chat.open()
         stack.push_async_callback(chat.close)
         commands = Commands(state, chat)
-        writing = (commands.run, partial(_follow_rules, chat, ledger, plan.rules, state)) if plan.duties.writes else ()
-        for work in ledger.run, *writing:
-            await run_in_background(stack, work)
+        await run_in_background(stack, ledger.run)
         lifecycle = await stack.enter_async_context(
             Lifecycle(state, chat, nextcloud, refusals, called=plan.duties.called)
         )
@@ -149,7 +147,11 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
                 enabled=lifecycle.working,
             )
             commands.add_listener(intake.obey)
+            await _announce(commands)
             await run_in_background(stack, intake.run)
+        if plan.duties.writes:
+            await run_in_background(stack, commands.run)
+            await run_in_background(stack, partial(_follow_rules, chat, ledger, plan.rules, state))
         yield Gateway(
             plan=plan,
             state=state,
@@ -178,8 +180,16 @@ async def _note_store(plan: Plan, state: State, identity: str) -> None:
     await note_backend(state, identity)
 
 
+async def _announce(commands: Commands) -> None:
+    try:
+        await commands.announce()
+    except DriverError as error:  # they are carried out all the same, a little later
+        log.warning("what the operator asked for is not known yet: %s", error)
+
+
 async def _follow_rules(chat: ContextChat, ledger: Ledger, rules: Rules, state: State) -> None:
     async def follow() -> None:
+        await chat.until_usable()
         await sweep(chat, ledger.table, rules, state)
 
     await periodically("following the rules of the admin", follow, math.inf, first=0, pause=30, longest=1800)

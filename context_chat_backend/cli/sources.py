@@ -32,9 +32,9 @@ def _state(variables: Variables) -> State:
 
 
 def _list_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--stage", choices=[*Stage], help="only those that have come so far")
+    parser.add_argument("--stage", choices=[stage.value for stage in Stage], help="only sources in this stage")
     parser.add_argument("--provider", help="only those of this provider, e.g. files__default")
-    parser.add_argument("--limit", type=int, default=100, help="lines at most, default 100; 0 for all")
+    parser.add_argument("--limit", type=int, default=100, help="most lines to print, default 100; 0 for all")
 
 
 def _list(options: Namespace, variables: Variables) -> int:

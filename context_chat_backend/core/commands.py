@@ -1,6 +1,6 @@
 """What an operator asks of the gateway from another process, through the state."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,9 +29,11 @@ class Command:
 
     verb: Verb
     source_id: SourceId
+    number: int = 0
+    """Of its row, once it was left."""
 
 
-Listener = Callable[[Command], None]
+Listener = Callable[[Command], Awaitable[None]]
 
 
 async def leave(state: State, commands: list[Command]) -> None:
@@ -54,19 +56,34 @@ class Commands:
         """Call it with each command, before anything is deleted: for whoever keeps sources that are to be loaded."""
         self._listeners.append(listener)
 
+    async def announce(self) -> None:
+        """Have the listeners know what was left while no gateway was running, before they begin. Raises what `State`
+        raises."""
+        for command in await self._left():
+            await self._tell(command)
+
     async def run(self) -> None:
         """Ends by cancellation."""
         await periodically("carrying out commands of the operator", self._carry_out, LOOK_SECONDS, first=0)
 
     async def _carry_out(self) -> None:
-        rows = await self._state.fetch("select * from operator_commands order by number limit ?", MOST_AT_ONCE)
-        if not rows:
+        commands = await self._left()
+        if not commands:
             return
-        commands = [Command(Verb(str(verb)), SourceId(str(source_id))) for _, verb, source_id in rows]
         for command in commands:
-            for listener in self._listeners:
-                listener(command)
+            await self._tell(command)
+        await self._chat.until_usable()
         await self._chat.apply_all(
             DeleteSources(frozenset({command.source_id})) for command in commands if command.verb is Verb.DROP
         )
-        await self._state.execute_many("delete from operator_commands where number = ?", [row[:1] for row in rows])
+        await self._state.execute_many(
+            "delete from operator_commands where number = ?", [(command.number,) for command in commands]
+        )
+
+    async def _left(self) -> list[Command]:
+        rows = await self._state.fetch("select * from operator_commands order by number limit ?", MOST_AT_ONCE)
+        return [Command(Verb(str(verb)), SourceId(str(id_)), int(str(number))) for number, verb, id_ in rows]
+
+    async def _tell(self, command: Command) -> None:
+        for listener in self._listeners:
+            await listener(command)

@@ -115,8 +115,8 @@ class Ledger:
             _drop(self._notes, {entry.source_id: entry for entry in notes})
             _drop(self._next_tries, dict(next_tries))
 
-    async def close(self) -> None:
-        """Have what was noted survive a restart, if the disk takes it."""
+    async def write(self) -> None:
+        """Have what was noted survive a crash, if the disk takes it."""
         try:
             await self.flush()
         except DriverError as error:

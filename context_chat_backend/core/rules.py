@@ -16,9 +16,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 
 from ..contract import Misconfigured, ProviderId, UserId
 
@@ -30,7 +30,13 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+def _without_folder(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(pattern.removeprefix(FILES_FOLDER) for pattern in patterns)
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+Paths = Annotated[Patterns, AfterValidator(_without_folder)]
+"""As a user sees them, or as `ccbe sources list` prints them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +65,10 @@ class Decision:
 class Rule(BaseModel):
     """One rule of the file. Conditions that are not set fit everything."""
 
-    model_config = ConfigDict(extra="forbid", strict=False, frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: bool
-    path: Patterns | None = None
+    path: Paths | None = None
     type: Patterns | None = None
     provider: Patterns | None = None
     larger_than: ByteSize | None = None
@@ -73,9 +79,9 @@ class Rule(BaseModel):
     def fits(self, source: Described) -> bool | None:
         """None where only the readers could tell, and nobody knows them."""
         conditions = (
-            _one_fits(self.path, [source.title.removeprefix(FILES_FOLDER)]),
-            _one_fits(self.type, [source.mime_type]),
-            _one_fits(self.provider, [source.provider]),
+            _all_fit([source.title.removeprefix(FILES_FOLDER)], self.path),
+            _all_fit([source.mime_type], self.type),
+            _all_fit([source.provider], self.provider),
             self.larger_than is None or source.size > self.larger_than,
             self.smaller_than is None or source.size < self.smaller_than,
         )
@@ -83,7 +89,21 @@ class Rule(BaseModel):
             return False
         if self.readers is None:
             return True
-        return None if source.user_ids is None else _one_fits(self.readers, source.user_ids)
+        return None if source.user_ids is None else _all_fit(source.user_ids, self.readers)
+
+
+SIZE = 'expected a number of bytes, or a text such as "20 MiB"'
+PATTERNS = "expected a pattern, or a list of patterns"
+EXPECTED = {
+    "index": "expected true or false",
+    "path": PATTERNS,
+    "type": PATTERNS,
+    "provider": PATTERNS,
+    "readers": PATTERNS,
+    "larger_than": SIZE,
+    "smaller_than": SIZE,
+}
+CONDITIONS = ", ".join(field for field in EXPECTED if field != "index")
 
 
 class _File(BaseModel):
@@ -134,13 +154,18 @@ def read_rules(path: Path) -> Rules:
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
-    where = [f"rule {part + 1}" if isinstance(part, int) else part for part in fault["loc"] if part != "rule"]
-    return f"{', '.join(map(str, where))}: {fault['msg']}"
+    match fault["loc"]:
+        case ("rule", int(number), str(field), *_):
+            where = f"rule {number + 1}, {field}"
+            return f"{where}: {EXPECTED.get(field, f'there is no such condition; there are {CONDITIONS}')}"
+        case _:
+            return "each rule begins with a line [[rule]], and nothing else stands beside rules"
 
 
-T = TypeVar("T", bound=str)
+def _all_fit(values: Iterable[str], patterns: Sequence[str] | None) -> bool:
+    """Whether each value fits one of the patterns."""
+    return patterns is None or all(any(_fits(value, pattern) for pattern in patterns) for value in values)
 
 
-def _one_fits(patterns: Sequence[str] | None, values: Iterable[str]) -> bool:
-    """One of the patterns for each value."""
-    return patterns is None or all(any(fnmatchcase(value, pattern) for pattern in patterns) for value in values)
+def _fits(value: str, pattern: str) -> bool:
+    return fnmatchcase(value, pattern.replace("[", "[[]"))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from enum import Enum
 from functools import partial
 
+import anyio
+
 from ..contract import (
     Answer,
     Content,
@@ -52,6 +54,7 @@ IDS_PER_CALL = 1000
 """The most sources that a driver is asked to delete at once: databases hold few locks, and URLs are short."""
 
 PLAIN_TEXT = "text/plain"
+LOOK_SECONDS = 1.0
 WANTED_AGAIN = "the rules want it now: it is indexed when Nextcloud sends it again"
 
 log = logging.getLogger(__name__)
@@ -102,7 +105,7 @@ class ContextChat:
     async def close(self) -> None:
         """Have the order survive a restart; call it after everything else, and before the state is closed."""
         await self._order.close()
-        await self._ledger.close()
+        await self._ledger.write()
 
     # ------------------------------------------------------------------ indexing
 
@@ -128,11 +131,15 @@ class ContextChat:
     def note_failed(self, source: Source, error: Exception) -> None:
         """It could not even be handed in, for a reason that passes or is a bug."""
         if isinstance(error, TransientError | Misconfigured):
-            log.warning("%s has to be sent again: %s", source.id, error)
+            log.warning("%s is not indexed yet and comes again: %s", source.id, error)
             self._ledger.note(source, Stage.FAILING, str(error))
         else:
             log.error("indexing %s failed", source.id, exc_info=error)
             self._ledger.note(source, Stage.FAILING, f"{type(error).__name__}, a bug: the log says more")
+
+    async def write_ledger(self) -> None:
+        """Have what became of sources survive a crash, as far as the disk allows."""
+        await self._ledger.write()
 
     async def load(self, source: Source, arrival: int, *, exact: bool = False, text: Content | None = None) -> Verdict:
         """Index a source; its contents stay with the caller. Raises nothing.
@@ -377,6 +384,11 @@ class ContextChat:
     async def count(self) -> Mapping[ProviderId, int]:
         """Stored sources per provider. Always has the files' provider: context_chat >= 4.5 throws without it."""
         return {FILES: 0, **await self._driver.count()}
+
+    async def until_usable(self) -> None:
+        """Wait until the backend can serve requests."""
+        while await self.problem() is not None:  # noqa: ASYNC110 - drivers tell only who asks
+            await anyio.sleep(LOOK_SECONDS)
 
     async def problem(self) -> DriverError | None:
         """Why the backend cannot serve requests now, or None."""

@@ -65,6 +65,10 @@ MIGRATIONS = (
       scope text not null, name text not null, event text not null, user_id text not null, number integer not null,
       allowed integer, at real not null, primary key (scope, name, event, user_id)) without rowid;
     """,
+    # rows that the operator gave up
+    """
+    alter table leased_documents add column dropped integer not null default 0;
+    """,
 )
 """Step n brings a file of version n to version n + 1. Only ever append."""
 

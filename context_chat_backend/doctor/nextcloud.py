@@ -28,7 +28,7 @@ async def check_nextcloud(settings: Settings) -> list[Finding]:
         ]
     findings = await server_findings(settings.nextcloud_url)
     async with NextcloudClient(settings) as ocs:
-        return [*findings, *await app_findings(ocs)]
+        return [*findings, *await app_findings(ocs, settings.intake)]
 
 
 async def server_findings(url: str) -> list[Finding]:
@@ -58,8 +58,8 @@ def clock_findings(date: str, now: datetime) -> list[Finding]:
     return [warning("clock", f"differs by {seconds:,.0f} s from Nextcloud's", remedy)]
 
 
-async def app_findings(ocs: NextcloudClient) -> list[Finding]:
-    """What AppAPI says of this app. One call only if it refuses: AppAPI counts wrong secrets."""
+async def app_findings(ocs: NextcloudClient, intake: str) -> list[Finding]:
+    """What AppAPI says of this app, and how work arrives. One call only if it refuses: AppAPI counts wrong secrets."""
     try:
         enabled = await ocs.call("GET", "/ocs/v1.php/apps/app_api/ex-app/state")
     except NotAccepted as error:
@@ -72,15 +72,22 @@ async def app_findings(ocs: NextcloudClient) -> list[Finding]:
     if not enabled:
         text = "knows this app but has it disabled, so nothing is sent"
         return [warning("AppAPI", text, f"occ app_api:app:enable {ocs.app_id}")]
-    return [ok("AppAPI", "knows this app and has it enabled"), await generation_finding(ocs)]
+    return [ok("AppAPI", "knows this app and has it enabled"), await generation_finding(ocs, intake)]
 
 
-async def generation_finding(ocs: NextcloudClient) -> Finding:
-    """Which contract Context Chat speaks. The probe asks for no item, so it takes none away."""
+async def generation_finding(ocs: NextcloudClient, intake: str) -> Finding:
+    """Which contract Context Chat speaks, and whether the gateway may. The probe asks for no item, so it takes none
+    away."""
     try:
         await Queues(ocs).require()
     except NoRoute:
+        if intake == "pull":
+            text = "has no queues: it is 5.3 or earlier, or not installed, and INTAKE=pull only asks for work"
+            return warning("Context Chat", text, "Remove INTAKE, or install Context Chat 5.4 or later.")
         return ok("Context Chat", "5.3 or earlier, which sends everything to the gateway, or not installed")
     except NextcloudError as error:
         return warning("Context Chat", f"does not say which version it is: {error}", "Ask again later.")
+    if intake == "push":
+        text = "5.4 or later, which sends nothing, and INTAKE=push asks for nothing: no document arrives"
+        return problem("Context Chat", text, "Remove INTAKE.")
     return ok("Context Chat", "5.4 or later, which the gateway asks for everything")

@@ -90,7 +90,12 @@ def nextcloud_errors() -> Iterator[None]:
     except AnswerTooLarge as exc:
         raise TryLater(str(exc)) from None
     except httpx.RequestError as exc:
-        raise TryLater(f"{name_of(exc.request)} failed: {type(exc).__name__}") from exc
+        raise TryLater(f"{name_of(exc.request)} failed: {type(exc).__name__}{_cause(exc)}") from exc
+
+
+def _cause(error: httpx.RequestError) -> str:
+    """What the system says, e.g. that a name is not known or a connection was refused."""
+    return f" ({error})" if isinstance(error, httpx.ConnectError) and str(error) else ""
 
 
 _STATUS_ERRORS: Mapping[int, type[NextcloudError]] = MappingProxyType(

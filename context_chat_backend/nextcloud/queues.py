@@ -17,7 +17,7 @@ from .errors import Failed
 from .php import PhpId, PhpIds
 
 APP = "/ocs/v2.php/apps/context_chat"
-LEASE_SECONDS = 3.0
+LEASE_GRACE_SECONDS = 3.0
 """Grace for a lease under way when the gateway stops: rows whose answer is dropped come back after 24 hours only."""
 LARGEST_ANSWER = 512 * 2**20
 """Bytes. Rows of apps bring their text with them, of up to 100 MB each."""

@@ -9,7 +9,7 @@ import anyio
 from ..core.service import ContextChat
 from ..core.state import State
 from ..nextcloud.errors import Failed
-from ..nextcloud.queues import LEASE_SECONDS, ActionRow, Queues
+from ..nextcloud.queues import LEASE_GRACE_SECONDS, ActionRow, Queues
 from ..toolkit.concurrency import let_finish
 from .caution import Caution
 from .history import History, Numbered
@@ -65,7 +65,7 @@ class Actions:
         return bool(self._waiting)
 
     async def _take(self) -> None:
-        async with let_finish(LEASE_SECONDS):
+        async with let_finish(LEASE_GRACE_SECONDS):
             rows = await self._lease()
             new = [row for row in rows if row.number not in self._done]
             await self._state.execute_all(

@@ -12,9 +12,9 @@ from ..core.commands import Command, Verb
 from ..core.service import ContextChat, Verdict
 from ..core.state import State
 from ..nextcloud.errors import Failed
-from ..nextcloud.queues import LEASE_SECONDS, DocumentRow, Queues
+from ..nextcloud.queues import LEASE_GRACE_SECONDS, DocumentRow, Queues
 from ..toolkit.background import pause_after
-from ..toolkit.concurrency import let_finish
+from ..toolkit.concurrency import Toggle, let_finish
 from .caution import Caution
 from .leases import Key, Lease, Leases
 from .media import Media
@@ -22,8 +22,6 @@ from .media import Media
 PLACES_PER_WORKER = 4
 """One row is indexed, and others wait, so that nobody waits for Nextcloud. No more: what changes while its row is
 taken is not queued again."""
-LEAST_ROOM = 2
-"""Rows are taken at a time, unless there are fewer."""
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 3600.0
 """Seconds until a document that failed for a passing reason is tried again, doubled each time."""
@@ -68,7 +66,7 @@ class Documents:
         """Whether more rows can be taken."""
         parked_media = sum(lease.transcript is not None for _, lease in self._parked.values())
         return (
-            self._free >= LEAST_ROOM
+            self._free >= self._places // 2  # each time costs Nextcloud three requests
             and len(self._parked) - parked_media < MOST_PARKED
             and len(self._media) + parked_media < MOST_MEDIA
         )
@@ -79,7 +77,7 @@ class Documents:
 
     async def take(self) -> bool:
         """As many rows as there is room for. Whether there were any, and there may be more."""
-        async with let_finish(LEASE_SECONDS):
+        async with let_finish(LEASE_GRACE_SECONDS):
             rows = await self._lease(self._free // 2)  # of each of the two kinds
             for lease in await self._leases.add(self._sorted_out(rows)):
                 self._parked.pop(lease.key, None)
@@ -111,9 +109,10 @@ class Documents:
         while not (self._done or self._unreadable):
             await self._changed.wait()
 
-    async def work(self) -> None:
-        """Index one document after the other; ends by cancellation."""
+    async def work(self, usable: Toggle) -> None:
+        """Index one document after the other, while the backend is `usable`; ends by cancellation."""
         while True:
+            await usable.wait_for(True)
             while not self._waiting:
                 await self._handed_out.wait()
             lease = self._waiting.popleft()
@@ -137,10 +136,9 @@ class Documents:
         busy for this."""
         await self._media.work()
 
-    def obey(self, command: Command) -> None:
+    async def obey(self, command: Command) -> None:
         """The operator wants a source tried now, or not again."""
-        for lease in self._leases.of(command.source_id):
-            lease.dropped = command.verb is Verb.DROP
+        for lease in await self._leases.drop(command.source_id, dropped=command.verb is Verb.DROP):
             was_parked = self._parked.pop(lease.key, None) is not None
             if was_parked or (lease.dropped and self._media.withdraw(lease)):
                 self._hand_out(lease)
@@ -151,6 +149,7 @@ class Documents:
         unreadable = list(self._unreadable)
         if not done and not unreadable:
             return
+        await self._chat.write_ledger()  # after a crash nobody would know what became of them
         try:
             await self._queues.acknowledge_documents([*(lease.key for lease in done), *unreadable])
         except Failed:

@@ -99,6 +99,7 @@ class Intake:
         )
         self._pulls = Toggle(False)
         self._probe_now = anyio.Event()
+        self._opening = anyio.Lock()
         self._opened = False
 
     @property
@@ -110,13 +111,15 @@ class Intake:
         """Nextcloud says that there is something to do."""
         self._puller.hurry()
 
-    def obey(self, command: Command) -> None:
+    async def obey(self, command: Command) -> None:
         """The operator asks for something to be done with a source."""
-        self._documents.obey(command)
+        await self._open()
+        await self._documents.obey(command)
 
     async def run(self) -> None:
         """Ends by cancellation."""
         async with anyio.create_task_group() as tasks:
+            log.info("work arrives as INTAKE=%s says", self._plan.mode)
             match self._plan.mode:
                 case "auto":
                     self._pulls.set(await self._mode_before() == PULL)
@@ -181,14 +184,19 @@ class Intake:
     async def _pull(self) -> None:
         await self._pulls.wait_for(True)
         await self._enabled.wait_for(True)
-        if not self._opened:
-            await self._history.open()
-            await self._documents.open()
-            await self._actions.open()
-            self._opened = True
+        await self._open()
         await self._state.set_flag(OFFERED, "1")
         await self._chat.forget_marks()
         await self._pull_until_told_otherwise()
+
+    async def _open(self) -> None:
+        """Take over what was left in the journals, once."""
+        async with self._opening:
+            if not self._opened:
+                await self._history.open()
+                await self._documents.open()
+                await self._actions.open()
+                self._opened = True
 
     async def _pull_until_told_otherwise(self) -> None:
         async with anyio.create_task_group() as tasks:

@@ -102,17 +102,11 @@ class Leases:
             self._add(self._with_content(_lease_of(row)))
         return list(self._leases.values())
 
-    def __len__(self) -> int:
-        return len(self._leases)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._leases
-
     async def add(self, rows: Iterable[DocumentRow]) -> list[Lease]:
         """Take rows over, before anything is begun with them. Only those that have a document."""
         new = [_lease_from(row, row.document) for row in rows if row.document is not None]
         await self._state.execute_all(
-            ("insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, new)),
+            ("insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false)", map(_row_of, new)),
             self._history.of_leases((lease.source.id, lease.is_file) for lease in new),
         )
         for lease in new:
@@ -125,6 +119,13 @@ class Leases:
         await self._state.execute_many("delete from leased_documents where queue = ? and number = ?", map(_names, gone))
         for lease in gone:
             self._drop(lease)
+
+    async def drop(self, source_id: SourceId, *, dropped: bool) -> list[Lease]:
+        """Whether the operator wants the rows of a source; they are returned."""
+        await self._state.execute("update leased_documents set dropped = ? where source_id = ?", dropped, source_id)
+        for lease in self.of(source_id):
+            lease.dropped = dropped
+        return self.of(source_id)
 
     def of(self, source_id: SourceId) -> list[Lease]:
         """The rows of a source."""
@@ -208,7 +209,7 @@ def _row_of(lease: Lease) -> Row:
 
 
 def _lease_of(row: Sequence[Any]) -> Lease:
-    queue, number, source_id, provider, title, mime_type, modified, size, text, user_ids = row
+    queue, number, source_id, provider, title, mime_type, modified, size, text, user_ids, dropped = row
     source = Source(
         id=SourceId(source_id),
         provider=ProviderId(provider),
@@ -218,7 +219,7 @@ def _lease_of(row: Sequence[Any]) -> Lease:
         user_ids=frozenset(map(UserId, json.loads(user_ids))),
         content=NOT_YET,
     )
-    return Lease(Queue(queue), number, source, size, text)
+    return Lease(Queue(queue), number, source, size, text, dropped=bool(dropped))
 
 
 def _json(user_ids: Iterable[UserId]) -> str:

@@ -1,6 +1,5 @@
 """What a row of the actions queue asks for."""
 
-import json
 from collections.abc import Collection
 from typing import TypeVar
 
@@ -75,8 +74,3 @@ def _some(field: str, values: T) -> T:
     if not values:
         raise Unreadable(f"{field}: expected at least one id")
     return values
-
-
-def to_json(row: ActionRow) -> str:
-    """The payload, to be kept."""
-    return json.dumps(row.payload)

@@ -11,6 +11,7 @@ from ..core.service import ContextChat
 from ..nextcloud.errors import NextcloudError, NoRoute, NotAccepted, as_driver_error
 from ..nextcloud.refusals import Refusals
 from ..toolkit.background import periodically
+from ..toolkit.concurrency import Toggle
 from .actions import Actions
 from .documents import Documents
 from .pace import Pace
@@ -61,6 +62,8 @@ class Puller:
         self._takes = takes
         self._pace = Pace()
         self._pace_of_questions = Pace()
+        self._usable = Toggle(False)
+        """Whether the backend was, when it was looked at last."""
         self._over = anyio.Event()
         self._more = False
         """Whether documents were waiting when Nextcloud was asked last."""
@@ -84,7 +87,7 @@ class Puller:
 
     def _begin_documents(self, tasks: TaskGroup) -> None:
         for _ in range(self._workers):
-            tasks.start_soon(self._documents.work)
+            tasks.start_soon(self._documents.work, self._usable)
         for _ in range(MEDIA_WORKERS):
             tasks.start_soon(self._documents.read_media)
         tasks.start_soon(self._loop, "taking documents and actions", self._look, self._pace.wait)
@@ -106,7 +109,8 @@ class Puller:
         await periodically(name, translated, math.inf, first=0, wake=wake, pause=AFTER_FAILURE, longest=LONGEST_PAUSE)
 
     async def _look(self) -> None:
-        if await self._chat.problem() is not None:  # /health/ready and the log say which
+        self._usable.set(await self._chat.problem() is None)
+        if not self._usable.value:  # /health/ready and the log say why
             self._pace.relax(PROBLEM_PAUSE)
             return
         next_try = self._documents.resume()

@@ -81,7 +81,7 @@ class Toggle:
 
 @asynccontextmanager
 async def let_finish(seconds: float) -> AsyncIterator[None]:
-    """When the task is cancelled, the block still gets so many seconds to end by itself."""
+    """When the task is cancelled, the block still gets so many seconds to end by itself; then it is cancelled, too."""
 
     async def wait_for_cancellation() -> None:
         try:
@@ -94,6 +94,8 @@ async def let_finish(seconds: float) -> AsyncIterator[None]:
             with anyio.CancelScope(shield=True) as block:
                 tasks.start_soon(wait_for_cancellation)
                 yield
+            if block.cancelled_caught:  # the time is over, and what comes after the block must not run either
+                await anyio.sleep_forever()
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise first_of(group) from None

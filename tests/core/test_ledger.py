@@ -147,7 +147,7 @@ async def test_nothing_is_lost_on_a_full_disk_and_nothing_newer_is_overwritten(l
 async def test_what_was_being_indexed_when_the_gateway_ended_waits(ledger: Ledger, disk: Disk) -> None:
     ledger.note(source(1), Stage.INDEXING)
     ledger.note(source(2), Stage.FAILING, "down")
-    await ledger.close()
+    await ledger.write()
     after = Ledger(disk, Metrics())
     after.note(source(3), Stage.INDEXING)
     assert await of(after, 1, 2, 3) == [(Stage.WAITING, 0, ""), (Stage.FAILING, 1, "down"), (Stage.INDEXING, 0, "")]

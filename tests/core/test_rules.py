@@ -39,7 +39,9 @@ def test_what_no_rule_fits_is_indexed(tmp_path: Path) -> None:
         ('path = "2019/*"', False),
         ('path = "*/2019/*"', True),
         ('path = ["Photos/*", "*/Plan.md"]', True),
-        ('path = "files/*"', False),
+        ('path = "files/*"', True),
+        ('path = "files/Archive/2019/*"', True),
+        ('path = "[A]rchive/*"', False),
         ('type = "text/*"', True),
         ('type = ["image/*", "text/plain"]', False),
         ('provider = "files__*"', True),
@@ -105,7 +107,10 @@ def test_nobody_can_tell_where_a_rule_about_readers_comes_first_and_they_are_not
         ("[[rule]]\npath = 'a'", "rule 1, index"),
         ("[[rule]]\nindex = false\n[[rule]]\nindex = true\npth = 'a'", "rule 2, pth"),
         ("[[rule]]\nindex = false\nlarger_than = 'huge'", "rule 1, larger_than"),
-        ("[[rules]]\nindex = false", "rules"),
+        ("[[rules]]\nindex = false", r"begins with a line \[\[rule\]\]"),
+        ("[rule]\nindex = false", r"begins with a line \[\[rule\]\]"),
+        ("[[rule]]\nindex = false\npath = []", "rule 1, path: expected a pattern"),
+        ("[[rule]]\nindex = 3", "rule 1, index: expected true or false"),
         ("[[rule]]\nindex = false\ntype = 3", "rule 1, type"),
     ],
 )
@@ -118,6 +123,12 @@ def test_a_file_that_is_wrong_is_refused_and_the_place_is_named(tmp_path: Path, 
 def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="cannot be read"):
         read_rules(tmp_path / "rules.toml")
+
+
+def test_brackets_stand_for_themselves(tmp_path: Path) -> None:
+    skip = rules(tmp_path, '[[rule]]\nindex = false\npath = "Photos [2020]/*"')
+    assert skip.decide(described("files/Photos [2020]/a.txt")).index is False
+    assert skip.decide(described("files/Photos 2/a.txt")).index is True
 
 
 def test_equal_rules_have_one_digest_and_others_another(tmp_path: Path) -> None:

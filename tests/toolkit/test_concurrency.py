@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from context_chat_backend.contract import Unavailable
-from context_chat_backend.toolkit.concurrency import Batcher, for_each
+from context_chat_backend.toolkit.concurrency import Batcher, for_each, let_finish
 
 pytestmark = pytest.mark.anyio
 
@@ -277,3 +277,31 @@ async def test_who_waits_when_it_is_closed_is_told(is_sent: bool) -> None:
         await anyio.wait_all_tasks_blocked()
         assert not told.is_set()
     assert told.is_set()
+
+
+# ---------------------------------------------------------------------- let_finish
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(0.05, True), (LONG, False)])
+async def test_a_cancelled_block_gets_some_time_and_without_its_end_nothing_that_follows_runs(
+    seconds: float, ends: bool
+) -> None:
+    ended = follows = False
+    with anyio.move_on_after(0.01):
+        async with let_finish(0.3):
+            await anyio.sleep(seconds)
+            ended = True
+        follows = True
+    assert ended is ends
+    assert ends or not follows
+
+
+async def test_a_block_that_is_not_cancelled_takes_as_long_as_it_takes() -> None:
+    async with let_finish(0.01):
+        await anyio.sleep(0.05)
+
+
+async def test_what_a_block_raises_is_raised_as_it_is() -> None:
+    with pytest.raises(ValueError, match="a bug"):
+        async with let_finish(1):
+            raise ValueError("a bug")

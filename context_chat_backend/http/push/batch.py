@@ -99,6 +99,7 @@ class Batches:
                 await batch.finished.wait()
         finally:
             batch.give_back()
+        await self._chat.write_ledger()
         report = batch.report()
         log.info("loaded %d, to retry %d, rejected %d", len(report.loaded), len(report.retry), len(report.rejected))
         return report
