@@ -9,7 +9,8 @@ import pytest
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Outcome, Source
-from context_chat_backend.pull import contents
+from context_chat_backend.pull import contents, documents
+from tests.cli.running import run
 from tests.doubles.sim import Sim
 from tests.gateway import SECRET
 from tests.pull.site import VERSION, Site, file_id, gateway_of, site
@@ -224,3 +225,53 @@ def test_what_was_being_indexed_when_the_app_was_disabled_is_indexed_when_it_is_
         pulling.nextcloud.enable()
         pulling.settle(20)
         assert pulling.found("alice") == {file_id(1)}
+
+
+# ---------------------------------------------------------------------- the operator
+
+
+def ccbe(folder: Path, *arguments: str) -> str:
+    done = run("sources", *arguments, cwd=folder, APP_SECRET=SECRET, APP_PERSISTENT_STORAGE=str(folder))
+    return done.stdout + done.stderr
+
+
+def until_said(folder: Path, expected: str, *arguments: str) -> None:
+    end = time.monotonic() + 20
+    while expected not in (said := ccbe(folder, *arguments)):
+        assert time.monotonic() < end, said
+        time.sleep(0.1)
+
+
+def test_what_waits_for_another_try_can_be_tried_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "FIRST_PAUSE", 3600.0)
+    with site(tmp_path) as pulling:
+        pulling.nextcloud.add_file(1, "alice", "files/a.md", "text/markdown", WHALE)
+        pulling.nextcloud.fault("status", path="/files/1", times=None, status=503)
+        pulling.nextcloud.enqueue_file(1)
+        pulling.hurry()
+        until_said(tmp_path, "next try", "show", file_id(1))
+        pulling.nextcloud.clear_faults()
+        ccbe(tmp_path, "retry", file_id(1))
+        assert pulling.nextcloud.wait_idle(20)
+        assert pulling.found("alice") == {file_id(1)}
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["while it runs", "while it does not"])
+def test_what_is_dropped_is_acknowledged_and_does_not_come_back(tmp_path: Path, quick: None, running: bool) -> None:
+    with Sim(secret=SECRET, app_version=VERSION) as nextcloud:
+        nextcloud.add_file(1, "alice", "files/a.md", "text/markdown", WHALE)
+        nextcloud.fault("status", path="/files/1", times=None, status=503)
+        nextcloud.fault("status", path="/queues/documents", method="DELETE", times=None, status=503)
+        nextcloud.enqueue_file(1)
+        with gateway_of(nextcloud, tmp_path) as gateway:
+            gateway.http.post("/trigger?providerId=x")
+            until_said(tmp_path, "failing", "show", file_id(1))
+            if running:
+                ccbe(tmp_path, "drop", file_id(1), "--yes")
+                until_said(tmp_path, "nothing is known", "show", file_id(1))
+        if not running:
+            ccbe(tmp_path, "drop", file_id(1), "--yes")
+        nextcloud.clear_faults()
+        with gateway_of(nextcloud, tmp_path) as gateway:
+            assert nextcloud.wait_idle(30)
+            assert gateway.found("alice") == set()
