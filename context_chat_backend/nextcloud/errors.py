@@ -87,8 +87,8 @@ def nextcloud_errors() -> Iterator[None]:
         raise _of_status(exc.response) from None  # httpx's message shows the password of a URL
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as exc:
         raise NotAccepted(f"{name_of(exc.request)} cannot be sent: {type(exc).__name__}") from None
-    except AnswerTooLarge as exc:
-        raise TryLater(str(exc)) from None
+    except AnswerTooLarge as exc:  # what was asked for may have been done
+        raise Failed(str(exc)) from None
     except httpx.RequestError as exc:
         raise TryLater(f"{name_of(exc.request)} failed: {type(exc).__name__}{_cause(exc)}") from exc
 

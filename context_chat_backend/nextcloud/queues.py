@@ -20,7 +20,7 @@ APP = "/ocs/v2.php/apps/context_chat"
 LEASE_GRACE_SECONDS = 3.0
 """Grace for a lease under way when the gateway stops: rows whose answer is dropped come back after 24 hours only."""
 LARGEST_ANSWER = 512 * 2**20
-"""Bytes. Rows of apps bring their text with them, of up to 100 MB each."""
+"""Bytes. Rows of apps bring their text with them, of up to 100 MB each; actions bring lists of thousands of users."""
 
 
 class Queue(StrEnum):
@@ -119,7 +119,8 @@ class Queues:
 
     async def _actions(self, number: int) -> Any:
         slash = "" if number else "/"  # as the official library asks
-        return await self._nextcloud.call("GET", f"{APP}/queues/actions{slash}", params={"n": number})
+        path = f"{APP}/queues/actions{slash}"
+        return await self._nextcloud.call("GET", path, params={"n": number}, limit=LARGEST_ANSWER)
 
 
 def _member(data: Any, name: str) -> Any:

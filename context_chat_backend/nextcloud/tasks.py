@@ -13,6 +13,7 @@ from typing import Any
 from .client import NextcloudClient
 from .errors import Failed, Missing, NoRoute
 from .optional import OptionalRoute
+from .queues import LARGEST_ANSWER
 
 REGISTRATION = "/ocs/v1.php/apps/app_api/api/v1/ai_provider/task_processing"
 PROVIDER_ROUTES = "/ocs/v2.php/taskprocessing/tasks_provider"
@@ -106,13 +107,16 @@ class TaskProvider:
         if self._batches.may_be_there:
             try:
                 data = await self._nextcloud.call(
-                    "GET", f"{PROVIDER_ROUTES}/next_batch", json={**wanted, "numberOfTasks": number}
+                    "GET",
+                    f"{PROVIDER_ROUTES}/next_batch",
+                    json={**wanted, "numberOfTasks": number},
+                    limit=LARGEST_ANSWER,
                 )
             except NoRoute:  # Nextcloud 32 and earlier
                 self._batches.was_missing()
             else:
                 return [_task(each) for each in _tasks(data)]
-        data = await self._nextcloud.call("GET", f"{PROVIDER_ROUTES}/next", json=wanted)
+        data = await self._nextcloud.call("GET", f"{PROVIDER_ROUTES}/next", json=wanted, limit=LARGEST_ANSWER)
         return [] if data is None else [_task(data)]
 
     async def succeed(self, number: int, output: Mapping[str, object]) -> bool:

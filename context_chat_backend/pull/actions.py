@@ -34,6 +34,8 @@ class Actions:
         self._history = history
         self._state = state
         self._caution = Caution(state, "actions")
+        self._unwritten: list[ActionRow] = []
+        """Taken from the queue, and refused by the disk."""
         self._waiting: list[ActionRow] = []
         self._done: dict[int, None] = {}
         """Carried out and not acknowledged."""
@@ -66,8 +68,9 @@ class Actions:
 
     async def _take(self) -> None:
         async with let_finish(LEASE_GRACE_SECONDS):
-            rows = await self._lease()
-            new = [row for row in rows if row.number not in self._done]
+            if not self._unwritten:
+                self._unwritten = await self._lease()
+            new = [row for row in self._unwritten if row.number not in self._done]
             await self._state.execute_all(
                 ("delete from leased_actions where number = ?", [(number,) for number in self._acknowledged]),
                 (
@@ -76,6 +79,7 @@ class Actions:
                 ),
             )
             self._acknowledged.clear()
+            self._unwritten = []
             self._waiting = new
 
     async def _lease(self) -> list[ActionRow]:
@@ -94,14 +98,16 @@ class Actions:
         late = [(number, action) for number, action in actions if number <= self._history.numbers.highest]
         await self._carry_out_late(late)
         await self._chat.apply_all(action for _, action in actions[len(late) :])
-        self._history.numbers.add(row.number for row in batch)
+        numbers = self._history.numbers.with_those(row.number for row in batch)
+        changes = self._leases.changes()
         await self._state.execute_all(
             ("update leased_actions set done = true where number = ?", [(row.number,) for row in batch]),
-            self._leases.changes(),
+            changes.statement,
             self._history.of_actions(actions),
-            *self._history.numbers.statements(),
+            *numbers.statements(),
         )
-        self._leases.saved()
+        self._history.numbers = numbers
+        self._leases.saved(changes)
         self._done.update(dict.fromkeys(row.number for row in batch))
         self._waiting = []
         await self._acknowledge()

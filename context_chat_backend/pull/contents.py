@@ -1,6 +1,7 @@
 """Content that is fetched when it is needed, or that came with its row."""
 
 import logging
+import random
 from collections.abc import AsyncIterable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,9 @@ from ..nextcloud.refusals import Refusals
 MOST_BYTES = 100 * 2**20
 """Of a file: context_chat does not look at the size of what it queues."""
 MOST_READERS = 20
-"""That a file is asked for as, one after the other."""
+"""That a file is asked for as, one after the other, in one try."""
+FIRST_SECONDS, SLOWEST = 60.0, 100_000
+"""A file that takes longer than so many seconds, and one for so many of its bytes, is tried again later."""
 
 log = logging.getLogger(__name__)
 
@@ -108,20 +111,24 @@ class NextcloudFile:
         number = number_of(self._source_id)
         await self._refusals.wait()
         failure: NextcloudError = Missing("nobody may read it")
-        for user_id in user_ids[:MOST_READERS]:
+        asked = random.sample(user_ids, min(len(user_ids), MOST_READERS))  # others at the next try
+        for user_id in asked:
             try:
                 return await self._fetch_as(user_id, number, file)
             except (Missing, Refused, Failed) as error:  # another reader may have it
                 failure = error if isinstance(failure, Missing) else failure
-        if isinstance(failure, Missing):
+        if isinstance(failure, Missing) and len(asked) == len(user_ids):
             raise Rejected("no reader has this file any more") from failure
-        raise Unavailable(f"none of its readers can open the file: {failure}") from failure
+        raise Unavailable(f"none of {len(asked)} readers can open the file: {failure}") from failure
 
     async def _fetch_as(self, user_id: UserId, number: int, file: SpoolFile) -> None:
         """Raises `Missing`, `Refused` and `Failed` where another reader may have more luck, else a `DriverError`."""
         try:
-            async with self._queues.file(number, user_id) as parts:
-                await self._receive(file, parts)
+            with anyio.fail_after(FIRST_SECONDS + self._size / SLOWEST):
+                async with self._queues.file(number, user_id) as parts:
+                    await self._receive(file, parts)
+        except TimeoutError as error:
+            raise Unavailable("the file comes too slowly") from error
         except NoRoute as error:  # not a word about the file: Context Chat is not there
             raise as_driver_error(error) from error
         except (Missing, Refused, Failed):

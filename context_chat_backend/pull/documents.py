@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import anyio
 
@@ -25,7 +25,7 @@ taken is not queued again."""
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 3600.0
 """Seconds until a document that failed for a passing reason is tried again, doubled each time."""
-MOST_PARKED = 500
+MOST_PARKED = 10_000
 """Documents that wait for another try. With more of them no new ones are taken."""
 MOST_MEDIA = 10_000
 """Images and recordings that wait to be read. That are many, because rows come in their order: text that stands behind
@@ -45,6 +45,8 @@ class Documents:
         self._chat = chat
         self._leases = leases
         self._places = workers * PLACES_PER_WORKER
+        self._unwritten: list[DocumentRow] = []
+        """Taken from the queue, and refused by the disk."""
         self._waiting: deque[Lease] = deque()
         self._handed_out = anyio.Event()
         self._at_hand: set[Key] = set()
@@ -78,10 +80,13 @@ class Documents:
     async def take(self) -> bool:
         """As many rows as there is room for. Whether there were any, and there may be more."""
         async with let_finish(LEASE_GRACE_SECONDS):
-            rows = await self._lease(self._free // 2)  # of each of the two kinds
+            if not self._unwritten:
+                self._unwritten = await self._lease(self._free // 2)  # of each of the two kinds
+            rows = self._unwritten
             for lease in await self._leases.add(self._sorted_out(rows)):
                 self._parked.pop(lease.key, None)
                 self._hand_out(lease)
+            self._unwritten = []
         if self._unreadable:
             self._notify()
         return bool(rows)
@@ -116,6 +121,8 @@ class Documents:
             while not self._waiting:
                 await self._handed_out.wait()
             lease = self._waiting.popleft()
+            if not self._leases.is_current(lease):
+                continue
             try:
                 verdict = await self._load(lease)
             except anyio.get_cancelled_exc_class():  # for when pulling goes on
@@ -143,9 +150,18 @@ class Documents:
             if was_parked or (lease.dropped and self._media.withdraw(lease)):
                 self._hand_out(lease)
 
-    async def acknowledge(self) -> None:
-        """Tell Nextcloud what is through. Raises `NextcloudError`s."""
-        done = self._through()
+    @property
+    def indexed(self) -> Sequence[Lease]:
+        """What is through, and not acknowledged yet."""
+        return tuple(self._done)
+
+    async def acknowledge(self, indexed: Sequence[Lease]) -> None:
+        """Tell Nextcloud what is through. Raises `NextcloudError`s.
+
+        Only what was indexed before the waiting actions were asked for: a deletion among them may have been undone
+        since then, and of that Nextcloud queues nothing as long as the row is there.
+        """
+        done = self._through(indexed)
         unreadable = list(self._unreadable)
         if not done and not unreadable:
             return
@@ -158,18 +174,24 @@ class Documents:
                 raise
         self._failed_acknowledgements = 0
         await self._leases.remove(done)
-        self._at_hand.difference_update(lease.key for lease in done)
-        self._done = [lease for lease in self._done if lease not in done]
+        for lease in done:
+            self._done.remove(lease)
+            self._at_hand.discard(lease.key)
         self._unreadable = [key for key in self._unreadable if key not in unreadable]
 
-    def _through(self) -> list[Lease]:
-        """Those of the indexed documents that were not deleted since then. Of the others nobody knows which was first:
-        their files are looked for again."""
-        deleted = [lease for lease in self._done if lease.deletions != lease.deletions_before and not lease.dropped]
-        for lease in deleted:
-            self._done.remove(lease)
-            self._hand_out(lease)
-        return list(self._done)
+    def _through(self, indexed: Sequence[Lease]) -> list[Lease]:
+        """Those that were not deleted since they were indexed. Of the others nobody knows which was first: their files
+        are looked for again."""
+        done = []
+        for lease in indexed:
+            if not self._leases.is_current(lease):
+                self._done.remove(lease)
+            elif lease.deletions != lease.deletions_before and not lease.dropped:
+                self._done.remove(lease)
+                self._hand_out(lease)
+            else:
+                done.append(lease)
+        return done
 
     async def _load(self, lease: Lease) -> Verdict:
         """Again if it was deleted meanwhile: the content that was fetched before tells nothing."""
@@ -192,9 +214,12 @@ class Documents:
             key = (row.queue, row.number)
             if row.document is None:
                 log.warning("row %d of the queue %s is dropped: %s", row.number, row.queue.value, row.fault)
-                self._unreadable.append(key)
-            elif key not in self._at_hand and key not in self._media:
+                self._unreadable = [*dict.fromkeys([*self._unreadable, key])]
+            elif self._leases.source_of(key) != row.document.reference or not self._is_in_work(key):
                 yield row
+
+    def _is_in_work(self, key: Key) -> bool:
+        return key in self._at_hand or key in self._media
 
     def _hand_out(self, lease: Lease) -> None:
         self._chat.note_received(lease.source)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,6 +63,8 @@ class Lease:
 
     def note(self, action: Action) -> bool:
         """An action was carried out: change the source as that would have changed it. False if it does not."""
+        if not self.source.user_ids:  # deleted: what comes later finds nothing
+            return False
         changed = as_after(self.source, [action])
         if changed is not None:
             is_new = changed.user_ids != self.source.user_ids
@@ -79,6 +81,19 @@ ContentOf = Callable[[Lease], Content]
 """Makes the content of a lease whose source has none yet."""
 TranscriptOf = Callable[[Lease], Transcript | None]
 """Makes the transcript of a lease, where it may need one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Readers by lease, as they are to be in the state."""
+
+    readers: Mapping[Lease, frozenset[UserId]]
+
+    @property
+    def statement(self) -> tuple[str, list[Row]]:
+        """A statement with its rows."""
+        rows = [(_json(user_ids), *_names(lease)) for lease, user_ids in self.readers.items()]
+        return "update leased_documents set user_ids = ? where queue = ? and number = ?", rows
 
 
 class Leases:
@@ -115,7 +130,7 @@ class Leases:
 
     async def remove(self, leases: Iterable[Lease]) -> None:
         """Their rows are acknowledged."""
-        gone = list(leases)
+        gone = [lease for lease in leases if self.is_current(lease)]
         await self._state.execute_many("delete from leased_documents where queue = ? and number = ?", map(_names, gone))
         for lease in gone:
             self._drop(lease)
@@ -127,6 +142,14 @@ class Leases:
             lease.dropped = dropped
         return self.of(source_id)
 
+    def is_current(self, lease: Lease) -> bool:
+        """Whether it stands for its row still: numbers may come again for another source."""
+        return self._leases.get(lease.key) is lease
+
+    def source_of(self, key: Key) -> SourceId | None:
+        """What a row in our hands is about."""
+        return self._leases[key].source.id if key in self._leases else None
+
     def of(self, source_id: SourceId) -> list[Lease]:
         """The rows of a source."""
         return list(self._of_source.get(source_id, ()))
@@ -137,15 +160,22 @@ class Leases:
             if lease.note(action):
                 self._unsaved[lease] = None
 
-    def changes(self) -> tuple[str, list[Row]]:
-        """A statement with its rows that has the state agree with what was noted, for a transaction of the caller, who
-        calls `saved` then."""
-        rows = [(_json(lease.source.user_ids), *_names(lease)) for lease in self._unsaved]
-        return "update leased_documents set user_ids = ? where queue = ? and number = ?", rows
+    def changes(self) -> Changes:
+        """What was noted and is not in the state, for a transaction of the caller, who calls `saved` then."""
+        return Changes({lease: lease.source.user_ids for lease in self._unsaved})
 
-    def saved(self) -> None:
-        """The state agrees. Nothing may have been noted since `changes`."""
-        self._unsaved.clear()
+    def saved(self, changes: Changes) -> None:
+        """The state agrees with these."""
+        for lease, user_ids in changes.readers.items():
+            if lease.source.user_ids == user_ids:
+                self._unsaved.pop(lease, None)
+
+    async def flush(self) -> None:
+        """Have the state agree with what was noted."""
+        if self._unsaved:
+            changes = self.changes()
+            await self._state.execute_all(changes.statement)
+            self.saved(changes)
 
     def _met_by(self, action: Action) -> list[Lease]:
         match action:

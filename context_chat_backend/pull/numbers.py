@@ -42,18 +42,22 @@ class Numbers:
             return False
         before = bisect_right(self._firsts, number) - 1
         if before < 0:
-            return time.time() > self._begun + LATEST_SECONDS
+            some_forgotten = len(self._firsts) >= MOST_RANGES
+            return not some_forgotten and time.time() > self._begun + LATEST_SECONDS
         return number <= self._lasts[before]
 
-    def add(self, numbers: Iterable[int]) -> None:
-        """These were carried out. Those that close a gap are not noted: they do not come a third time."""
+    def with_those(self, numbers: Iterable[int]) -> "Numbers":
+        """The same once these were carried out. Those that close a gap are not noted: they do not come a third time."""
+        later = Numbers(self._state)
+        later._begun, later._firsts, later._lasts = self._begun, [*self._firsts], [*self._lasts]
         for number in sorted(numbers):
-            if self._lasts and number == self._lasts[-1] + 1:
-                self._lasts[-1] = number
-            elif number > self.highest:
-                self._firsts.append(number)
-                self._lasts.append(number)
-        del self._firsts[:-MOST_RANGES], self._lasts[:-MOST_RANGES]
+            if later._lasts and number == later._lasts[-1] + 1:
+                later._lasts[-1] = number
+            elif number > later.highest:
+                later._firsts.append(number)
+                later._lasts.append(number)
+        del later._firsts[:-MOST_RANGES], later._lasts[:-MOST_RANGES]
+        return later
 
     def forget(self) -> None:
         """They have started again."""

@@ -24,6 +24,8 @@ LONGEST_PAUSE = 300.0
 """Seconds, doubled with each failure in a row: one lost answer delays nothing, and an outage is not hammered at."""
 MEDIA_WORKERS = 2
 """Images and recordings that models of Nextcloud read for us at a time. People wait for the same models."""
+GATHER_SECONDS = 0.2
+"""Between two acknowledgements, for which the waiting actions are asked for as well."""
 PROBLEM_PAUSE = 5.0
 """Seconds until the backend is looked at again when it cannot be used."""
 
@@ -91,7 +93,7 @@ class Puller:
         for _ in range(MEDIA_WORKERS):
             tasks.start_soon(self._documents.read_media)
         tasks.start_soon(self._loop, "taking documents and actions", self._look, self._pace.wait)
-        tasks.start_soon(self._loop, "acknowledging documents", self._acknowledge, self._documents.wait_until_through)
+        tasks.start_soon(self._hurry_when_through)
 
     async def _loop(self, name: str, step: Step, wake: Step) -> None:
         async def translated() -> None:
@@ -114,7 +116,9 @@ class Puller:
             self._pace.relax(PROBLEM_PAUSE)
             return
         next_try = self._documents.resume()
+        indexed = self._documents.indexed
         found = await self._actions.carry_out_all(seconds=ACTIONS_FIRST_SECONDS)
+        await self._documents.acknowledge(indexed)
         if self._documents.has_room:
             self._more = await self._documents.take()
         if found or (self._more and self._documents.has_room):
@@ -128,7 +132,8 @@ class Puller:
         else:
             self._pace_of_questions.relax()
 
-    async def _acknowledge(self) -> None:
-        await self._documents.acknowledge()
-        if self._more:  # there is room now
+    async def _hurry_when_through(self) -> None:
+        while True:
+            await self._documents.wait_until_through()
             self._pace.hurry()
+            await anyio.sleep(GATHER_SECONDS)

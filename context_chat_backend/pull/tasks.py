@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from ..contract import DriverError, Query, SourceId, SourceScope, UserId
 from ..core.questions import ScopeError, clean_question, scope_of
 from ..core.service import ContextChat, NothingFound
 from ..core.state import State
-from ..nextcloud.errors import Failed, Missing, NextcloudError
+from ..nextcloud.errors import Failed, Missing, NextcloudError, NotAccepted, Refused
 from ..nextcloud.php import PhpIds
 from ..nextcloud.queues import fault_of
 from ..nextcloud.scopes import Scopes
@@ -32,6 +32,8 @@ QUESTION_LIMIT = 20
 LARGEST_LIMIT = 1000
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 """Seconds until a result that Nextcloud did not take is reported again, doubled each time."""
+REFUSED_PAUSE = 900.0
+"""Seconds, where Nextcloud does not accept this app: it locks out who comes too often."""
 MOST_FAILURES = 10
 """Of Nextcloud with one result. It may fail forever, e.g. where the task type is gone."""
 
@@ -80,6 +82,8 @@ class Tasks:
         self._state = state
         self._registered = False
         self._running = 0
+        self._unwritten: Sequence[TakenTask] = ()
+        """Taken, and refused by the disk."""
         self._freed = anyio.Event()
         self._workers: TaskGroup
 
@@ -99,24 +103,27 @@ class Tasks:
         while self._running >= AT_ONCE:
             await self._freed.wait()
         async with let_finish(TAKE_SECONDS):
-            taken = await self._provider.take(AT_ONCE - self._running)
+            if not self._unwritten:
+                self._unwritten = await self._provider.take(AT_ONCE - self._running)
+            taken = self._unwritten
             await self._state.execute_many(
                 "insert or replace into taken_tasks values (?, null)", [(task.number,) for task in taken]
             )
             for task in taken:
                 self._running += 1
                 self._workers.start_soon(self._answer_and_report, task)
+            self._unwritten = ()
         return bool(taken)
 
     async def _answer_and_report(self, task: TakenTask) -> None:
         try:
             result = await self._result(task)
             await self._remember("update taken_tasks set result = ? where number = ?", json.dumps(result), task.number)
-            await self._report(task.number, result)
-        finally:
+        finally:  # whatever becomes of the report, others can be answered
             self._running -= 1
             self._freed.set()
             self._freed = anyio.Event()
+        await self._report(task.number, result)
 
     async def _remember(self, statement: str, *values: object) -> None:
         """As far as the disk allows: what it refuses costs only what a crash would lose."""
@@ -208,8 +215,8 @@ class Tasks:
             return []
 
     async def _report(self, number: int, result: Mapping[str, Any]) -> None:
-        """Again and again until Nextcloud takes it: the result is the same each time, so none is lost or
-        overwritten."""
+        """Again and again until Nextcloud takes it: the result is the same each time, so none is lost or overwritten.
+        Where Nextcloud refuses it, or fails with it for long, the task is failed instead: it must not stay running."""
         failures = 0
         while True:
             try:
@@ -220,9 +227,12 @@ class Tasks:
             except NextcloudError as error:
                 failures += 1
                 log.warning("Nextcloud did not take the result of task %d: %s", number, error)
-                if isinstance(error, Failed) and failures >= MOST_FAILURES:
-                    break
-            await anyio.sleep(pause_after(failures, FIRST_PAUSE, LONGEST_PAUSE))
+                if isinstance(error, Refused) or (isinstance(error, Failed) and failures == MOST_FAILURES):
+                    if "output" not in result:
+                        break
+                    result = {"error": NOT_NOW}
+                pause = REFUSED_PAUSE if isinstance(error, NotAccepted) else FIRST_PAUSE
+            await anyio.sleep(max(pause, pause_after(failures, FIRST_PAUSE, LONGEST_PAUSE)))
         await self._remember("delete from taken_tasks where number = ?", number)
 
     async def _send(self, number: int, result: Mapping[str, Any]) -> None:
