@@ -53,8 +53,9 @@ class Ledger:
 
     # ------------------------------------------------------------------ writing
 
-    def note(self, source: Source, stage: Stage, reason: str = "") -> None:
-        """A source has come so far; each time that it fails is another try."""
+    def note(self, source: Source, stage: Stage, reason: str = "", *, is_stored: bool = False) -> None:
+        """A source has come so far; each time that it fails is another try. `is_stored` says that it is this version
+        that the backend has now."""
         before = self._notes.get(source.id)
         tries = int(stage is Stage.FAILING)
         if before is not None and stage in OPEN:
@@ -72,6 +73,7 @@ class Ledger:
             since=time.time(),
             tries=tries,
             reason=reason,
+            modified=source.modified if is_stored else before.modified if before is not None else None,
         )
 
     def note_stage(self, entry: Entry, stage: Stage, reason: str) -> None:

@@ -156,10 +156,8 @@ class ContextChat:
         async def index_current(current: Source | None) -> None:
             self._ledger.note(source, Stage.INDEXING)
             wanted = _still_wanted(source, current)
-            outcome = await self._index(wanted, text)
-            if exact and outcome is Outcome.UNCHANGED:
-                await self._make_exact(wanted)
-            self._ledger.note(source, Stage.INDEXED)
+            outcome = await (self._index_exactly if exact else self._index)(wanted, text)
+            self._ledger.note(source, Stage.INDEXED, is_stored=outcome is not Outcome.UNCHANGED)
 
         try:
             await self._order.load(source, arrival, index_current)
@@ -191,6 +189,21 @@ class ContextChat:
         if reason := self._refusal(source):
             source = replace(source, content=NoContent(reason))  # for the driver to remove an older version
         return await self._driver.upsert(source)
+
+    async def _index_exactly(self, source: Source, text: Content | None) -> Outcome:
+        """For a sender who has the version of now, which may be an older one that was restored, and all readers."""
+        outcome = await self._index(source, text)
+        if outcome is not Outcome.UNCHANGED:
+            return outcome
+        if await self._stored_is_newer(source):
+            await self._driver.delete({source.id})  # drivers keep the newer one
+            return await self._index(source, text)
+        await self._make_exact(source)
+        return outcome
+
+    async def _stored_is_newer(self, source: Source) -> bool:
+        known = await self._ledger.known({source.id})
+        return any(entry.modified is not None and entry.modified > source.modified for entry in known)
 
     async def _make_exact(self, source: Source) -> None:
         try:

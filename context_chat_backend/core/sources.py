@@ -9,13 +9,15 @@ from ..toolkit.sqlite import Row
 from .state import State
 
 _NOTE = """
-    insert into sources values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (source_id) do update set
+    insert into sources values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (source_id) do update set
       provider = excluded.provider, title = excluded.title, mime_type = excluded.mime_type, size = excluded.size,
       since = case when stage = excluded.stage then since else excluded.since end,
       tries = case when excluded.stage in ('waiting', 'indexing', 'failing') then tries else 0 end + excluded.tries,
-      stage = excluded.stage, reason = excluded.reason, next_try = null
+      stage = excluded.stage, reason = excluded.reason, next_try = null,
+      modified = coalesce(excluded.modified, modified)
     where (stage, reason, tries, title, mime_type, size, provider)
        <> (excluded.stage, excluded.reason, 0, excluded.title, excluded.mime_type, excluded.size, excluded.provider)
+       or modified is not coalesce(excluded.modified, modified)
 """
 _ENTRIES = """
     select * from sources
@@ -61,6 +63,8 @@ class Entry:
     reason: str = ""
     next_try: float | None = None
     """Unix seconds; None where the sender decides, or where there will be none."""
+    modified: int | None = None
+    """Unix seconds, of the version that was indexed last; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +140,12 @@ def _row_of(entry: Entry) -> Row:
         entry.tries,
         entry.reason,
         entry.next_try,
+        entry.modified,
     )
 
 
 def _entry_of(row: Row) -> Entry:
-    source_id, provider, title, mime_type, size, stage, since, tries, reason, next_try = row
+    source_id, provider, title, mime_type, size, stage, since, tries, reason, next_try, modified = row
     return Entry(
         source_id=SourceId(str(source_id)),
         provider=ProviderId(str(provider)),
@@ -152,4 +157,5 @@ def _entry_of(row: Row) -> Entry:
         tries=int(str(tries)),
         reason=str(reason),
         next_try=None if next_try is None else float(str(next_try)),
+        modified=None if modified is None else int(str(modified)),
     )

@@ -69,6 +69,10 @@ MIGRATIONS = (
     """
     alter table leased_documents add column dropped integer not null default 0;
     """,
+    # which version of a source was indexed last
+    """
+    alter table sources add column modified integer;
+    """,
 )
 """Step n brings a file of version n to version n + 1. Only ever append."""
 

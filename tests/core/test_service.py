@@ -632,3 +632,13 @@ async def test_a_source_that_vanished_behind_its_driver_has_to_be_loaded_again(
 
     monkeypatch.setattr(driver, "upsert", unchanged)
     assert await chat.load(kit.source(1), 0, exact=True) is Verdict.RETRY
+
+
+async def test_an_older_version_that_was_restored_takes_the_place_of_the_newer_one(chat: ContextChat, kit: Kit) -> None:
+    await chat.load(kit.source(1, text="the whale has a secret", modified=2_000), 0, exact=True)
+    await chat.load(kit.source(1, text="the whale swims", modified=1_000), 0)
+    assert "secret" in await kit.text("alice", kit.id(1)), "a sender of parts may be late"
+    await chat.load(kit.source(1, text="the whale swims", modified=1_000), 0, exact=True)
+    assert "secret" not in await kit.text("alice", kit.id(1))
+    await chat.load(kit.source(1, text="the whale dives", modified=1_500), 0, exact=True)
+    assert "dives" in await kit.text("alice", kit.id(1))
