@@ -8,7 +8,7 @@ import anyio
 
 from ..core.service import ContextChat
 from ..core.state import State
-from ..nextcloud.errors import Failed
+from ..nextcloud.errors import Failed, TryLater
 from ..nextcloud.queues import LEASE_GRACE_SECONDS, ActionRow, Queues
 from ..toolkit.concurrency import let_finish
 from .caution import Caution
@@ -86,7 +86,11 @@ class Actions:
         try:
             rows = await self._queues.lease_actions(self._caution.most(BATCH))
         except Failed:
+            await self._history.note_lost()
             await self._caution.failed()
+            raise
+        except TryLater:
+            await self._history.note_lost()
             raise
         self._caution.succeeded(BATCH)
         return rows
@@ -95,7 +99,10 @@ class Actions:
         batch = self._waiting
         actions = list(_readable(batch))
         await self._notice_restart(batch)
-        late = [(number, action) for number, action in actions if number <= self._history.numbers.highest]
+        highest = self._history.numbers.highest
+        if batch[0].number > highest and await self._history.may_be_lost_ones(batch[0].number):
+            highest = batch[-1].number
+        late = [(number, action) for number, action in actions if number <= highest]
         await self._carry_out_late(late)
         await self._chat.apply_all(action for _, action in actions[len(late) :])
         numbers = self._history.numbers.with_those(row.number for row in batch)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +13,7 @@ from ..core.commands import Command, Verb
 from ..core.service import ContextChat, Verdict
 from ..core.state import State
 from ..nextcloud.errors import Failed
-from ..nextcloud.queues import LEASE_GRACE_SECONDS, DocumentRow, Queues
+from ..nextcloud.queues import LEASE_GRACE_SECONDS, DocumentRow, Queue, Queues
 from ..toolkit.background import pause_after
 from ..toolkit.concurrency import Toggle, let_finish
 from .caution import Caution
@@ -45,6 +46,7 @@ class Documents:
         self._chat = chat
         self._leases = leases
         self._places = workers * PLACES_PER_WORKER
+        self._asked_at, self._asked_for = 0.0, 0
         self._unwritten: list[DocumentRow] = []
         """Taken from the queue, and refused by the disk."""
         self._waiting: deque[Lease] = deque()
@@ -87,13 +89,16 @@ class Documents:
                 self._parked.pop(lease.key, None)
                 self._hand_out(lease)
             self._unwritten = []
+            if sum(row.queue is Queue.ITEMS for row in rows) < self._asked_for:
+                self._leases.note_no_items_left(self._asked_at)
         if self._unreadable:
             self._notify()
         return bool(rows)
 
     async def _lease(self, wanted: int) -> list[DocumentRow]:
+        self._asked_at, self._asked_for = time.time(), self._caution.most(wanted)
         try:
-            rows = await self._queues.lease_documents(self._caution.most(wanted))
+            rows = await self._queues.lease_documents(self._asked_for)
         except Failed:
             await self._caution.failed()
             raise

@@ -5,6 +5,7 @@ newer actions on the same sources were carried out long since. Carried out as it
 tells that it is late; what is left of it is what the newer ones would have left of it.
 """
 
+import json
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -25,9 +26,16 @@ from ..core.state import State
 from ..toolkit.sqlite import Row
 from .numbers import Numbers
 
+FILES = ProviderId("files__default")
 KEPT_SECONDS = 25 * 3600
 """A row comes back after 24 hours, and before any newer one that waits with it."""
 TIDY_SECONDS = 600
+LEASED_SECONDS, WINDOW_SECONDS = 24 * 3600, 600
+LOST = "an answer with actions was lost"
+"""Flag in the state: Unix seconds of each."""
+MOST_LOST = 200
+UNKNOWN = 2**62
+"""In place of a number, above all of them."""
 PAGE = 1000
 
 Numbered = tuple[int, Action]
@@ -47,6 +55,11 @@ _CHANGED = """
      where number > ?1 and (scope = 'provider' and name = ?2 or scope = 'source' and name >= ?3 and name < ?4
        or scope = 'everywhere')
      limit 1
+"""
+_SINCE = """
+    select event, user_id, number, allowed from action_history
+     where at > ?1 and (scope = 'source' and name = ?2
+       or scope = 'provider' and name = ?3 and event = 'user' or scope = 'everywhere')
 """
 SOURCE, PROVIDER, EVERYWHERE = "source", "provider", "everywhere"
 DECIDED, LEASED, USER = "decided", "leased", "user"
@@ -92,10 +105,14 @@ class History:
         self._state = state
         self._sources = sources
         self._tidy_at = 0.0
+        self._lost_at: list[float] = []
+        self._found = False
+        """Whether what was lost has come back."""
 
     async def open(self) -> None:
         """Remember what was done before a restart."""
         await self.numbers.open()
+        self._lost_at = json.loads(await self._state.flag(LOST) or "[]")
 
     # ------------------------------------------------------------------ writing
 
@@ -111,11 +128,31 @@ class History:
     def of_leases(self, sources: Iterable[tuple[SourceId, bool]]) -> Statement:
         """The same for rows of the documents queue, which were handed out when all actions that were carried out had
         been queued. With True, all readers of the source at that moment came with its row."""
-        now, number = time.time(), self.numbers.highest
+        now = time.time()
+        if self._found:
+            self._found, self._lost_at = False, [moment for moment in self._lost_at if now < moment + LEASED_SECONDS]
+        number = UNKNOWN if self._lost_at else self.numbers.highest
         sources = list(sources)
         events = [(source_id, LEASED) for source_id, _ in sources]
         events += [(source_id, DECIDED) for source_id, exact in sources if exact]
         return _NOTE, [(SOURCE, source_id, event, "", number, None, now) for source_id, event in events]
+
+    async def narrowed(self, source_id: SourceId, readers: frozenset[UserId], since: float) -> frozenset[UserId]:
+        """Who of the readers that an app submitted may still read the source, by the actions that were carried out
+        after `since` (Unix seconds): nobody knows whether they came before the submission or after it. None of them if
+        it was deleted."""
+        rows = await self._state.fetch(_SINCE, since, source_id, provider_of(source_id))
+        users = Newer()
+        decided: list[tuple[int, bool]] = []
+        for event, user_id, number, allowed in rows:
+            if event == USER:
+                users.note_user(UserId(str(user_id)), int(str(number)), bool(allowed))
+            elif event == DECIDED:
+                decided.append((int(str(number)), allowed is None))
+        for number, was_set in decided:
+            given = {user for user, (at, allowed) in users.users.items() if allowed and at >= number}
+            readers = readers & given if was_set else frozenset()
+        return readers - {user for user, (_, allowed) in users.users.items() if not allowed}
 
     async def forget(self) -> None:
         """Numbers have started again, so that no order can be told from them."""
@@ -130,6 +167,24 @@ class History:
             self._tidy_at = now + TIDY_SECONDS
 
     # ------------------------------------------------------------------ reading
+
+    async def note_lost(self) -> None:
+        """An answer with actions may have been lost: until the next ones come, nobody knows which numbers are older
+        than what is leased now."""
+        self._lost_at = [*self._lost_at, time.time()][-MOST_LOST:]
+        await self._state.set_flag(LOST, json.dumps(self._lost_at))
+
+    async def may_be_lost_ones(self, first: int) -> bool:
+        """Whether actions that come now, from number `first` on, may be those of an answer that was lost."""
+        now = time.time()
+        if any(abs(now - moment - LEASED_SECONDS) <= WINDOW_SECONDS for moment in self._lost_at):
+            self._found = True
+            return True
+        if self._lost_at:
+            await self._state.execute("update action_history set number = ? where number = ?", first - 1, UNKNOWN)
+            await self._state.set_flag(LOST, "[]")
+            self._lost_at = []
+        return False
 
     async def left_of(self, number: int, action: Action) -> AsyncIterator[Action]:
         """What is to be done now with an action that should have been carried out long ago."""
@@ -187,9 +242,11 @@ Event = tuple[str, str, str, str, bool | None]
 def _events(action: Action) -> Iterable[Event]:
     match action:
         case DeleteSources(source_ids):
-            return [(SOURCE, source_id, DECIDED, "", None) for source_id in source_ids]
-        case SetAccess(_, source_id):
-            return [(SOURCE, source_id, DECIDED, "", None)]
+            return [(SOURCE, source_id, DECIDED, "", False) for source_id in source_ids]
+        case SetAccess(user_ids, source_id):
+            named = () if provider_of(source_id) == FILES else user_ids  # of files Nextcloud knows them, see `narrowed`
+            users: list[Event] = [(SOURCE, source_id, USER, user_id, True) for user_id in named]
+            return [(SOURCE, source_id, DECIDED, "", None), *users]
         case DeleteProvider(provider):
             return [(PROVIDER, provider, DECIDED, "", None)]
         case UpdateAccess(op, user_ids, source_id):

@@ -109,6 +109,7 @@ class Leases:
         self._leases: dict[Key, Lease] = {}
         self._of_source: defaultdict[SourceId, set[Lease]] = defaultdict(set)
         self._unsaved: dict[Lease, None] = {}
+        self._no_items_left = 0.0
 
     async def open(self) -> list[Lease]:
         """Those from before a restart."""
@@ -120,6 +121,9 @@ class Leases:
     async def add(self, rows: Iterable[DocumentRow]) -> list[Lease]:
         """Take rows over, before anything is begun with them. Only those that have a document."""
         new = [_lease_from(row, row.document) for row in rows if row.document is not None]
+        for lease in new:
+            if not lease.is_file:
+                await self._narrow(lease)
         await self._state.execute_all(
             ("insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false)", map(_row_of, new)),
             self._history.of_leases((lease.source.id, lease.is_file) for lease in new),
@@ -127,6 +131,15 @@ class Leases:
         for lease in new:
             self._add(self._with_content(lease))
         return new
+
+    def note_no_items_left(self, when: float) -> None:
+        """At that moment (Unix seconds) no row of an app waited in the queue: those that come were submitted later."""
+        self._no_items_left = when
+
+    async def _narrow(self, lease: Lease) -> None:
+        source = lease.source
+        readers = await self._history.narrowed(source.id, source.user_ids, self._no_items_left)
+        lease.source = replace(source, user_ids=readers)
 
     async def remove(self, leases: Iterable[Lease]) -> None:
         """Their rows are acknowledged."""

@@ -207,3 +207,62 @@ def test_what_was_taken_and_not_carried_out_is_carried_out_after_a_restart(tmp_p
         with gateway_of(nextcloud, tmp_path):
             assert nextcloud.wait_idle(30), "acknowledged, and not handed out again"
         assert nextcloud.stats()["leased_more_than_once"] == {}
+
+
+def test_what_happens_to_an_item_while_it_waits_in_its_queue_is_not_lost(pulling: Site) -> None:
+    """Actions and items have no common order: the narrower of both is right."""
+    nextcloud = pulling.nextcloud
+    nextcloud.disable()
+    for number in ("7", "8", "9", "10"):
+        nextcloud.enqueue_item("mail", "mail", number, "Re: whale", WHALE, users=["carol", "dave"])
+    queue(
+        pulling,
+        deny(["dave"], "mail__mail: 7"),
+        ("delete_source_ids", {"sourceIds": ["mail__mail: 8"]}),
+        exactly(["carol", "bob"], "mail__mail: 9"),
+    )
+    nextcloud.enable()
+    pulling.settle()
+    assert readers(pulling) == {
+        "carol": {"mail__mail: 7", "mail__mail: 9", "mail__mail: 10"},
+        "dave": {"mail__mail: 10"},
+    }
+
+
+def test_an_item_that_is_submitted_again_after_its_deletion_is_indexed(stocked: Site) -> None:
+    for action in (("delete_source_ids", {"sourceIds": [MAIL]}), ("delete_provider_id", {"providerId": "mail__mail"})):
+        queue(stocked, action)
+        stocked.settle()
+        assert stocked.found("carol") == set()
+        time.sleep(0.5)
+        stocked.hurry()
+        time.sleep(0.5)
+        stocked.nextcloud.enqueue_item("mail", "mail", "7", "Re: whale", WHALE, users=["carol"])
+        stocked.settle()
+        assert stocked.found("carol") == {MAIL}
+
+
+def test_a_lost_action_is_older_than_a_row_that_was_taken_since_then(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing else has told how high the numbers of lost actions are."""
+    nextcloud = stocked.nextcloud
+    lose_an_answer(
+        stocked,
+        ("update_access_provider_id", {"op": "allow", "userIds": ["dave"], "providerId": "mail__mail"}),
+        exactly(["alice", "dave"], ONE),
+        ("delete_source_ids", {"sourceIds": [TWO]}),
+    )
+    nextcloud.enqueue_item("mail", "mail", "8", "Re: a private whale", WHALE, users=["carol"])
+    nextcloud.write_file(1, WHALE + b" Again.")
+    nextcloud.write_file(2, WHALE + b" Again.")
+    wait_until_documents_are_through(stocked)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + DAY)
+    nextcloud.travel(DAY)
+    stocked.settle()
+    after = {"alice": {ONE, TWO}, "bob": {ONE}, "carol": {MAIL, "mail__mail: 8"}, "dave": {MAIL}}
+    assert readers(stocked) == after
+    queue(stocked, deny(["bob"]), allow(["dave"], TWO))
+    stocked.settle()
+    assert readers(stocked) == {**{user: ids for user, ids in after.items() if user != "bob"}, "dave": {MAIL, TWO}}
