@@ -23,6 +23,9 @@ LARGEST_ANSWER = 512 * 2**20
 """Bytes. Rows of apps bring their text with them, of up to 100 MB each; actions bring lists of thousands of users."""
 
 
+MOST = 2**53
+
+
 class Queue(StrEnum):
     """The two kinds of documents that wait, by their name in requests and answers."""
 
@@ -39,7 +42,15 @@ def _text(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
+def _whole(value: Any) -> Any:
+    """Null is 0; PHP has fractions and, for what does not fit into 64 bits, exponents."""
+    if value is None:
+        return 0
+    return int(max(-MOST, min(value, MOST))) if isinstance(value, float | int) else value
+
+
 Text = Annotated[str, BeforeValidator(_text)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class Document(BaseModel):
@@ -53,10 +64,10 @@ class Document(BaseModel):
     """The source id."""
     title: Text
     content: str | None = None
-    modified: int
+    modified: Whole
     type: Text
     provider: PhpId
-    size: int | float = 0
+    size: Whole = 0
 
 
 @dataclass(frozen=True, slots=True)

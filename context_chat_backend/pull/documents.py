@@ -111,7 +111,8 @@ class Documents:
         for due, lease in list(self._parked.values()):
             if due <= now:
                 del self._parked[lease.key]
-                self._hand_out(lease)
+                if self._leases.is_current(lease):
+                    self._hand_out(lease)
         return min((due - now for due, _ in self._parked.values()), default=math.inf)
 
     async def wait_until_through(self) -> None:

@@ -37,6 +37,8 @@ AFTER_FAILURE = 30.0
 LONGEST_PAUSE = 1800.0
 """Seconds. Nextcloud locks out whoever comes with a wrong secret more than ten times in half an hour."""
 
+KEEP_SECONDS = 1.0
+
 MODE, PUSH, PULL = "intake", "push", "pull"
 """Flag in the state: what was found last, for a start while Nextcloud is away."""
 OFFERED = "task providers"
@@ -129,6 +131,7 @@ class Intake:
                 case "pull":
                     self._pulls.set(True)
             self._chat.add_listener(self._leases.note)
+            tasks.start_soon(self._keep_leases)
             await periodically("pulling", self._pull, 0, first=0, pause=AFTER_FAILURE, longest=LONGEST_PAUSE)
 
     # ------------------------------------------------------------------ which contract
@@ -188,6 +191,14 @@ class Intake:
         await self._state.set_flag(OFFERED, "1")
         await self._chat.forget_marks()
         await self._pull_until_told_otherwise()
+
+    async def _keep_leases(self) -> None:
+        await periodically("keeping leases up to date", self._update_leases, KEEP_SECONDS, first=0)
+
+    async def _update_leases(self) -> None:
+        """Also while work is pushed: what is revoked then must not come back with a row that was taken before."""
+        await self._open()
+        await self._leases.flush()
 
     async def _open(self) -> None:
         """Take over what was left in the journals, once."""

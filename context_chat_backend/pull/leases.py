@@ -232,7 +232,7 @@ def _lease_from(row: DocumentRow, document: Document) -> Lease:
         user_ids=frozenset(map(UserId, document.user_ids)),
         content=NOT_YET,
     )
-    return Lease(row.queue, row.number, source, int(document.size), document.content)
+    return Lease(row.queue, row.number, source, document.size, document.content)
 
 
 def _row_of(lease: Lease) -> Row:
