@@ -38,4 +38,4 @@ def test_a_quick_run_prints_a_table_with_ratios(output: str, name: str) -> None:
 def test_each_table_has_a_place_in_the_document() -> None:
     text = (REPO / "docs" / "benchmarks.md").read_text("utf-8")
     places = re.findall(r"<!-- bench: (\S+) -->\n(?:\|.*\n)+<!-- bench end -->", text)
-    assert sorted(places) == ["environment", "first-load", "overhead", "rescan", "search", "unchanged"]
+    assert sorted(places) == ["busy", "environment", "first-load", "overhead", "pull", "rescan", "search", "unchanged"]

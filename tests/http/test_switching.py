@@ -116,9 +116,7 @@ def site() -> Iterator[Site]:
         yield site
 
 
-@pytest.mark.parametrize(
-    "backend", ["r2r", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS if name != "r2r")]
-)
+@pytest.mark.parametrize("backend", [pytest.param(name, marks=pytest.mark.slow) for name in OTHERS])
 def test_each_backend_knows_its_own_sources_and_readers_only(site: Site, backend: str) -> None:
     with BACKENDS[backend]() as environment:
         with site.run(backend, environment) as nextcloud:

@@ -345,6 +345,7 @@ def test_a_model_that_fails_is_asked_again(reading: Site) -> None:
     assert reading.found("alice") == {file_id(1)}
 
 
+@pytest.mark.slow
 def test_a_file_on_which_the_model_always_fails_is_given_up_and_its_old_text_is_removed(
     reading: Site, tmp_path: Path
 ) -> None:
@@ -373,6 +374,7 @@ def test_a_failure_of_the_model_is_followed_by_a_long_pause(
     assert len(tasks_of(reading.nextcloud)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 def test_an_outage_costs_no_file(reading: Site, status: int) -> None:
     reading.nextcloud.fault("status", path=SCHEDULE, times=3, status=status)

@@ -18,14 +18,18 @@ ROUNDS, HAPPENINGS = 5, 12
 FAULTS = ["lost", "reset", "truncate", "cut", "late", "maintenance", "html"]
 
 
-@pytest.fixture(params=list(BACKENDS))
+QUICK = ("reference", "builtin")
+"""The others go through it in the slow suite."""
+
+
+@pytest.fixture(params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BACKENDS])
 def pulling_with(request: pytest.FixtureRequest, tmp_path: Path, quick: None) -> Iterator[Site]:
     with ExitStack() as stack:
         variables = stack.enter_context(BACKENDS[request.param]())
         yield stack.enter_context(site(tmp_path, rag_backend=request.param, variables=variables))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 4))])
 def test_everybody_finds_exactly_what_is_theirs(pulling_with: Site, seed: int) -> None:
     pulling, rng = pulling_with, random.Random(seed)
     model = Model(pulling.nextcloud, rng)
