@@ -104,6 +104,7 @@ _STATUS_ERRORS: Mapping[int, type[NextcloudError]] = MappingProxyType(
         405: NoRoute,
         408: TryLater,
         409: TryLater,
+        413: Refused,
         422: Refused,
         425: TryLater,
         429: TryLater,

@@ -78,6 +78,15 @@ def test_a_file_is_read_as_another_reader_where_the_first_cannot(pulling: Site, 
     assert pulling.found("bob") == {file_id(1)}
 
 
+def test_a_file_that_only_one_of_many_readers_can_open_is_found_by_and_by(pulling: Site) -> None:
+    many = [f"u{number:02}" for number in range(30)]
+    pulling.nextcloud.add_file(1, "zoe", "files/a.md", "text/markdown", WHALE, users=many)
+    pulling.nextcloud.fault("status", path=r"/files/1\?.*userId=u\d\d", times=None, status=404)
+    pulling.nextcloud.enqueue_file(1)
+    pulling.settle()
+    assert pulling.found("zoe") == {file_id(1)}
+
+
 def test_a_file_that_nobody_has_is_acknowledged(pulling: Site) -> None:
     pulling.nextcloud.add_file(1, "alice", "files/a.md", "text/markdown", WHALE)
     pulling.nextcloud.fault("status", path="/files/1", times=None, status=404)

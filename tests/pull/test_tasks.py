@@ -82,6 +82,14 @@ def test_a_result_that_nextcloud_did_not_take_is_reported_again(stocked: Site, f
     assert stocked.ask("alice", QUESTION)["status"] == "STATUS_SUCCESSFUL"
 
 
+def test_a_result_that_nextcloud_refuses_fails_the_task_and_holds_up_no_other(stocked: Site) -> None:
+    stocked.nextcloud.fault("status", path="/result", times=1, status=413)
+    refused = stocked.ask("alice", QUESTION)
+    assert refused["status"] == "STATUS_FAILED"
+    assert "later" in refused["errorMessage"]
+    assert stocked.ask("alice", QUESTION)["status"] == "STATUS_SUCCESSFUL"
+
+
 def test_a_task_without_a_user_fails_with_a_reason(stocked: Site) -> None:
     task = stocked.ask(None, QUESTION)
     assert task["status"] == "STATUS_FAILED"
