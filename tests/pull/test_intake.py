@@ -85,7 +85,7 @@ def test_a_trigger_wakes_an_idle_gateway_at_once_and_does_not_slow_it_afterwards
                 "alice", QUESTION, {"prompt": "whale", "scopeType": "none", "scopeList": [], "scopeListMeta": ""}
             )
             assert pulling.nextcloud.wait_task(task)["status"] == "STATUS_SUCCESSFUL"
-            assert time.monotonic() - begun < 2, "a trigger came with it"
+            assert time.monotonic() - begun < 5, "a trigger came with it"
 
 
 @pytest.mark.parametrize("fault", [{"kind": "maintenance"}, {"kind": "status", "status": 429}, {"kind": "reset"}])
