@@ -145,8 +145,9 @@ class ContextChat:
         """Index a source; its contents stay with the caller. Raises nothing.
 
         A source without readers is not indexed, and what was stored of it is removed. One that is stored and was not
-        modified since gets further readers; with `exact`, for a sender who knows all of them, exactly these. `text` is
-        what the content says, as plain text: it takes its place where the backend does not read such content itself.
+        modified since gets further readers. With `exact`, for a sender who knows all readers and has the version of
+        now, it gets exactly these, and an older version takes the place of a newer one. `text` is what the content
+        says, as plain text: it takes its place where the backend does not read such content itself.
         """
         verdict = await self._load(source, arrival, exact=exact, text=text)
         self._metrics.sources.labels(verdict.value).inc()

@@ -17,6 +17,8 @@ from .errors import Failed
 from .php import PhpId, PhpIds
 
 APP = "/ocs/v2.php/apps/context_chat"
+LEASED_SECONDS = 24 * 3600
+"""A row that is not acknowledged comes back then, and before any newer one that waits with it."""
 LEASE_GRACE_SECONDS = 3.0
 """Grace for a lease under way when the gateway stops: rows whose answer is dropped come back after 24 hours only."""
 LARGEST_ANSWER = 512 * 2**20

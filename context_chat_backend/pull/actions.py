@@ -130,6 +130,7 @@ class Actions:
         """Each alone: what is left of one depends on those before it."""
         if late:
             log.warning("%d actions come after newer ones: an answer of Nextcloud was lost a day ago", len(late))
+            await self._chat.write_ledger()  # which knows the sources of a provider
         for number, action in late:
             await self._chat.apply_all([left async for left in self._history.left_of(number, action)])
 

@@ -9,8 +9,8 @@ import json
 import time
 
 from ..core.state import State
+from ..nextcloud.queues import LEASED_SECONDS
 
-LEASED_SECONDS = 24 * 3600
 EARLY_SECONDS = 60
 LATE_SECONDS = 600
 """Around the moment in which the rows of a failed answer come back, rows are asked for one by one."""

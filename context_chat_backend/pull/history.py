@@ -21,16 +21,16 @@ from ..core.actions import (
     UpdateProviderAccess,
     provider_of,
 )
+from ..core.service import FILES
 from ..core.sources import SourceTable
 from ..core.state import State
+from ..nextcloud.queues import LEASED_SECONDS
 from ..toolkit.sqlite import Row
-from .numbers import Numbers
+from .numbers import MARGIN_SECONDS, Numbers
 
-FILES = ProviderId("files__default")
-KEPT_SECONDS = 25 * 3600
-"""A row comes back after 24 hours, and before any newer one that waits with it."""
 TIDY_SECONDS = 600
-LEASED_SECONDS, WINDOW_SECONDS = 24 * 3600, 600
+WINDOW_SECONDS = 600
+"""Before and after the time of a lease, in which actions are taken for those that were lost."""
 LOST = "an answer with actions was lost"
 """Flag in the state: Unix seconds of each."""
 MOST_LOST = 200
@@ -163,7 +163,7 @@ class History:
         """Forget what no action can come back for. Call it only after a batch in which none was late."""
         now = time.time()
         if now >= self._tidy_at:
-            await self._state.execute("delete from action_history where at < ?", now - KEPT_SECONDS)
+            await self._state.execute("delete from action_history where at < ?", now - LEASED_SECONDS - MARGIN_SECONDS)
             self._tidy_at = now + TIDY_SECONDS
 
     # ------------------------------------------------------------------ reading
@@ -225,13 +225,10 @@ class History:
     async def _newer(self, number: int, source_id: SourceId) -> Newer:
         newer = Newer()
         for event, user_id, at, allowed in await self._state.fetch(_NEWER, number, source_id, provider_of(source_id)):
-            match event:
-                case "decided":
-                    newer.decided = True
-                case "leased":
-                    newer.leased = True
-                case _:
-                    newer.note_user(UserId(str(user_id)), int(str(at)), bool(allowed))
+            newer.decided |= event == DECIDED
+            newer.leased |= event == LEASED
+            if event == USER:
+                newer.note_user(UserId(str(user_id)), int(str(at)), bool(allowed))
         return newer
 
 

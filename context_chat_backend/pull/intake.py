@@ -121,7 +121,7 @@ class Intake:
     async def run(self) -> None:
         """Ends by cancellation."""
         async with anyio.create_task_group() as tasks:
-            log.info("work arrives as INTAKE=%s says", self._plan.mode)
+            log.info("INTAKE=%s", self._plan.mode)
             match self._plan.mode:
                 case "auto":
                     self._pulls.set(await self._mode_before() == PULL)
@@ -131,7 +131,8 @@ class Intake:
                 case "pull":
                     self._pulls.set(True)
             self._chat.add_listener(self._leases.note)
-            tasks.start_soon(self._keep_leases)
+            keep = partial(periodically, first=0)
+            tasks.start_soon(keep, "keeping leases up to date", self._update_leases, KEEP_SECONDS)
             await periodically("pulling", self._pull, 0, first=0, pause=AFTER_FAILURE, longest=LONGEST_PAUSE)
 
     # ------------------------------------------------------------------ which contract
@@ -191,9 +192,6 @@ class Intake:
         await self._state.set_flag(OFFERED, "1")
         await self._chat.forget_marks()
         await self._pull_until_told_otherwise()
-
-    async def _keep_leases(self) -> None:
-        await periodically("keeping leases up to date", self._update_leases, KEEP_SECONDS, first=0)
 
     async def _update_leases(self) -> None:
         """Also while work is pushed: what is revoked then must not come back with a row that was taken before."""

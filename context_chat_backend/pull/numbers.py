@@ -5,11 +5,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from ..core.state import State
+from ..nextcloud.queues import LEASED_SECONDS
 
 MOST_RANGES = 1000
 """That are remembered. There is a gap only where an answer of Nextcloud was lost, or a number was never given out."""
-LATEST_SECONDS = 25 * 3600
-"""A number whose answer was lost comes back after 24 hours."""
+MARGIN_SECONDS = 3600
+"""After the time of a lease: by then what was lost has come back."""
 BEGUN = "actions carried out since"
 """Flag in the state: Unix seconds of the first one."""
 
@@ -43,7 +44,7 @@ class Numbers:
         before = bisect_right(self._firsts, number) - 1
         if before < 0:
             some_forgotten = len(self._firsts) >= MOST_RANGES
-            return not some_forgotten and time.time() > self._begun + LATEST_SECONDS
+            return not some_forgotten and time.time() > self._begun + LEASED_SECONDS + MARGIN_SECONDS
         return number <= self._lasts[before]
 
     def with_those(self, numbers: Iterable[int]) -> "Numbers":

@@ -135,5 +135,6 @@ class Puller:
     async def _hurry_when_through(self) -> None:
         while True:
             await self._documents.wait_until_through()
+            await self._usable.wait_for(True)
             self._pace.hurry()
             await anyio.sleep(GATHER_SECONDS)

@@ -23,7 +23,6 @@ class Model:
     _untouched: set[str] = field(default_factory=set)
     """Mails to which nothing happened since everything was settled: actions and rows of items have no common order."""
     _number: int = 0
-    _modified: int = 1_700_000_000
 
     def settled(self) -> None:
         """Everything that happened so far has been carried out."""

@@ -23,9 +23,9 @@ from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.sources import Stage
 from context_chat_backend.core.state import State
 from context_chat_backend.metrics import Metrics
-from context_chat_backend.pull import history as module
+from context_chat_backend.nextcloud.queues import LEASED_SECONDS
 from context_chat_backend.pull.history import History
-from context_chat_backend.pull.numbers import MOST_RANGES, Numbers
+from context_chat_backend.pull.numbers import MARGIN_SECONDS, MOST_RANGES, Numbers
 
 pytestmark = pytest.mark.anyio
 
@@ -148,7 +148,7 @@ async def test_what_no_action_can_come_back_for_is_forgotten(
     await carried_out(history, (9, SetAccess(users("a"), ONE)))
     await history.tidy_up()
     assert await left(history, 5, SetAccess(users("b"), ONE)) == []
-    await state.execute("update action_history set at = at - ?", module.KEPT_SECONDS + 1)
+    await state.execute("update action_history set at = at - ?", LEASED_SECONDS + MARGIN_SECONDS + 1)
     monkeypatch.setattr(history, "_tidy_at", 0.0)
     await history.tidy_up()
     assert await left(history, 5, SetAccess(users("b"), ONE)) != []

@@ -108,7 +108,7 @@ def test_many_questions_at_once_are_all_answered(tmp_path: Path, quick: None, ma
         assert {task["status"] for task in done} == {"STATUS_SUCCESSFUL"}
 
 
-def test_a_question_that_a_gateway_died_with_is_failed_by_the_next_one(tmp_path: Path, quick: None) -> None:
+def test_a_question_in_work_when_the_gateway_stops_is_not_left_running(tmp_path: Path, quick: None) -> None:
     with Sim(secret=SECRET, app_version=VERSION) as nextcloud:
         nextcloud.add_file(1, "alice", "files/1.md", "text/markdown", WHALE)
         nextcloud.enqueue_file(1)
