@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -86,13 +86,14 @@ class PulledContent:
 class ItemText:
     """The text that came with a row."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: Callable[[], Awaitable[str]]) -> None:
         self._text = text
 
     async def write_to(self, file: SpoolFile, user_ids: Sequence[UserId]) -> None:  # noqa: ARG002 - no need to ask
-        if not self._text:
+        text = await self._text()
+        if not text:
             raise Rejected("no content")
-        await to_thread.run_sync(file.write, self._text.encode("utf-8", "replace"))
+        await to_thread.run_sync(file.write, text.encode("utf-8", "replace"))
 
 
 class NextcloudFile:

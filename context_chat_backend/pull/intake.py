@@ -223,7 +223,7 @@ class Intake:
             await anyio.sleep(AFTER_FAILURE)
 
     def _content_of(self, lease: Lease) -> Content:
-        origin: Origin = ItemText(lease.text or "")
+        origin: Origin = ItemText(partial(self._leases.text_of, lease.key))
         if lease.is_file:
             origin = NextcloudFile(self._queues, lease.source.id, size=lease.size, refusals=self._refusals)
         return PulledContent(origin, self._plan.spool, size=lease.size, readers=partial(_readers_of, lease))

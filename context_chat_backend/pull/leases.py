@@ -21,6 +21,12 @@ Key = tuple[Queue, int]
 UNKNOWN_TYPE = "application/octet-stream"
 NOT_YET = NoContent("not fetched")
 
+_ADD = "insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false)"
+_OPEN = """
+    select queue, number, source_id, provider, title, mime_type, modified, size, user_ids, dropped
+      from leased_documents order by queue, number
+"""
+
 
 @dataclass(eq=False, slots=True)
 class Lease:
@@ -32,8 +38,6 @@ class Lease:
     """As it is to be stored by now."""
     size: int
     """Bytes, as the row says."""
-    text: str | None
-    """The content, where it came with the row."""
     deletions: int = 0
     """How often the source was deleted since the row was taken."""
     deletions_before: int = 0
@@ -113,19 +117,24 @@ class Leases:
 
     async def open(self) -> list[Lease]:
         """Those from before a restart."""
-        rows = await self._state.fetch("select * from leased_documents order by queue, number")
-        for row in rows:
+        for row in await self._state.fetch(_OPEN):
             self._add(self._with_content(_lease_of(row)))
         return list(self._leases.values())
 
+    async def text_of(self, key: Key) -> str:
+        """The text that came with a row: kept on the disk only, since thousands of rows may wait for another try."""
+        rows = await self._state.fetch("select content from leased_documents where queue = ? and number = ?", *key)
+        return str(rows[0][0] or "") if rows else ""
+
     async def add(self, rows: Iterable[DocumentRow]) -> list[Lease]:
         """Take rows over, before anything is begun with them. Only those that have a document."""
-        new = [_lease_from(row, row.document) for row in rows if row.document is not None]
+        texts = {_lease_from(row, row.document): row.document.content for row in rows if row.document is not None}
+        new = list(texts)
         for lease in new:
             if not lease.is_file:
                 await self._narrow(lease)
         await self._state.execute_all(
-            ("insert or replace into leased_documents values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, false)", map(_row_of, new)),
+            (_ADD, [_row_of(lease, text) for lease, text in texts.items()]),
             self._history.of_leases((lease.source.id, lease.is_file) for lease in new),
         )
         for lease in new:
@@ -232,10 +241,10 @@ def _lease_from(row: DocumentRow, document: Document) -> Lease:
         user_ids=frozenset(map(UserId, document.user_ids)),
         content=NOT_YET,
     )
-    return Lease(row.queue, row.number, source, document.size, document.content)
+    return Lease(row.queue, row.number, source, document.size)
 
 
-def _row_of(lease: Lease) -> Row:
+def _row_of(lease: Lease, text: str | None) -> Row:
     source = lease.source
     return (
         lease.queue.value,
@@ -246,13 +255,13 @@ def _row_of(lease: Lease) -> Row:
         source.mime_type,
         source.modified,
         lease.size,
-        lease.text,
+        text,
         _json(source.user_ids),
     )
 
 
 def _lease_of(row: Sequence[Any]) -> Lease:
-    queue, number, source_id, provider, title, mime_type, modified, size, text, user_ids, dropped = row
+    queue, number, source_id, provider, title, mime_type, modified, size, user_ids, dropped = row
     source = Source(
         id=SourceId(source_id),
         provider=ProviderId(provider),
@@ -262,7 +271,7 @@ def _lease_of(row: Sequence[Any]) -> Lease:
         user_ids=frozenset(map(UserId, json.loads(user_ids))),
         content=NOT_YET,
     )
-    return Lease(Queue(queue), number, source, size, text, dropped=bool(dropped))
+    return Lease(Queue(queue), number, source, size, dropped=bool(dropped))
 
 
 def _json(user_ids: Iterable[UserId]) -> str:
