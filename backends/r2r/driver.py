@@ -120,6 +120,7 @@ class R2RDriver(BaseDriver, Inventory):
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings, folder = self._settings, self._folder
+        await stack.enter_async_context(self._extractor)
         self._names = names = Names(load_namespace(settings.namespace, folder))
         self._client = client = await stack.enter_async_context(R2RClient(settings, self._transport))
         self._collections = collections = await stack.enter_async_context(

@@ -209,24 +209,23 @@ def test_what_was_taken_and_not_carried_out_is_carried_out_after_a_restart(tmp_p
         assert nextcloud.stats()["leased_more_than_once"] == {}
 
 
-def test_what_happens_to_an_item_while_it_waits_in_its_queue_is_not_lost(pulling: Site) -> None:
+def test_what_happens_to_an_item_while_it_waits_in_its_queue_is_not_lost(tmp_path: Path, quick: None) -> None:
     """Actions and items have no common order: the narrower of both is right."""
-    nextcloud = pulling.nextcloud
-    nextcloud.disable()
-    for number in ("7", "8", "9", "10"):
-        nextcloud.enqueue_item("mail", "mail", number, "Re: whale", WHALE, users=["carol", "dave"])
-    queue(
-        pulling,
-        deny(["dave"], "mail__mail: 7"),
-        ("delete_source_ids", {"sourceIds": ["mail__mail: 8"]}),
-        exactly(["carol", "bob"], "mail__mail: 9"),
-    )
-    nextcloud.enable()
-    pulling.settle()
-    assert readers(pulling) == {
-        "carol": {"mail__mail: 7", "mail__mail: 9", "mail__mail: 10"},
-        "dave": {"mail__mail: 10"},
-    }
+    with Sim(secret=SECRET, app_version=VERSION) as nextcloud:
+        for number in ("7", "8", "9", "10"):
+            nextcloud.enqueue_item("mail", "mail", number, "Re: whale", WHALE, users=["carol", "dave"])
+        for kind, payload in (
+            deny(["dave"], "mail__mail: 7"),
+            ("delete_source_ids", {"sourceIds": ["mail__mail: 8"]}),
+            exactly(["carol", "bob"], "mail__mail: 9"),
+        ):
+            nextcloud.enqueue_action(kind, payload)
+        with gateway_of(nextcloud, tmp_path) as gateway:  # all of this waits when it starts
+            assert nextcloud.wait_idle(30)
+            assert readers(Site(nextcloud, gateway)) == {
+                "carol": {"mail__mail: 7", "mail__mail: 9", "mail__mail: 10"},
+                "dave": {"mail__mail: 10"},
+            }
 
 
 def test_an_item_that_is_submitted_again_after_its_deletion_is_indexed(stocked: Site) -> None:

@@ -6,32 +6,30 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import httpx
 import psycopg
 import pytest
 
 from context_chat_backend.nextcloud.push_client import part
-from context_chat_backend.toolkit.indexing.extract import worker
 from tests.gateway import GatewayProcess, gateway_process, marked_actions
+from tests.processes import command_line, have_ended, processes, starters, workers
 
 from .tools import (
     MIB,
     EmbeddingServer,
-    command_line,
     embedded_uri,
     eventually,
     file,
     files,
     partition,
     postmaster,
-    processes,
     prose,
 )
 
 pytestmark = pytest.mark.slow
 
-WORKER = worker.__name__
 MARK = "themark"
 FIRST = 1_700_000_000
 
@@ -84,6 +82,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_half(with_database:
             loading = pool.submit(abandon_load, gateway, *(whole(number, modified=version) for number in numbers))
             time.sleep(rng.uniform(0, 4))
             database = postmaster(gateway.folder)
+            extracting = [*starters(gateway.pid), *workers(gateway.pid)]
             gateway.kill()
             if with_database:
                 die(database)
@@ -92,7 +91,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_half(with_database:
             assert gateway.spooled == []
             assert known <= gateway.nextcloud.found("alice")
             assert_nothing_is_half(gateway)
-            eventually(lambda: processes(WORKER, storage) == [])
+            eventually(partial(have_ended, extracting))
         assert_can_be_loaded(gateway, numbers, modified=FIRST + 5)
         assert gateway.errors() == []
     assert processes(storage) == []
@@ -153,12 +152,14 @@ def test_asked_to_end_it_does_so_soon_and_leaves_nothing_half() -> None:
     with gateway_process() as gateway, ThreadPoolExecutor() as pool:
         batch = [whole(number, size=MIB) for number in range(1, 26)]
         loading = pool.submit(abandon_load, gateway, *batch)
-        eventually(lambda: bool(processes(WORKER, str(gateway.folder))))
+        eventually(lambda: bool(workers(gateway.pid)))
+        extracting = [*starters(gateway.pid), *workers(gateway.pid)]
         start = time.monotonic()
         code = gateway.stop()
         assert time.monotonic() - start < 25 + 5  # that is for a machine with other things to do
         loading.result()
         assert processes(str(gateway.folder)) == []
+        assert have_ended(extracting)
         assert gateway.spooled == []
         gateway.start()
         assert_nothing_is_half(gateway)

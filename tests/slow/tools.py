@@ -1,6 +1,5 @@
 """What the fault tests share: texts, a database that can go away, an embedding server that can be held up."""
 
-import os
 import random
 import shutil
 import socket
@@ -54,20 +53,6 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
-
-
-def command_line(pid: int) -> str:
-    """Empty when there is no such process any more."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def processes(*texts: str) -> list[int]:
-    """Processes with all of these in their command line, this one left out."""
-    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-    return [pid for pid in pids if pid != os.getpid() and all(text in command_line(pid) for text in texts)]
 
 
 def memory(pid: int, what: str) -> int:

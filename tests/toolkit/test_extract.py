@@ -19,9 +19,11 @@ from context_chat_backend.contract import DriverError, Rejected, Unavailable
 from context_chat_backend.toolkit.indexing.extract import EXTRACTORS, SUPPORTED_MIME_TYPES
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
 from context_chat_backend.toolkit.settings import read_settings
+from tests.processes import command_line, starters, workers
 
 pytestmark = pytest.mark.anyio
 
+ME = os.getpid()
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 WORD_XML = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
@@ -93,7 +95,12 @@ def document(tmp_path: Path) -> Path:
 async def extract(data: bytes | str, mime_type: str, folder: Path, **settings: Any) -> str:
     path = folder / "document"
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return await extractor(**settings).text(path, mime_type)
+    return await text_of(path, mime_type, **settings)
+
+
+async def text_of(path: Path, mime_type: str, **settings: Any) -> str:
+    async with extractor(**settings) as reader:
+        return await reader.text(path, mime_type)
 
 
 def docx(parts: dict[str, str]) -> bytes:
@@ -136,7 +143,7 @@ async def test_real_documents_are_read_as_people_read_them(entry: dict[str, Any]
     check = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(check)
     try:
-        result = {"ok": True, "text": await extractor().text(test_data / "formats" / entry["path"], entry["mimetype"])}
+        result = {"ok": True, "text": await text_of(test_data / "formats" / entry["path"], entry["mimetype"])}
     except DriverError as error:
         result = {"ok": False, "error": str(error)}
     passed, reason, *_ = check.judge(entry, result)
@@ -257,7 +264,7 @@ async def test_other_types_are_rejected_without_a_worker(tmp_path: Path, monkeyp
 
 async def test_a_reason_holds_neither_text_nor_file_name(document: Path) -> None:
     with pytest.raises(Rejected, match=r"^damaged \(KeyError\)$"):
-        await extractor().text(document, "raise_with_text")
+        await text_of(document, "raise_with_text")
 
 
 # Bombs
@@ -272,7 +279,7 @@ async def test_a_zip_bomb_is_rejected(tmp_path: Path) -> None:
         for _ in range(1000):
             member.write(bytes(1_000_000))
     with pytest.raises(Rejected, match="unpacks to more than 200 MB"):
-        await extractor().text(path, DOCX)
+        await text_of(path, DOCX)
 
 
 async def test_a_zip_that_lies_about_its_size_is_rejected(tmp_path: Path) -> None:
@@ -363,67 +370,100 @@ async def test_a_pdf_that_contains_itself_is_rejected(tmp_path: Path) -> None:
     ],
 )
 async def test_a_hostile_document_is_rejected_and_the_next_is_read(function: str, reason: str, document: Path) -> None:
-    shared = extractor(workers=1, cpu_seconds=1)
-    with pytest.raises(Rejected, match=reason):
-        await shared.text(document, function)
-    assert await shared.text(document, "text/plain") == "secret text"
+    async with extractor(workers=1, cpu_seconds=1) as shared:
+        with pytest.raises(Rejected, match=reason):
+            await shared.text(document, function)
+        assert await shared.text(document, "text/plain") == "secret text"
 
 
 async def test_a_slow_machine_costs_no_document(document: Path) -> None:
     with pytest.raises(Unavailable, match=r"more than 0\.5 s"):
-        await extractor(wall_seconds=0.5).text(document, "sleep")
-    assert workers() == []
+        await text_of(document, "sleep", wall_seconds=0.5)
+    assert workers(ME) == []
 
 
 async def test_a_worker_killed_from_outside_costs_no_document(document: Path) -> None:
     with pytest.raises(Unavailable):
-        await extractor().text(document, "killed_from_outside")
+        await text_of(document, "killed_from_outside")
 
 
 async def test_a_worker_that_does_not_start_costs_no_document(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     with pytest.raises(Unavailable, match="could not be started"):
-        await extractor().text(document, "text/plain")
+        await text_of(document, "text/plain")
 
 
 async def test_an_incomplete_installation_costs_no_document(document: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Unavailable):
-        await extractor().text(document, "broken")
+        await text_of(document, "broken")
     assert "No module named 'no'" in caplog.text
 
 
 async def test_a_missing_file_costs_no_document(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        await extractor().text(tmp_path / "missing", "text/plain")
+        await text_of(tmp_path / "missing", "text/plain")
 
 
-async def test_cancelling_ends_the_worker(document: Path) -> None:
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(extractor().text, document, "sleep")
-        while not workers():  # noqa: ASYNC110 - a process sets no event
-            await anyio.sleep(0.01)
+async def test_cancelling_ends_the_worker_and_no_other(document: Path) -> None:
+    async with extractor(workers=2) as shared, anyio.create_task_group() as tasks:
+        tasks.start_soon(shared.text, document, "sleep")
+        await until_there_are_workers(1)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as others:
+                others.start_soon(shared.text, document, "sleep")
+                await until_there_are_workers(2)
+                scope.cancel()
+        await until_there_are_workers(1)
+        assert await shared.text(document, "text/plain") == "secret text"
         tasks.cancel_scope.cancel()
-    assert workers() == []
+    assert workers(ME) == []
 
 
 async def test_no_more_workers_run_than_configured(document: Path) -> None:
-    shared = extractor(workers=2)
-    async with anyio.create_task_group() as tasks:
+    async with extractor(workers=2) as shared, anyio.create_task_group() as tasks:
         for _ in range(4):
             tasks.start_soon(shared.text, document, "sleep")
-        while len(workers()) < 2:  # noqa: ASYNC110 - a process sets no event
-            await anyio.sleep(0.01)
+        await until_there_are_workers(2)
         await anyio.wait_all_tasks_blocked()
-        assert len(workers()) == 2
+        assert len(workers(ME)) == 2
         tasks.cancel_scope.cancel()
 
 
-def workers() -> list[str]:
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+async def test_documents_are_read_again_once_their_starter_has_died(document: Path) -> None:
+    async with extractor(workers=2) as shared:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(becomes_unavailable, shared, document)
+            await until_there_are_workers(1)
+            (starter,) = starters(ME)
+            (worker,) = workers(ME)
+            os.kill(starter, signal.SIGKILL)
+        assert command_line(worker) == ""
+        assert await shared.text(document, "text/plain") == "secret text"
+        assert starters(ME) != [starter]
+
+
+async def becomes_unavailable(reader: Extractor, document: Path) -> None:
+    with pytest.raises(Unavailable):
+        await reader.text(document, "sleep")
+
+
+async def test_closing_ends_the_starter_and_its_workers(document: Path) -> None:
+    async with anyio.create_task_group() as tasks, extractor() as shared:
+        tasks.start_soon(becomes_unavailable, shared, document)
+        await until_there_are_workers(1)
+        (starter,), (worker,) = starters(ME), workers(ME)
+    assert starters(ME) == []
+    assert command_line(starter) == ""
+    assert command_line(worker) == ""
+
+
+async def until_there_are_workers(number: int) -> None:
+    while len(workers(ME)) != number:  # noqa: ASYNC110 - a process sets no event
+        await anyio.sleep(0.01)
 
 
 async def test_what_a_parser_prints_is_no_text(document: Path) -> None:
-    assert await extractor().text(document, "chatter") == "text"
+    assert await text_of(document, "chatter") == "text"
 
 
 async def test_a_worker_writes_no_files(tmp_path: Path) -> None:
@@ -435,7 +475,7 @@ async def test_a_worker_writes_no_files(tmp_path: Path) -> None:
 
 async def test_a_worker_does_not_know_the_secrets(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_SECRET", "hunter2")
-    text = await extractor().text(document, "environment")
+    text = await text_of(document, "environment")
     assert "PYTHONPATH" in text
     assert "APP_SECRET" not in text
     assert "hunter2" not in text

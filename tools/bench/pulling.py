@@ -1,9 +1,11 @@
 """What comes by the pull contract compared with the push contract, on one gateway in one run."""
 
 import itertools
+import multiprocessing
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +26,6 @@ OWNER, USERS = "owner", [f"user {number}" for number in range(50)]
 SHARED = 500
 """Sources whose access changes."""
 PATIENCE = 600
-BUSY_DOCUMENTS = 3
-"""Times as many as are loaded in a round lie in the queue while questions are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,34 +137,41 @@ def _share(site: Site, scale: Scale) -> list[tuple[float, float]]:
 
 
 def measure_questions(site: Site, scale: Scale) -> Table:
-    """Milliseconds of a search while nothing happens, and while documents are pulled."""
+    """Milliseconds of a search while nothing happens, and while documents are pulled. A process of its own asks: the
+    simulator answers the gateway from this one."""
     numbers = itertools.count(10_000_000)
 
-    def ask(client: Client, until: Callable[[int], bool]) -> list[float]:
-        times: list[float] = []
-        while not until(len(times)):
-            body = {"query": site.corpus.question(next(numbers)), "userId": OWNER, "ctxLimit": 20}
-            start = time.perf_counter()
-            client.post("/docSearch", **body)
-            times.append((time.perf_counter() - start) * 1000)
-        return times
-
-    def round_() -> tuple[list[float], list[float]]:
-        with site.gateway.connect() as client:
-            idle = ask(client, lambda asked: asked >= scale.searches)
-            with site.nextcloud.lock:
-                for _ in range(BUSY_DOCUMENTS * scale.small_sources):
-                    site.add_file(next(numbers))
-            _hurry(site)
-            busy = ask(client, lambda _: site.nextcloud.idle())
+    def round_(asking: ProcessPoolExecutor) -> tuple[list[float], list[float]]:
+        questions = [site.corpus.question(next(numbers)) for _ in range(2 * scale.searches)]
+        idle = asking.submit(_ask, site.gateway, questions[: scale.searches]).result()
+        with site.nextcloud.lock:
+            for _ in range(scale.busy_documents):
+                site.add_file(next(numbers))
+        _hurry(site)
+        busy = asking.submit(_ask, site.gateway, questions[scale.searches :]).result()
+        if site.nextcloud.idle():
+            raise RuntimeError("the documents were indexed before all questions were asked")
+        site.wait()
         return idle, busy
 
-    rounds = [round_() for _ in range(scale.rounds)]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as asking:
+        asking.submit(_ask, site.gateway, []).result()
+        rounds = [round_(asking) for _ in range(scale.rounds)]
     rows = [
         _of(name, [figure(idle) for idle, _ in rounds], [figure(busy) for _, busy in rounds])
         for name, figure in (("p50", p50), ("p95", p95))
     ]
     return Table("busy", ("", "idle, ms", "while indexing, ms", "ratio"), rows)
+
+
+def _ask(gateway: Server, questions: Sequence[str]) -> list[float]:
+    times: list[float] = []
+    with gateway.connect() as client:
+        for question in questions:
+            start = time.perf_counter()
+            client.post("/docSearch", query=question, userId=OWNER, ctxLimit=20)
+            times.append((time.perf_counter() - start) * 1000)
+    return times
 
 
 def _of(name: str, idle: Sequence[float], busy: Sequence[float]) -> tuple[str, str, str, str]:

@@ -23,6 +23,8 @@ class Scale:
     """Of about 3 KB, per round."""
     access_changes: int
     """Per round by the pull contract; a twentieth of them by the push contract."""
+    busy_documents: int
+    """That wait in the queue while `searches` questions are asked."""
 
 
 FULL = Scale(
@@ -35,6 +37,7 @@ FULL = Scale(
     cached_sources=100_000,
     documents=40,
     access_changes=10_000,
+    busy_documents=200,
 )
 QUICK = Scale(
     rounds=2,
@@ -46,4 +49,5 @@ QUICK = Scale(
     documents=4,
     cached_sources=2_000,
     access_changes=1_000,
+    busy_documents=50,
 )

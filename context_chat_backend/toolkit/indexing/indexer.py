@@ -58,6 +58,7 @@ class Indexer:
         )
 
     async def __aenter__(self) -> Self:
+        await self._resources.enter_async_context(self._extractor)
         await self._resources.enter_async_context(self.embedder)
         self._splitter = _make_splitter(self.embedder)
         return self

@@ -1,16 +1,14 @@
-"""The gateway's side: start a worker, wait, say what its end means."""
+"""Has documents read, and says what the end of their workers means."""
 
 import json
 import logging
-import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from subprocess import DEVNULL, CompletedProcess
+from subprocess import CompletedProcess
+from typing import Self
 
 import anyio
-from anyio.abc import ByteReceiveStream
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from context_chat_backend.contract import DriverError, Rejected, Unavailable
@@ -18,10 +16,9 @@ from context_chat_backend.toolkit.settings import VariableSettings
 
 from .formats import EXTRACTORS
 from .worker import Limits, Status
+from .workers import Workers
 
 logger = logging.getLogger(__name__)
-
-_WORKER = f"{__package__}.worker"
 
 _CRASHES = {
     signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP
@@ -47,16 +44,24 @@ class ExtractSettings(VariableSettings, env_prefix="EXTRACT_"):
 
 
 class Extractor:
-    """Extracts text, each document in a fresh process; may be shared by any number of tasks.
+    """Extracts text, each document in a process of its own; an async context manager, for any number of tasks.
 
-    A fresh process costs about 50 ms. In return its limits are exact, it never holds memory or state of an earlier
-    document, nothing but bytes comes back from it, and the way it ended tells a bad document from a passing problem.
+    Its limits are exact, it never holds memory or state of an earlier document, nothing but bytes comes back from it,
+    and the way it ended tells a bad document from a passing problem.
     """
 
     def __init__(self, settings: ExtractSettings, extractors: Mapping[str, str] = EXTRACTORS) -> None:
         self._settings = settings
         self._extractors = extractors
         self._slots = anyio.CapacityLimiter(settings.workers)
+        self._workers = Workers()
+
+    async def __aenter__(self) -> Self:
+        await self._workers.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._workers.__aexit__(*exc)
 
     async def text(self, path: Path, mime_type: str) -> str:
         """The text of a file: not empty, "\\n" as newline, no control characters but that and tabs.
@@ -84,10 +89,9 @@ class Extractor:
             memory_mb=self._settings.memory_mb,
             max_chars=self._settings.max_chars,
         )
-        command = [sys.executable, "-X", "utf8", "-m", _WORKER, function, str(path), json.dumps(limits)]
         try:
             with anyio.fail_after(self._settings.wall_seconds):
-                return await _finished(command)
+                return await self._workers.run([function, str(path), json.dumps(limits)])
         except TimeoutError as error:
             # CPU time does not depend on how busy the machine is, this does.
             raise Unavailable(f"extraction took more than {self._settings.wall_seconds:g} s") from error
@@ -109,23 +113,3 @@ class Extractor:
                     "Extraction worker ended with %d: %s", code, worker.stderr.decode(errors="replace")[-2000:]
                 )
                 return Unavailable(f"extraction worker ended with status {code}")
-
-
-async def _finished(command: list[str]) -> CompletedProcess[bytes]:
-    # Not anyio.run_process: cancelled while the process starts, it would leave the process behind.
-    with anyio.CancelScope(shield=True):
-        process = await anyio.open_process(command, stdin=DEVNULL, env=_environment())
-    async with process:
-        stdout = await _read(process.stdout)
-        # One after the other is no deadlock: a worker writes errors only before it starts with the document, and few.
-        stderr = await _read(process.stderr)
-        return CompletedProcess(command, await process.wait(), stdout, stderr)
-
-
-async def _read(stream: ByteReceiveStream | None) -> bytes:
-    return b"".join([part async for part in stream]) if stream else b""
-
-
-def _environment() -> Mapping[str, str]:
-    """Where to import from, and nothing else: the gateway's own environment holds its secrets."""
-    return {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONSAFEPATH": "1"}

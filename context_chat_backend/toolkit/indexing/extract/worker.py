@@ -1,4 +1,4 @@
-"""The worker process: `python -m … FUNCTION PATH LIMITS`. One document, then it ends.
+"""What a worker process does, a copy of `starter`: one document, then it ends.
 
 It writes the text (UTF-8), or the reason why there is none, to standard output; the exit status says which.
 """
@@ -8,13 +8,11 @@ import os
 import pkgutil
 import re
 import resource
-import sys
 from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-from ..priority import step_back
 from .formats import NO_TEXT, Extract, Unreadable
 
 
@@ -42,11 +40,11 @@ _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]"
 
 
 def main(function: str, path: str, limits: str) -> Status:
+    """Returns the exit status of the process; what it raises is a failure of the worker itself."""
     extract: Extract = pkgutil.resolve_name(function)
     allowed: Limits = json.loads(limits)
     output = _take_output()
     _limit(allowed)
-    step_back()
     try:
         status, text = _read(extract, Path(path), allowed["max_chars"])
         output.write(text.encode())
@@ -108,8 +106,3 @@ def _bounded(parts: Iterable[str], max_chars: int) -> tuple[str, bool]:
 def clean(text: str) -> str:
     """Newlines as "\\n"; no control characters but those and tabs, no lone surrogates; stripped."""
     return _NOT_TEXT.sub("", _NEWLINES.sub("\n", text)).strip()
-
-
-if __name__ == "__main__":
-    status = main(*sys.argv[1:])
-    os._exit(status)  # no need to free a document piece by piece
