@@ -39,6 +39,9 @@ from .toolkit.settings import read_settings
 
 log = logging.getLogger(__name__)
 
+FETCHED_AHEAD = 1
+"""Documents that are pulled beside those that the backend has a place for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -164,10 +167,10 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
 
 
 def plan_intake(plan: Plan) -> IntakePlan:
-    """As many documents at a time as the backend has places."""
+    """The backend has a place for some documents; the content of others is fetched meanwhile."""
     return IntakePlan(
         mode=plan.settings.intake,
-        workers=plan.layers.max_inflight_upserts,
+        workers=plan.layers.max_inflight_upserts + FETCHED_AHEAD,
         spool=spool_folder(plan.settings.app_persistent_storage),
         takes=plan.duties.takes,
         reads_media=plan.settings.media_text,
