@@ -39,7 +39,7 @@ from .toolkit.settings import read_settings
 
 log = logging.getLogger(__name__)
 
-FETCHED_AHEAD = 1
+FETCHED_AHEAD = 2
 """Documents that are pulled beside those that the backend has a place for."""
 
 
@@ -68,6 +68,11 @@ class Plan:
     rules: Rules
     driver: Driver
     duties: Duties
+
+    @property
+    def upserts_at_once(self) -> int:
+        """Sources that are indexed at the same time."""
+        return self.layers.upserts_at_once(self.driver.capabilities)
 
 
 def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Driver | None = None) -> Plan:
@@ -170,7 +175,7 @@ def plan_intake(plan: Plan) -> IntakePlan:
     """The backend has a place for some documents; the content of others is fetched meanwhile."""
     return IntakePlan(
         mode=plan.settings.intake,
-        workers=plan.layers.max_inflight_upserts + FETCHED_AHEAD,
+        workers=plan.upserts_at_once + FETCHED_AHEAD,
         spool=spool_folder(plan.settings.app_persistent_storage),
         takes=plan.duties.takes,
         reads_media=plan.settings.media_text,

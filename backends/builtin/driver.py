@@ -27,6 +27,7 @@ class BuiltinDriver(DocumentStoreDriver):
         self.capabilities = Capabilities(
             max_source_bytes=MAX_SOURCE_BYTES,
             mime_types=SUPPORTED_MIME_TYPES,
+            upserts_at_once=2,  # one embedded, one read or stored: more are no faster, and questions wait longer
             shared=settings.db_url is not None,  # other gateways may use an external database, too
         )
         self._settings = settings

@@ -178,6 +178,8 @@ class Capabilities:
     """The content of larger sources cannot be read: `path` raises `Rejected`; None: no limit."""
     mime_types: Set[str] | None = None
     """The content of sources of other types cannot be read: `path` raises `Rejected`; None: any."""
+    upserts_at_once: int = 3
+    """Sources that are worth indexing at the same time, unless the operator says otherwise."""
     shared: bool = True
     """Others may write to the store too, so what the gateway remembers of it may be outdated: the upsert cache is off.
     False only where a gateway has the store to itself: it then trusts its memory, and nothing else opens the store."""

@@ -64,7 +64,7 @@ def create_app(plan: Plan, serving: Serving | None = None) -> FastAPI:
         )
         open_spool(spool)
         async with open_gateway(plan, metrics) as gateway:
-            chat, at_once = gateway.chat, plan.layers.max_inflight_upserts
+            chat, at_once = gateway.chat, plan.upserts_at_once
             async with Batches(chat, parallel=at_once, deadline=settings.load_deadline_secs) as batches:
                 looks: list[Look] = [chat.problem, look_at_spool, gateway.state.problem]
                 if shared.tunnel is not None:

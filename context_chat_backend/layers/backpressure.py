@@ -17,7 +17,7 @@ class Backpressure(Layer):
 
     def __init__(self, inner: Driver, settings: LayerSettings, probes: Sequence[Probe] = ()) -> None:
         super().__init__(inner)
-        self._places = anyio.Semaphore(settings.max_inflight_upserts)
+        self._places = anyio.Semaphore(settings.upserts_at_once(inner.capabilities))
         self._max_wait = settings.max_wait_seconds
         self._retry_after = settings.retry_after_seconds
         self._probes = list(probes)

@@ -2,6 +2,7 @@
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from ..contract import Capabilities
 from ..toolkit.settings import VariableSettings
 
 DAY = 86_400
@@ -10,7 +11,10 @@ DAY = 86_400
 class LayerSettings(VariableSettings):
     """Read with the upper-case name of the backend and an underscore as prefix."""
 
-    max_inflight_upserts: PositiveInt = Field(3, description="sources that are indexed at the same time")
+    max_inflight_upserts: PositiveInt | None = Field(
+        None,
+        description="sources that are indexed at the same time; default: what the driver says, 2 for builtin, else 3",
+    )
     max_wait_seconds: NonNegativeFloat = Field(
         10, description="how long a source waits for a free place before it is given back to be sent again"
     )
@@ -29,3 +33,7 @@ class LayerSettings(VariableSettings):
     answer_timeout: PositiveFloat = Field(300, description="seconds for one try of an answer made by the backend")
     action_timeout: PositiveFloat = Field(600, description="seconds for one try of an access change or a deletion")
     upsert_timeout: PositiveFloat = Field(14400, description="seconds for one try of indexing a source")
+
+    def upserts_at_once(self, capabilities: Capabilities) -> int:
+        """What the operator says, else the driver."""
+        return self.max_inflight_upserts or capabilities.upserts_at_once

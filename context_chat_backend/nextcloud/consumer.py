@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 
 from ..contract import UserId
+from ..toolkit.concurrency import let_finish
 from .client import NextcloudClient
 from .errors import Failed, Missing, NextcloudError, NoProvider, NoRoute, TaskFailed, TryLater
 from .optional import OptionalRoute
@@ -19,6 +20,8 @@ from .webhooks import Webhook, Webhooks
 
 TYPES_SECONDS = 600.0
 """That the task types are remembered: providers come and go without telling the gateway."""
+SCHEDULE_SECONDS = 3.0
+"""Grace when nobody waits any more."""
 CANCEL_SECONDS = 5.0
 
 Given = Mapping[str, object]
@@ -115,6 +118,20 @@ class TaskConsumer:
     # ------------------------------------------------------------------ one task
 
     async def _schedule(self, user_id: UserId, task_type: str, given: Given, webhook: Webhook) -> ScheduledTask:
+        """Cancelled before its number is known, the task is cancelled in Nextcloud once that is."""
+        scheduled: list[ScheduledTask] = []
+        try:
+            async with let_finish(SCHEDULE_SECONDS):
+                scheduled.append(await self._scheduled_where_possible(user_id, task_type, given, webhook))
+        except anyio.get_cancelled_exc_class():
+            for task in scheduled:
+                await self._cancel(task)
+            raise
+        return scheduled[0]
+
+    async def _scheduled_where_possible(
+        self, user_id: UserId, task_type: str, given: Given, webhook: Webhook
+    ) -> ScheduledTask:
         app_id = self._nextcloud.app_id
         body: dict[str, object] = {"type": task_type, "appId": app_id, "input": given}
         if self._app_routes.may_be_there:

@@ -20,7 +20,7 @@ from .caution import Caution
 from .leases import Key, Lease, Leases
 from .media import Media
 
-PLACES_PER_WORKER = 4
+PLACES_PER_WORKER = 6
 """One row is indexed, and others wait, so that nobody waits for Nextcloud. No more: what changes while its row is
 taken is not queued again."""
 FIRST_PAUSE = 10.0

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -125,6 +127,19 @@ async def test_a_model_that_fails_and_one_that_takes_too_long_are_told_apart(nex
         with pytest.raises(TryLater, match="longer than"):
             await tasks.output(ALICE, OCR_TASK, IMAGE, seconds=0.1)
     assert list(nextcloud.tasks)[-1].status == CANCELLED
+
+
+async def test_a_task_that_nobody_waits_for_any_more_is_cancelled_also_before_its_number_is_known(
+    nextcloud: Sim,
+) -> None:
+    nextcloud.ocr.mode = "hang"
+    nextcloud.fault("slow", path="/schedule", chunk=20, delay=0.05)
+    async with consumer_of(nextcloud.url) as tasks, anyio.create_task_group() as group:
+        group.start_soon(partial(tasks.output, ALICE, OCR_TASK, IMAGE, seconds=60))
+        while not list(nextcloud.tasks):  # noqa: ASYNC110 - the simulator sets no event
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    assert [task.status for task in nextcloud.tasks] == [CANCELLED]
 
 
 async def test_a_task_that_its_user_deletes_has_failed(nextcloud: Sim) -> None:

@@ -433,6 +433,7 @@ def test_slow_models_do_not_hold_up_documents(reading: Site) -> None:
 
 def test_so_many_images_wait_and_no_more(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "MOST_MEDIA", 5)
+    monkeypatch.setattr("context_chat_backend.gateway.FETCHED_AHEAD", 0)
     with site(tmp_path, variables={"REFERENCE_MAX_INFLIGHT_UPSERTS": "1"}) as pulling:
         nextcloud = pulling.nextcloud
         nextcloud.ocr.mode = "hang"

@@ -119,7 +119,8 @@ def _be_worker(arguments: list[str], output: int, errors: int) -> NoReturn:
 
 def main() -> None:
     """Ends with its parent, and before that only if something is wrong with itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which ends this one
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)  # they are for the gateway, which may need it until it has ended
     step_back()
     for function in EXTRACTORS.values():
         importlib.import_module(function.partition(":")[0])
