@@ -172,6 +172,11 @@ SAMPLES = [
     ("text/plain", b"\xef\xbb\xbfw\xc3\xb6rds", "wörds"),
     ("text/plain", GERMAN.encode("cp1252"), GERMAN),
     ("text/plain", b"log\n" * 9 + b"\0\0" + b"log", "log\n" * 9 + "log"),
+    ("text/markdown", b"# B\xc3\xbcrger\n\xc3\x84mter\xa0", "# Bürger\nÄmter\ufffd"),
+    ("text/html", b"<p>B\xc3\xbcrger<p>\xc3\x84mter<p>\xff", "Bürger\n\nÄmter\n\n\ufffd"),
+    ("text/csv", b"M\xfcller,1\nK\xf6ln,2\n", "Müller, 1\n\nKöln, 2"),
+    ("application/json", '{"in": "Köln", "street": "Große"}'.encode("cp1252"), "in: Köln\nstreet: Große"),
+    ("text/xml", b'<?xml version="1.0" encoding="us-ascii"?><a>5 \x80</a>', "5 €"),
     ("text/markdown", "# Tea\n\n*black*", "# Tea\n\n*black*"),
     ("text/x-rst", "Tea\n===", "Tea\n==="),
     ("text/org", "* Tea", "* Tea"),
@@ -485,7 +490,7 @@ async def test_a_worker_does_not_know_the_secrets(document: Path, monkeypatch: p
     ("importing", "heavy"),
     [
         ("worker", {"anyio", "pydantic", "lxml", "context_chat_backend.contract"}),
-        ("extractor", {"lxml", "pypdfium2", "docx2txt", "charset_normalizer"}),
+        ("extractor", {"lxml", "pypdfium2", "docx2txt", "chardet"}),
     ],
 )
 def test_a_process_imports_only_what_it_needs(importing: str, heavy: set[str]) -> None:

@@ -7,7 +7,7 @@ from html import unescape
 
 from lxml import etree
 
-from .plain import decode
+from .decoding import decode
 
 # fmt: off
 _INLINE = frozenset({

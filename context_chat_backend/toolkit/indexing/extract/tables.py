@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 
-from .plain import decode
+from .decoding import decode
 
 _SNIFFED_CHARS = 64_000
 _DELIMITERS = ",;\t|"

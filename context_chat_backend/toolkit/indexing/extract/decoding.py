@@ -1,0 +1,146 @@
+"""From bytes to text, for all formats that are text themselves."""
+# ruff: noqa: RUF001 - it is about such characters
+
+import codecs
+import contextlib
+import re
+from collections.abc import Iterator
+from types import MappingProxyType
+
+from .formats import BINARY, Unreadable
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SUPERSETS = MappingProxyType(
+    {
+        "ascii": "cp1252",
+        "iso8859-1": "cp1252",
+        "iso8859-9": "cp1254",
+        "iso8859-11": "cp874",
+        "tis-620": "cp874",
+        "shift_jis": "cp932",
+        "gb2312": "gb18030",
+        "gbk": "gb18030",
+        "big5": "big5hkscs",
+        "euc_kr": "cp949",
+    }
+)
+"""What is meant where these are declared, by Python's names: https://encoding.spec.whatwg.org/#names-and-labels"""
+_GUESSED = (
+    *("utf-16-le", "utf-16-be", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258"),
+    *("tis-620", "koi8-r", "koi8-u", "cp866", "cp850", "mac-roman"),
+    *("cp932", "euc_jis_2004", "gb18030", "big5hkscs", "cp949"),
+)
+"""What files of people are in when they are not in Windows-1252: those of browsers, of DOS, and of the old Mac."""
+_WESTERN = "cp1252"
+_WESTERN_SHARE = 0.95
+_SAMPLE_BYTES = 200_000
+_SAMPLE_CHARS = 10_000
+_VALID_PER_BROKEN = 2
+_NOT_IN_TEXT = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
+_HIGH = re.compile(rb"[\x80-\xff](?:[ -~]{0,8}[\x80-\xff]){0,5000}")
+_NOT_IN_WORDS = re.compile(rb"[^A-Za-z]")
+_NEAR = 12
+"""Bytes that are looked at before and behind."""
+_LETTERS = "A-Za-zªºÀ-ÖØ-öø-ÿŒœŠšŸŽžƒ"
+_WORD = re.compile(f"[{_LETTERS}]+")
+_SIGN = re.compile(f"([{_LETTERS}])?([^\x00-\x7f{_LETTERS}])(?=([{_LETTERS}])?)")
+_SIGNS = frozenset("\xa0¡£¤¥§¨©«\xad®°±²³´µ·¹»¼½¾¿×÷€–—‘’‚“”„†‡•…‰‹›™")
+_WITHIN_WORDS = frozenset("’·\xad–—")
+_ICELANDIC, _AND_WITH_THEM = frozenset("ðþýÐÞÝ"), frozenset("áéíóúæÁÉÍÓÚÆ")
+
+
+def decode(data: bytes, declared: str | None = None) -> str:
+    """By byte order mark, as UTF-8 if nearly all of it is, then as `declared`, as browsers understand that, else as
+    what it looks like: Windows-1252, unless that makes no sense.
+
+    A few broken bytes become U+FFFD. Raises `Unreadable` for binary data.
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return _text_only(data[len(mark) :].decode(encoding, errors="replace"))
+    with contextlib.suppress(UnicodeDecodeError, Unreadable):  # UTF-16 may be valid UTF-8 full of NULs
+        return _text_only(_nearly_utf8(data))
+    if declared is not None:
+        with contextlib.suppress(LookupError, Unreadable):
+            name = codecs.lookup(declared).name
+            return _text_only(data.decode(_SUPERSETS.get(name, name), errors="replace"))
+    return _text_only(data.decode(_guess(_sample(data)), errors="replace"))
+
+
+def _nearly_utf8(data: bytes) -> str:
+    """Bytes that are UTF-8 by accident are rare in other encodings. Raises `UnicodeDecodeError`."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        text = data.decode(errors="replace")
+        broken = text.count("\ufffd")
+        valid = len(data) - len(text.encode("ascii", errors="ignore")) - broken  # bytes outside of ASCII
+        if valid < 2 * _VALID_PER_BROKEN * broken:
+            raise
+        return text
+
+
+def _text_only(decoded: str) -> str:
+    """Logs of a crashed machine hold some NULs; binary data holds far more."""
+    sample = decoded[:_SAMPLE_CHARS]
+    if len(_NOT_IN_TEXT.findall(sample)) > 3 + len(sample) // 20:
+        raise Unreadable(BINARY)
+    return decoded
+
+
+def _sample(data: bytes) -> bytes:
+    """The words with bytes outside of ASCII, and what stands between them: all the rest tells nothing."""
+    if b"\0" in data[:_SAMPLE_BYTES]:  # two bytes a character
+        return data[:_SAMPLE_BYTES]
+    sample = bytearray()
+    for match in _HIGH.finditer(data):
+        start, end = match.span()
+        before = _NOT_IN_WORDS.split(data[max(start - _NEAR, 0) : start])[-1]
+        after = _NOT_IN_WORDS.split(data[end : end + _NEAR])[0]
+        sample += before + match[0] + after + b"\n"
+        if len(sample) >= _SAMPLE_BYTES:
+            break
+    return bytes(sample[:_SAMPLE_BYTES])
+
+
+def _guess(sample: bytes) -> str:
+    from chardet import detect  # noqa: PLC0415 - rarely needed
+
+    if b"\0" not in sample and _western_share(sample.decode(_WESTERN, errors="replace")) >= _WESTERN_SHARE:
+        return _WESTERN
+    return detect(sample, include_encodings=_GUESSED)["encoding"] or _WESTERN
+
+
+def _western_share(text: str) -> float:
+    """Of the characters outside of ASCII, those that stand where they do in Western European languages. In other
+    encodings words would have too many accents, capitals at their end, or signs inside."""
+    if not _ICELANDIC.isdisjoint(text) and _AND_WITH_THEM.isdisjoint(text):  # Turkish has other letters there
+        return 0
+    marks = [*_letters(text), *_signs(text)]
+    return sum(marks) / len(marks) if marks else 1
+
+
+def _letters(text: str) -> Iterator[bool]:
+    for match in _WORD.finditer(text):
+        word = match[0]
+        if not word.isascii():
+            high = [not letter.isascii() for letter in word]
+            few = sum(high) <= len(word) // 2 + 1
+            before = ("", *word)
+            yield from (
+                few and not (letter.isupper() and former.islower())
+                for letter, former, counts in zip(word, before, high, strict=False)
+                if counts
+            )
+
+
+def _signs(text: str) -> Iterator[bool]:
+    for before, sign, after in _SIGN.findall(text):
+        yield sign in _SIGNS and not (before and after and sign not in _WITHIN_WORDS)
