@@ -55,10 +55,10 @@ class Statistics:
         """Results accepted, by task id."""
         self.acks: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
-        self._exchanges: deque[Exchange] = deque(maxlen=REMEMBERED)
+        self.exchanges: deque[Exchange] = deque(maxlen=REMEMBERED)
 
     def request(self, route: str, method: str, status: int, fault: str) -> None:
-        self._exchanges.append(Exchange(time.time(), f"{method} {route}", status))
+        self.exchanges.append(Exchange(time.time(), f"{method} {route}", status))
         if fault:
             self.faults[fault] += 1
 
@@ -81,7 +81,7 @@ class Statistics:
     def _routes(self, since: float) -> dict[str, dict[str, Any]]:
         now = time.time()
         routes: dict[str, RouteReport] = {}
-        for exchange in self._exchanges:
+        for exchange in self.exchanges:
             if exchange.at < since:
                 continue
             routes.setdefault(exchange.route, RouteReport(exchange.at, exchange.at)).count(exchange, now)
