@@ -22,7 +22,7 @@ from .tools import EmbeddingServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-SCALE = float(os.environ.get("CCBE_FAULTS_SCALE", "0.2"))
+SCALE = float(os.environ.get("CCBE_FAULTS_SCALE", "0.1"))
 """1 for 10,000 documents and 5,000 actions of 50 users, which takes a quarter of an hour."""
 DOCUMENTS, ACTIONS, USERS, SECRETS = int(10_000 * SCALE), int(5_000 * SCALE), 50, 50
 PORTIONS = 50
