@@ -72,8 +72,10 @@ class Starter:
         if not message:
             return False
         output, errors, line = descriptors
+        starter = os.getpid()
         pid = os.fork()
         if pid == 0:
+            _end_with(starter)
             _be_worker(json.loads(message), output, errors)
         os.close(output)
         os.close(errors)
@@ -99,9 +101,14 @@ class Starter:
                 line.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _be_worker(arguments: list[str], output: int, errors: int) -> NoReturn:
-    # A starter that is killed cannot end its workers any more, and nobody else knows them.
+def _end_with(starter: int) -> None:
+    """One that is killed cannot end its workers any more, and nobody else knows them."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != starter:  # it was killed before that
+        os._exit(1)
+
+
+def _be_worker(arguments: list[str], output: int, errors: int) -> NoReturn:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     nowhere = os.open(os.devnull, os.O_RDONLY)
