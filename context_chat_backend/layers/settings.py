@@ -12,8 +12,7 @@ class LayerSettings(VariableSettings):
     """Read with the upper-case name of the backend and an underscore as prefix."""
 
     max_inflight_upserts: PositiveInt | None = Field(
-        None,
-        description="sources that are indexed at the same time; default: what the driver says, 2 for builtin, else 3",
+        None, description="sources that are indexed at the same time; default: as many as the driver says"
     )
     max_wait_seconds: NonNegativeFloat = Field(
         10, description="how long a source waits for a free place before it is given back to be sent again"

@@ -92,6 +92,13 @@ def test_a_declaration_means_what_browsers_understand(declared: str, data: bytes
     assert decode(data, declared) == text
 
 
+@pytest.mark.parametrize("declared", ["utf-8", "utf-16", "utf-32-le", "euc-kr"])
+@pytest.mark.parametrize("rest", ["", "and then nothing but plain words for a while, as most texts have them,\n"])
+def test_a_declaration_that_cannot_be_right_is_not_believed(declared: str, rest: str) -> None:
+    text = f"Die Straße führt über Köln nach Münster.\n{rest * 10}" * 20
+    assert decode(text.encode("cp1252"), declared) == text
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_binary_data_is_no_text(seed: int) -> None:
     noise = random.Random(seed).randbytes(20_000)

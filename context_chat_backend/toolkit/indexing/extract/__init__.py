@@ -1,7 +1,7 @@
 """Text of documents, extracted in worker processes: a hostile file costs one source, never the gateway.
 
-`extractor.Extractor` is the interface. It is not imported here: a worker imports this package for every document, and
-what the gateway's side needs would more than double the start of a worker.
+`extractor.Extractor` is the interface. It is not imported here: workers are copies of a process that imports this
+package, and has no need of what the gateway's side needs.
 """
 
 from .formats import EXTRACTORS, SUPPORTED_MIME_TYPES

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from types import MappingProxyType
 
+from chardet import detect
+
 from .formats import BINARY, Unreadable
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -42,7 +44,8 @@ _WESTERN = "cp1252"
 _WESTERN_SHARE = 0.95
 _SAMPLE_BYTES = 200_000
 _SAMPLE_CHARS = 10_000
-_VALID_PER_BROKEN = 2
+_HIGH_PER_BROKEN = 5
+_HIGH_BYTES = bytes(range(0x80, 0x100))
 _NOT_IN_TEXT = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 _HIGH = re.compile(rb"[\x80-\xff](?:[ -~]{0,8}[\x80-\xff]){0,5000}")
 _NOT_IN_WORDS = re.compile(rb"[^A-Za-z]")
@@ -65,24 +68,29 @@ def decode(data: bytes, declared: str | None = None) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return _text_only(data[len(mark) :].decode(encoding, errors="replace"))
-    with contextlib.suppress(UnicodeDecodeError, Unreadable):  # UTF-16 may be valid UTF-8 full of NULs
-        return _text_only(_nearly_utf8(data))
-    if declared is not None:
-        with contextlib.suppress(LookupError, Unreadable):
-            name = codecs.lookup(declared).name
-            return _text_only(data.decode(_SUPERSETS.get(name, name), errors="replace"))
+    for name in ("utf-8", *_meant_by(declared)):
+        with contextlib.suppress(UnicodeDecodeError, LookupError, Unreadable):  # UTF-16 may be valid UTF-8 full of NULs
+            return _text_only(_nearly(name, data))
     return _text_only(data.decode(_guess(_sample(data)), errors="replace"))
 
 
-def _nearly_utf8(data: bytes) -> str:
-    """Bytes that are UTF-8 by accident are rare in other encodings. Raises `UnicodeDecodeError`."""
+def _meant_by(declared: str | None) -> Iterator[str]:
+    """Nothing for UTF-16 and UTF-32, in which the declaration itself could not have been read."""
+    with contextlib.suppress(LookupError):
+        name = codecs.lookup(declared or "").name
+        if not name.startswith("utf"):
+            yield _SUPERSETS.get(name, name)
+
+
+def _nearly(encoding: str, data: bytes) -> str:
+    """Few broken bytes, compared with all those outside of ASCII, become U+FFFD: bytes that are right by accident are
+    rare. Raises `UnicodeDecodeError`; `LookupError` for codecs of other things than text."""
     try:
-        return data.decode()
+        return data.decode(encoding)
     except UnicodeDecodeError:
-        text = data.decode(errors="replace")
-        broken = text.count("\ufffd")
-        valid = len(data) - len(text.encode("ascii", errors="ignore")) - broken  # bytes outside of ASCII
-        if valid < 2 * _VALID_PER_BROKEN * broken:
+        text = data.decode(encoding, errors="replace")
+        high = len(data) - len(data.translate(None, delete=_HIGH_BYTES))
+        if text.count("\ufffd") * _HIGH_PER_BROKEN > high:
             raise
         return text
 
@@ -111,8 +119,6 @@ def _sample(data: bytes) -> bytes:
 
 
 def _guess(sample: bytes) -> str:
-    from chardet import detect  # noqa: PLC0415 - rarely needed
-
     if b"\0" not in sample and _western_share(sample.decode(_WESTERN, errors="replace")) >= _WESTERN_SHARE:
         return _WESTERN
     return detect(sample, include_encodings=_GUESSED)["encoding"] or _WESTERN
