@@ -40,6 +40,12 @@ OTHERS = [
     ("euc-jp", "こんにちは世界、これは日本語です"),
     ("gb18030", "发票号码是15"),
     ("big5", "你好，世界，這是中文"),
+    (
+        "big5",
+        "維基大典（Wikipedia）者，網路為礎；集天下知、四海言、眾人志，書百科焉。",
+    ),  # signs of ASCII within characters
+    ("cp932", "表示ソフト（能力）の予定、十分な構造"),
+    ("gb18030", "乗丂丄丅丆丏丒（Wikipedia）自由的百科全书，海纳百川"),
     ("cp949", "송장 번호는 15입니다"),
     ("utf-16-le", "Rechnung für Müller"),
     ("utf-16-be", "Rechnung für Müller"),

@@ -47,10 +47,10 @@ _SAMPLE_CHARS = 10_000
 _HIGH_PER_BROKEN = 5
 _HIGH_BYTES = bytes(range(0x80, 0x100))
 _NOT_IN_TEXT = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
-_HIGH = re.compile(rb"[\x80-\xff](?:[ -~]{0,8}[\x80-\xff]){0,5000}")
-_NOT_IN_WORDS = re.compile(rb"[^A-Za-z]")
+_HIGH = re.compile(rb"[\x80-\xff](?:[ -~]{0,8}[\x80-\xff]){0,200000}[@-~]?[A-Za-z]{0,12}")
+"""What begins and ends outside of ASCII, with the rest of its last word; the second byte of a character may be ASCII."""
+_LAST_WORD = re.compile(rb"[A-Za-z]*\Z")
 _NEAR = 12
-"""Bytes that are looked at before and behind."""
 _LETTERS = "A-Za-zªºÀ-ÖØ-öø-ÿŒœŠšŸŽžƒ"
 _WORD = re.compile(f"[{_LETTERS}]+")
 _SIGN = re.compile(f"([{_LETTERS}])?([^\x00-\x7f{_LETTERS}])(?=([{_LETTERS}])?)")
@@ -109,10 +109,8 @@ def _sample(data: bytes) -> bytes:
         return data[:_SAMPLE_BYTES]
     sample = bytearray()
     for match in _HIGH.finditer(data):
-        start, end = match.span()
-        before = _NOT_IN_WORDS.split(data[max(start - _NEAR, 0) : start])[-1]
-        after = _NOT_IN_WORDS.split(data[end : end + _NEAR])[0]
-        sample += before + match[0] + after + b"\n"
+        before = data[max(match.start() - _NEAR, 0) : match.start()]
+        sample += _LAST_WORD.findall(before)[0] + match[0] + b"\n"
         if len(sample) >= _SAMPLE_BYTES:
             break
     return bytes(sample[:_SAMPLE_BYTES])
