@@ -48,7 +48,7 @@ _HIGH_PER_BROKEN = 5
 _HIGH_BYTES = bytes(range(0x80, 0x100))
 _NOT_IN_TEXT = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
 _HIGH = re.compile(rb"[\x80-\xff](?:[ -~]{0,8}[\x80-\xff]){0,200000}[@-~]?[A-Za-z]{0,12}")
-"""What begins and ends outside of ASCII, with the rest of its last word; the second byte of a character may be ASCII."""
+"""What begins and ends outside of ASCII, with the rest of the last word; a second byte of a character may be ASCII."""
 _LAST_WORD = re.compile(rb"[A-Za-z]*\Z")
 _NEAR = 12
 _LETTERS = "A-Za-zªºÀ-ÖØ-öø-ÿŒœŠšŸŽžƒ"
