@@ -92,6 +92,7 @@ def test_one_wrong_byte_spoils_nothing_in_a_text_without_accents() -> None:
         ("windows-1251", "Ёж".encode("cp1251"), "Ёж"),
         ("no such encoding", "Größe".encode("cp1252"), "Größe"),
         ("hex", "Größe".encode("cp1252"), "Größe"),
+        ("idna", "Größe".encode("cp1252"), "Größe"),
     ],
 )
 def test_a_declaration_means_what_browsers_understand(declared: str, data: bytes, text: str) -> None:

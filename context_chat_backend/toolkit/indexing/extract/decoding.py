@@ -69,7 +69,7 @@ def decode(data: bytes, declared: str | None = None) -> str:
         if data.startswith(mark):
             return _text_only(data[len(mark) :].decode(encoding, errors="replace"))
     for name in ("utf-8", *_meant_by(declared)):
-        with contextlib.suppress(UnicodeDecodeError, LookupError, Unreadable):  # UTF-16 may be valid UTF-8 full of NULs
+        with contextlib.suppress(UnicodeError, LookupError, Unreadable):  # UTF-16 may be valid UTF-8 full of NULs
             return _text_only(_nearly(name, data))
     return _text_only(data.decode(_guess(_sample(data)), errors="replace"))
 
