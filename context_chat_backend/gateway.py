@@ -19,6 +19,7 @@ from .core.sweep import sweep
 from .core.switching import note_backend
 from .layers import LayerSettings, Probe, compose
 from .layers.probes import QueueDepthProbe, QueueSettings
+from .layers.writes import Writes
 from .lifecycle import Lifecycle
 from .metrics import Metrics
 from .nextcloud.client import NextcloudClient
@@ -28,9 +29,16 @@ from .nextcloud.text_model import NextcloudText
 from .nextcloud.webhooks import Webhooks
 from .pull.intake import Intake, IntakePlan
 from .registry import driver_factory
+from .retrieval.answer_cache import AnswerCache
 from .retrieval.generators import Extractive, Generator, Prompted
-from .retrieval.models import OpenAIChat, llm_client
-from .retrieval.settings import AnswerSettings
+from .retrieval.models import OpenAIChat, TextModel, llm_client
+from .retrieval.ordering import Questions, Rerank
+from .retrieval.pipeline import Stage
+from .retrieval.relevance import FOR_A_MODEL, FOR_PEOPLE, RelevanceBar
+from .retrieval.rerankers import make_reranker
+from .retrieval.settings import AnswerSettings, RerankSettings, RetrievalSettings, StageName
+from .retrieval.stages import Stages, stages_named
+from .retrieval.tokens import EstimatedTokens, ModelTokens
 from .roles import DUTIES, Agreement, Duties, require_suitable
 from .settings import Settings
 from .storage import agreement_file, backend_folder, spool_folder, state_file
@@ -65,6 +73,8 @@ class Plan:
     layers: LayerSettings
     queues: QueueSettings
     answers: AnswerSettings
+    retrieval: RetrievalSettings
+    rerank: RerankSettings
     rules: Rules
     driver: Driver
     duties: Duties
@@ -80,15 +90,29 @@ def plan_gateway(settings: Settings, variables: Mapping[str, str], driver: Drive
     answers = read_settings(AnswerSettings, variables)
     if answers.generator == "nextcloud" and settings.nextcloud_url is None:
         raise Misconfigured("CC_GENERATOR=nextcloud needs NEXTCLOUD_URL")
+    retrieval, rerank = read_settings(RetrievalSettings, variables), read_settings(RerankSettings, variables)
+    _require_models(retrieval, rerank, writer=answers.writer(with_nextcloud=settings.nextcloud_url is not None))
     return Plan(
         settings=settings,
         layers=read_settings(LayerSettings, variables, prefix=f"{settings.rag_backend.upper().replace('-', '_')}_"),
         queues=read_settings(QueueSettings, variables),
         answers=answers,
+        retrieval=retrieval,
+        rerank=rerank,
         rules=Rules() if settings.index_rules is None else read_rules(settings.index_rules),
         driver=_suitable(settings, make_driver(settings, variables) if driver is None else driver),
         duties=DUTIES[settings.app_role],
     )
+
+
+def _require_models(retrieval: RetrievalSettings, rerank: RerankSettings, *, writer: str) -> None:
+    if "rerank" in retrieval.stages and not rerank.is_set:
+        raise Misconfigured("CC_STAGES: rerank needs CC_RERANK_BASE_URL or CC_RERANK_MODEL_PATH")
+    if "questions" in retrieval.stages and writer == "extractive":
+        raise Misconfigured(
+            "CC_STAGES: questions needs a language model: set CC_LLM_BASE_URL or NEXTCLOUD_URL, and "
+            "CC_GENERATOR to another value than extractive"
+        )
 
 
 def _suitable(settings: Settings, driver: Driver) -> Driver:
@@ -116,9 +140,10 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
         refusals = Refusals()
         webhooks = Webhooks()
         consumer = TaskConsumer(nextcloud, webhooks) if nextcloud is not None else None
-        generator = await _open_generator(stack, plan.answers, consumer)
+        model = await _open_text_model(stack, plan.answers, consumer)
+        driver, cache = _keep_answers(plan, metrics)
         layered = compose(
-            plan.driver,
+            driver,
             backend=settings.rag_backend,
             settings=layers,
             state=state,
@@ -127,13 +152,16 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             probes=await _open_probes(stack, plan.queues),
         )
         ledger = Ledger(state, metrics)
+        metrics.chunks_waiting.set_function(lambda: layered.waiting)
         chat = ContextChat(
             await stack.enter_async_context(layered),
             order=Order(Marks(state, settings.action_hold_secs), patience=settings.action_wait_secs),
             ledger=ledger,
             rules=plan.rules,
-            generator=generator,
+            generator=_generator(model, plan.answers),
             metrics=metrics,
+            stages=await _open_stages(stack, plan, model, metrics),
+            cache=cache,
         )
         await chat.open()
         stack.push_async_callback(chat.close)
@@ -182,6 +210,21 @@ def plan_intake(plan: Plan) -> IntakePlan:
     )
 
 
+def _keep_answers(plan: Plan, metrics: Metrics) -> tuple[Driver, AnswerCache | None]:
+    """The driver, with a look at what is written where that is needed."""
+    settings = plan.answers
+    if not settings.answer_cache:
+        return plan.driver, None
+    if plan.driver.capabilities.shared:
+        log.warning("CC_ANSWER_CACHE: off, others may write to this backend, too, and nobody would notice")
+        return plan.driver, None
+    writes = Writes(plan.driver)
+    cache = AnswerCache(
+        lambda: writes.version, metrics, most=settings.answer_cache, seconds=settings.answer_cache_seconds
+    )
+    return writes, cache
+
+
 async def _note_store(plan: Plan, state: State, identity: str) -> None:
     if plan.settings.app_role is not None:
         await Agreement(agreement_file(plan.settings.app_persistent_storage), plan.duties).require(identity)
@@ -209,11 +252,30 @@ async def _open_probes(stack: AsyncExitStack, settings: QueueSettings) -> Sequen
     return (await stack.enter_async_context(QueueDepthProbe(settings)),)
 
 
-async def _open_generator(stack: AsyncExitStack, settings: AnswerSettings, consumer: TaskConsumer | None) -> Generator:
+async def _open_text_model(
+    stack: AsyncExitStack, settings: AnswerSettings, consumer: TaskConsumer | None
+) -> TextModel | None:
     match settings.writer(with_nextcloud=consumer is not None), consumer:
         case "openai", _:
-            return Prompted(OpenAIChat(await stack.enter_async_context(llm_client(settings)), settings))
+            return OpenAIChat(await stack.enter_async_context(llm_client(settings)), settings)
         case "nextcloud", TaskConsumer():
-            return Prompted(NextcloudText(consumer, settings))
+            return NextcloudText(consumer, settings)
         case _:
-            return Extractive()
+            return None
+
+
+def _generator(model: TextModel | None, settings: AnswerSettings) -> Generator:
+    tokens = EstimatedTokens() if settings.llm_tokenizer is None else ModelTokens(settings.llm_tokenizer)
+    bar = None if settings.least_relevance is None else RelevanceBar(settings.least_relevance)
+    return Extractive(bar or FOR_PEOPLE) if model is None else Prompted(model, tokens, bar or FOR_A_MODEL)
+
+
+async def _open_stages(stack: AsyncExitStack, plan: Plan, model: TextModel | None, metrics: Metrics) -> Stages:
+    names = plan.retrieval.stages
+    ordering: dict[StageName, Stage] = {}
+    if "rerank" in names:
+        reranker = await stack.enter_async_context(make_reranker(plan.rerank))
+        ordering["rerank"] = partial(Rerank, reranker=reranker, settings=plan.rerank, metrics=metrics)
+    if "questions" in names and model is not None:
+        ordering["questions"] = partial(Questions, model=model, settings=plan.retrieval, metrics=metrics)
+    return stages_named(names, ordering)

@@ -43,6 +43,11 @@ class Metrics:
             "How long the source that waits longest has been waiting for its index",
             registry=self.registry,
         )
+        self.chunks_waiting = Gauge(
+            "ccb_chunks_waiting",
+            "Chunks that are found by their words, but not by their meaning yet",
+            registry=self.registry,
+        )
         self.time_left = Gauge(
             "ccb_sources_seconds_left",
             "Estimate of when everything that has arrived is indexed, by the rate of the last minutes; NaN without one",
@@ -50,6 +55,18 @@ class Metrics:
         )
         self.actions = Counter(
             "ccb_actions", "Access changes and deletions received", ("action", "outcome"), registry=self.registry
+        )
+        self.answer_cache = Counter(
+            "ccb_answer_cache",
+            "Questions while CC_ANSWER_CACHE is set, by whether an answer was kept",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.stages_left_out = Counter(
+            "ccb_stages_left_out",
+            "Searches that went on without a stage because its model failed",
+            ("stage", "reason"),
+            registry=self.registry,
         )
         self.registry.register(_BackgroundFailures())
         self.requests = Histogram(

@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 from pinecone import Document
 
 from context_chat_backend.toolkit.catalogue.store import Candidates, ChunkRecord, DocumentKey, GroupKey, Match
+from context_chat_backend.toolkit.indexing.words.languages import UNKNOWN
+from context_chat_backend.toolkit.indexing.words.terms import words_in
 
-EMBEDDING, TEXT, HEADING, DOCUMENT, GROUP, ORDINAL = "embedding", "text", "head", "doc", "acl", "ord"
-"""Names of the fields. The first two are declared in the index, the others are indexed for filters as they come. The
-third is left out where it is empty."""
+Record = dict[str, Any]
+
+EMBEDDING, TEXT = "embedding", "text"
+"""Fields that are declared in the index."""
+HEADING, LANGUAGE, IDENTIFIERS = "head", "lang", "ids"
+"""Left out where they are empty, and by earlier versions."""
+DOCUMENT, GROUP, ORDINAL = "doc", "acl", "ord"
+"""Indexed for filters as they come, like those above."""
 
 REQUEST_RECORDS = 1000
 REQUEST_BYTES = 1_800_000
@@ -31,12 +38,14 @@ DECIMALS = 7
 """Of each component of a unit vector. The error is 5e-8 at most, that of a float32 near 1, and the JSON is half as
 long."""
 _COMPONENT_BYTES = len("-0.1234567,")
-_FRAME_BYTES = 100
-"""For the names of fields and all punctuation of a record."""
+_FRAME_BYTES = 30
+"""For the name of the embedding and the punctuation around it."""
 
 TEXT_CHARACTERS = 19_999
 """A text is cut to this. It then has 10,000 words at most, since each but the last needs a character after it, and less
 than 100 KB. Chunks have about 1,000 characters."""
+MOST_IDENTIFIERS = 500
+"""Of a chunk: 40 KB of metadata are allowed."""
 HEADING_CHARACTERS = 300
 """A heading is cut to this, so that the answer to a search stays small."""
 WORD_BYTES, WORD_CHARACTERS = 256, 40
@@ -52,23 +61,31 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _LONG = re.compile(rf"\S{{{WORD_BYTES // 4 + 1},}}")  # UTF-8 has at most four bytes for a character
 
 
-def to_record(chunk: ChunkRecord) -> dict[str, Any]:
-    """A chunk as it is stored."""
+def to_record(chunk: ChunkRecord) -> Record:
+    """A chunk as it is stored. Takes a millisecond, to find the identifiers that are not just in the title: for a
+    thread."""
+    language = chunk.words.language
+    identifiers = words_in(language, "", chunk.heading, chunk.text).distinctive[:MOST_IDENTIFIERS]
+    left_out_if_empty = {
+        HEADING: stored_heading(chunk.heading),
+        LANGUAGE: language,
+        IDENTIFIERS: list(map(str, identifiers)),
+    }
     return {
         "_id": chunk.id,
         EMBEDDING: components(chunk.embedding),
         TEXT: stored_text(chunk.text),
-        **({HEADING: stored_heading(chunk.heading)} if chunk.heading else {}),
+        **{name: value for name, value in left_out_if_empty.items() if value},
         DOCUMENT: chunk.document,
         GROUP: chunk.group,
         ORDINAL: chunk.ordinal,
     }
 
 
-def to_match(found: Document) -> Match | None:
+def to_match(found: Document, similarity: float | None) -> Match | None:
     """What a search found; None for what is no chunk of a gateway."""
     document, _, ordinal = str(found.get("_id")).partition("#")
-    text, heading = found.get(TEXT), found.get(HEADING)
+    text, heading, language = found.get(TEXT), found.get(HEADING), found.get(LANGUAGE)
     if not _ORDINAL.fullmatch(ordinal) or not isinstance(text, str):
         return None
     return Match(
@@ -76,6 +93,8 @@ def to_match(found: Document) -> Match | None:
         ordinal=int(ordinal),
         heading=heading if isinstance(heading, str) else "",
         text=shown_text(text),
+        language=language if isinstance(language, str) else UNKNOWN,
+        similarity=similarity,
     )
 
 
@@ -85,25 +104,25 @@ def components(embedding: NDArray[np.float32]) -> list[float]:
     return rounded
 
 
-def batches(chunks: Sequence[ChunkRecord]) -> Iterator[Sequence[ChunkRecord]]:
-    """The chunks in order, in as few requests as their sizes allow."""
+def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """The records in order, in as few requests as their sizes allow."""
     begin, size = 0, 0
-    for end, chunk in enumerate(chunks):
-        needed = record_bytes(chunk)
+    for end, record in enumerate(records):
+        needed = record_bytes(record)
         if end > begin and (size + needed > REQUEST_BYTES or end - begin == REQUEST_RECORDS):
-            yield chunks[begin:end]
+            yield records[begin:end]
             begin, size = end, 0
         size += needed
-    if begin < len(chunks):
-        yield chunks[begin:]
+    if begin < len(records):
+        yield records[begin:]
 
 
-def record_bytes(chunk: ChunkRecord) -> int:
-    """The most bytes that the record of a chunk has in a request."""
-    texts = (stored_text(chunk.text), stored_heading(chunk.heading))
-    text = json.dumps(texts, ensure_ascii=False).encode()
-    keys = len(chunk.id) + len(chunk.document) + len(chunk.group) + len(str(chunk.ordinal))
-    return _FRAME_BYTES + keys + len(text) + _COMPONENT_BYTES * chunk.embedding.size
+def record_bytes(record: Record) -> int:
+    """The most bytes that a record has in a request."""
+    others = {name: value for name, value in record.items() if name != EMBEDDING}
+    return (
+        _FRAME_BYTES + len(json.dumps(others, ensure_ascii=False).encode()) + _COMPONENT_BYTES * len(record[EMBEDDING])
+    )
 
 
 def stored_text(text: str) -> str:
@@ -134,10 +153,13 @@ def question_words(text: str) -> str:
     return question.encode()[:QUESTION_BYTES].decode(errors="ignore").rstrip()
 
 
-def candidates_filter(candidates: Candidates) -> dict[str, Any]:
-    """Keeps a search to its candidates. Pinecone refuses the filter of none, rather than finding everything."""
-    clauses = [*_one_of(GROUP, candidates.groups), *_one_of(DOCUMENT, candidates.documents)]
-    return dict(clauses[0]) if len(clauses) == 1 else {"$or": clauses}
+def candidates_filter(candidates: Candidates, identifiers: Sequence[int] = ()) -> dict[str, Any]:
+    """Keeps a search to its candidates, and to those with one of the identifiers if there are any. Pinecone refuses the
+    filter of none, rather than finding everything."""
+    identified = {IDENTIFIERS: {"$in": list(map(str, identifiers))}} if identifiers else {}
+    reached = [*_one_of(GROUP, candidates.groups), *_one_of(DOCUMENT, candidates.documents)]
+    clauses = [{**clause, **identified} for clause in reached]
+    return clauses[0] if len(clauses) == 1 else {"$or": clauses}
 
 
 def _one_of(field: str, values: Sequence[GroupKey] | Sequence[DocumentKey]) -> Iterator[Mapping[str, Any]]:

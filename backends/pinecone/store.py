@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from itertools import chain
 from typing import Any
 
 import anyio
 import numpy as np
+from anyio import to_thread
 from numpy.typing import NDArray
-from pinecone import AsyncIndex, DenseVectorQuery, SearchDocumentsResponse, TextQuery
+from pinecone import AsyncIndex, DenseVectorQuery, Document, SearchDocumentsResponse, TextQuery
 from pinecone.errors import NotFoundError
 from pinecone.models.vectors.responses import DescribeIndexStatsResponse
 
@@ -15,13 +17,15 @@ from context_chat_backend.contract import Finding, Level, Misconfigured, Unavail
 from context_chat_backend.toolkit.catalogue.store import (
     Candidates,
     ChunkRecord,
+    DocumentKey,
     Extent,
     GroupKey,
     Match,
     VectorStore,
+    WordQuery,
     chunk_id,
 )
-from context_chat_backend.toolkit.concurrency import for_each
+from context_chat_backend.toolkit.concurrency import for_each, gather
 
 from .errors import pinecone_errors
 from .index import ControlPlane, describe_fields, describe_place, require_fit
@@ -31,9 +35,11 @@ from .records import (
     EMBEDDING,
     GROUP,
     HEADING,
+    LANGUAGE,
     ORDINAL,
     REQUEST_RECORDS,
     TEXT,
+    Record,
     batches,
     candidates_filter,
     components,
@@ -125,15 +131,14 @@ class PineconeStore(VectorStore):
     # ------------------------------------------------------------------ writing
 
     async def put(self, chunks: Sequence[ChunkRecord]) -> None:
-        await for_each(self._upload, batches(chunks), at_once=UPLOADS_AT_ONCE)
+        records = await to_thread.run_sync(lambda: list(map(to_record, chunks)))
+        await for_each(self._upload, batches(records), at_once=UPLOADS_AT_ONCE)
 
-    async def _upload(self, chunks: Sequence[ChunkRecord]) -> None:
+    async def _upload(self, records: Sequence[Record]) -> None:
         with pinecone_errors("an upload"):
-            answer = await self._index.documents.upsert(
-                namespace=self._namespace, documents=[to_record(chunk) for chunk in chunks]
-            )
-        if answer.upserted_count < len(chunks):
-            raise Unavailable(f"Pinecone took {answer.upserted_count} of {len(chunks)} chunks")
+            answer = await self._index.documents.upsert(namespace=self._namespace, documents=records)
+        if answer.upserted_count < len(records):
+            raise Unavailable(f"Pinecone took {answer.upserted_count} of {len(records)} chunks")
         number = answer.response_info.lsn_committed if answer.response_info else None
         if number is not None:
             self._written = max(number, self._written or 0)
@@ -173,22 +178,32 @@ class PineconeStore(VectorStore):
     # ------------------------------------------------------------------ searching
 
     async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
-        query = DenseVectorQuery(field=EMBEDDING, values=components(embedding))
-        return await self._matches(query, candidates, limit)
+        return await self._nearest(embedding, candidates_filter(candidates), limit)
 
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
-        words = question_words(text)
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
+        """Numbers and codes are looked for in all their spellings, which the search in texts does not know."""
+        searches = [lambda: self._matching(question_words(query.text), candidates, limit)]
+        if query.identifiers:
+            filter_ = candidates_filter(candidates, query.identifiers)
+            searches.insert(0, lambda: self._nearest(query.embedding, filter_, limit))
+        found: dict[tuple[DocumentKey, int], Match] = {}
+        for match in chain.from_iterable(await gather(*searches)):
+            found.setdefault((match.document, match.ordinal), match)
+        return list(found.values())[:limit]
+
+    async def _nearest(self, embedding: NDArray[np.float32], filter_: _Filter, limit: int) -> Sequence[Match]:
+        query = DenseVectorQuery(field=EMBEDDING, values=components(embedding))
+        return [match for found in await self._found(query, filter_, limit) if (match := to_match(found, found.score))]
+
+    async def _matching(self, words: str, candidates: Candidates, limit: int) -> Sequence[Match]:
         if not words:
             return ()
-        return await self._matches(TextQuery(query=words, fields=[TEXT]), candidates, limit)
+        query, filter_ = TextQuery(query=words, fields=[TEXT]), candidates_filter(candidates)
+        return [match for found in await self._found(query, filter_, limit) if (match := to_match(found, None))]
 
-    async def _matches(
-        self, query: DenseVectorQuery | TextQuery, candidates: Candidates, limit: int
-    ) -> Sequence[Match]:
-        answer = await self._search(query, candidates_filter(candidates), limit=limit, fields=[TEXT, HEADING])
-        if answer is None:
-            return ()
-        return [match for found in answer.matches if (match := to_match(found)) is not None]
+    async def _found(self, query: DenseVectorQuery | TextQuery, filter_: _Filter, limit: int) -> Sequence[Document]:
+        answer = await self._search(query, filter_, limit=limit, fields=[TEXT, HEADING, LANGUAGE])
+        return () if answer is None else answer.matches
 
     async def _search(
         self, query: DenseVectorQuery | TextQuery, filter_: _Filter, *, limit: int, fields: Sequence[str]

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -160,8 +161,11 @@ class R2RDriver(BaseDriver, Inventory):
         await record.settle()
         current = await record.confirmed(self._uploads.finds)
         if current is not None and metadata_of(current).modified >= source.modified:
-            await self._readers.add(current, source.provider, source.user_ids)
-            await self._keep(record, current)
+            if _is_renamed(source, metadata_of(current)):
+                await self._rename(source, record, current)
+            else:
+                await self._readers.add(current, source.provider, source.user_ids)
+                await self._keep(record, current)
             return Outcome.UNCHANGED
         if current is not None and await self._is_same(source, metadata_of(current)):
             await self._readers.set(current, source.provider, source.user_ids)
@@ -174,6 +178,11 @@ class R2RDriver(BaseDriver, Inventory):
     async def _keep(self, record: SourceRecord, current: Document) -> None:
         await record.vouch_for(current)
         await record.remove(record.without(current))
+
+    async def _rename(self, source: Source, record: SourceRecord, current: Document) -> None:
+        """Store it anew: a chunk keeps the title that it got."""
+        readers = await self._readers.of(current) | source.user_ids
+        await self._replace(replace(source, user_ids=readers), record, current)
 
     async def _is_same(self, source: Source, stored: Metadata) -> bool:
         """Whether a newer version has nothing new that a search could show."""
@@ -323,6 +332,10 @@ class R2RDriver(BaseDriver, Inventory):
             log.error("R2R has lost what this installation stored there; everything has to be indexed again")
             await self._open_store()
         await self._library.tidy()
+
+
+def _is_renamed(source: Source, stored: Metadata) -> bool:
+    return stored.modified == source.modified and stored.cc_title != storable(source.title)
 
 
 def _changes(op: AccessOp, source_ids: Iterable[SourceId], user_ids: Set[UserId]) -> Iterator[AccessChange]:

@@ -12,7 +12,7 @@ from uuid import UUID
 import anyio
 from anyio import to_thread
 
-from context_chat_backend.contract import Rejected, Source, Unavailable
+from context_chat_backend.contract import BeyondReader, Rejected, Source, Unavailable
 from context_chat_backend.toolkit.concurrency import Batcher
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor
 
@@ -108,7 +108,10 @@ class Uploads:
                 await record.blame(document_id, str(error))
             if isinstance(error, Refused) or refused is not None:
                 await self._client.delete_document(document_id)
-            raise Rejected(str(error) if refused is None else f"{refused}; as text: {error}") from error
+            reason = str(error) if refused is None else f"{refused}; as text: {error}"
+            if isinstance(error, BeyondReader):
+                raise BeyondReader(reason, reader=error.reader) from error
+            raise Rejected(reason) from error
 
     async def finds(self, document: Document) -> bool:
         """Whether searches find a document: R2R calls it a success even when it could not store its chunks."""

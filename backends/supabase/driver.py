@@ -1,15 +1,17 @@
 """The Supabase backend: the SQL functions of the builtin one, called over HTTPS instead of a database connection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
-from context_chat_backend.contract import Capabilities, DriverConfig, Finding, Level, Misconfigured
+from context_chat_backend.contract import Capabilities, DriverConfig, Misconfigured
 from context_chat_backend.toolkit.indexing.extract import SUPPORTED_MIME_TYPES
 from context_chat_backend.toolkit.indexing.indexer import Indexer
-from context_chat_backend.toolkit.postgres.document_store import DocumentStoreDriver
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions
 from context_chat_backend.toolkit.postgres.migrations import Edition
+from context_chat_backend.toolkit.postgres.store_driver import DocumentStoreDriver
+from context_chat_backend.toolkit.search.settings import SearchSettings
 from context_chat_backend.toolkit.settings import driver_settings
 
 from .functions import SupabaseFunctions
@@ -28,8 +30,8 @@ class SupabaseDriver(DocumentStoreDriver):
         shared=True,  # other gateways may use the same project
     )
 
-    def __init__(self, settings: SupabaseSettings, indexer: Indexer) -> None:
-        super().__init__(indexer)
+    def __init__(self, settings: SupabaseSettings, indexer: Indexer, search: SearchSettings) -> None:
+        super().__init__(indexer, search)
         self._settings = settings
 
     async def _connect(self, stack: AsyncExitStack, *, dimension: int) -> Functions:  # noqa: ARG002 - the migration's
@@ -39,12 +41,11 @@ class SupabaseDriver(DocumentStoreDriver):
             raise Misconfigured(f"the Supabase project was set up by another version of the gateway: {REMEDY}")
         return functions
 
-    async def check(self) -> Sequence[Finding]:
-        status = await self._documents.status()
-        text = f"pgvector {status['pgvector']}, {status['embedding_dim']} dimensions of {status['embedding_model']}"
-        return [Finding(level=Level.OK, subject="database", text=text)]
+    def _about(self, status: Mapping[str, Any]) -> str:
+        return f"pgvector {status['pgvector']}, {status['embedding_dim']} dimensions of {status['embedding_model']}"
 
 
 def create(config: DriverConfig) -> SupabaseDriver:
     """`RAG_BACKEND=supabase`. Keeps nothing on disk."""
-    return SupabaseDriver(driver_settings(SupabaseSettings, config), Indexer.from_config(config))
+    settings, search = driver_settings(SupabaseSettings, config), driver_settings(SearchSettings, config)
+    return SupabaseDriver(settings, Indexer.from_config(config), search)

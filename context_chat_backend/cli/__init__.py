@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..contract import DriverError
 from ..settings import environment
-from . import accept, backends, cache, check, conform, demo, serve, sources, supabase
+from . import accept, backends, cache, check, conform, demo, evaluation, serve, sources, supabase
 from .command import CANNOT_START, INTERRUPTED, add_commands
 
 COMMANDS = (
@@ -21,6 +21,7 @@ COMMANDS = (
     backends.COMMAND,
     supabase.COMMAND,
     demo.COMMAND,
+    evaluation.COMMAND,
 )
 EPILOG = """\
 Settings come from environment variables and from .env, see docs/configuration.md.

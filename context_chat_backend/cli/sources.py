@@ -2,7 +2,8 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 import anyio
@@ -10,8 +11,10 @@ import anyio
 from ..contract import Misconfigured, ProviderId, SourceId
 from ..core.commands import Command as Wish
 from ..core.commands import Verb, leave
+from ..core.rereading import WhatReads
 from ..core.sources import Entry, SourceTable, Stage
 from ..core.state import State
+from ..gateway import make_driver
 from ..settings import Settings
 from ..storage import state_file
 from ..toolkit.settings import read_settings
@@ -33,17 +36,30 @@ def _state(variables: Variables) -> State:
 
 def _list_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--stage", choices=[stage.value for stage in Stage], help="only sources in this stage")
+    parser.add_argument(
+        "--readable-now",
+        action="store_true",
+        help="only those that could not be read, and may be by this version, backend and settings",
+    )
     parser.add_argument("--provider", help="only those of this provider, e.g. files__default")
     parser.add_argument("--limit", type=int, default=100, help="most lines to print, default 100; 0 for all")
 
 
 def _list(options: Namespace, variables: Variables) -> int:
+    chosen = _readable_now(variables) if options.readable_now else _every
+
     async def run() -> None:
         async with _state(variables) as state:
             table = SourceTable(state)
             summary = await table.summary()
-            async for entry in _entries(table, options):
-                sys.stdout.write(f"{_line(entry)}\n")
+            left = options.limit or sys.maxsize
+            async with aclosing(_entries(table, stage=options.stage, provider=options.provider)) as entries:
+                async for entry in entries:
+                    if chosen(entry):
+                        sys.stdout.write(f"{_line(entry)}\n")
+                        left -= 1
+                    if not left:
+                        break
         counts = ", ".join(f"{summary.counts[stage]:,} {stage}" for stage in Stage if stage in summary.counts)
         sys.stderr.write(f"{counts or 'no sources are known'}\n")
 
@@ -51,14 +67,26 @@ def _list(options: Namespace, variables: Variables) -> int:
     return SUCCESS
 
 
-async def _entries(table: SourceTable, options: Namespace) -> AsyncIterator[Entry]:
-    provider = None if options.provider is None else ProviderId(options.provider)
-    stage = None if options.stage is None else Stage(options.stage)
-    after, left = None, options.limit or sys.maxsize
-    while page := await table.entries(stage=stage, provider=provider, after=after, limit=min(PAGE, left)):
+def _every(_: Entry) -> bool:
+    return True
+
+
+def _readable_now(variables: Variables) -> Callable[[Entry], bool]:
+    driver = make_driver(read_settings(Settings, variables), variables)
+    what_reads = WhatReads.installed(driver.capabilities, variables)
+    return lambda entry: what_reads.may_read(entry.mime_type, entry.reader)
+
+
+async def _entries(
+    table: SourceTable, *, stage: str | None = None, provider: str | None = None
+) -> AsyncGenerator[Entry, None]:
+    of_stage = None if stage is None else Stage(stage)
+    of_provider = None if provider is None else ProviderId(provider)
+    after = None
+    while page := await table.entries(stage=of_stage, provider=of_provider, after=after, limit=PAGE):
         for entry in page:
             yield entry
-        after, left = page[-1].source_id, left - len(page)
+        after = page[-1].source_id
 
 
 def _line(entry: Entry) -> str:
@@ -95,6 +123,8 @@ def _described(entry: Entry) -> list[tuple[str, str]]:
     ]
     if entry.reason:
         lines.append(("reason", entry.reason))
+    if entry.reader is not None:
+        lines.append(("reader", f"{entry.reader} gave up" if entry.reader else "none knew the type"))
     if entry.tries:
         lines.append(("tries", f"{entry.tries:,} failed"))
     if entry.next_try is not None:
@@ -134,8 +164,7 @@ def _retry(options: Namespace, variables: Variables) -> int:
 async def _failing(table: SourceTable, source_id: SourceId | None) -> list[SourceId]:
     if source_id is not None:
         return [entry.source_id for entry in await table.known({source_id}) if entry.stage is Stage.FAILING]
-    every = Namespace(stage=Stage.FAILING, provider=None, limit=0)
-    return [entry.source_id async for entry in _entries(table, every)]
+    return [entry.source_id async for entry in _entries(table, stage=Stage.FAILING)]
 
 
 def _drop_arguments(parser: ArgumentParser) -> None:

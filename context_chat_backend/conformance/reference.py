@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Self
 
 from ..contract import (
     AccessOp,
@@ -38,6 +39,11 @@ class Document:
     text: str
     sha256: str
     readers: frozenset[UserId]
+
+    def seen_again(self, source: Source) -> Self:
+        """With the readers of a version that is not newer, too, and with its title if it is as new."""
+        newest = self.source if source.modified < self.source.modified else source
+        return replace(self, source=replace(self.source, title=newest.title), readers=self.readers | source.user_ids)
 
     def visible_to(self, query: Query) -> bool:
         """Whether a search of this user with this scope may find it."""
@@ -73,7 +79,7 @@ class ReferenceDriver(BaseDriver, Inventory):
     async def upsert(self, source: Source) -> Outcome:
         stored = self._documents.get(source.id)
         if stored is not None and stored.source.modified >= source.modified:
-            self._documents[source.id] = replace(stored, readers=stored.readers | source.user_ids)
+            self._documents[source.id] = stored.seen_again(source)
             return Outcome.UNCHANGED
         if stored is not None:
             await self.set_access(source.id, stored.readers & source.user_ids)  # until the new version is there

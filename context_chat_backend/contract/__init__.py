@@ -2,6 +2,7 @@
 
 from .driver import BaseDriver, Driver, DriverConfig, DriverFactory
 from .errors import (
+    BeyondReader,
     Busy,
     DriverError,
     Misconfigured,
@@ -40,6 +41,7 @@ __all__ = [
     "AccessOp",
     "Answer",
     "BaseDriver",
+    "BeyondReader",
     "Busy",
     "Capabilities",
     "Content",

@@ -46,6 +46,11 @@ class Driver(Protocol):
         """Names the data behind this driver: the same after a restart, another one when pointed at another
         or an emptied store. Readable once entered. What was remembered under another identity is not trusted."""
 
+    @property
+    def waiting(self) -> int:
+        """Stored chunks that are found by their words, but not by their meaning yet; 0 before it is entered, and always
+        0 for a driver whose `upsert` returns when both are. They come to be found without anybody asking."""
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
@@ -60,7 +65,7 @@ class Driver(Protocol):
 
         New, or newer by `modified`: readers become exactly `user_ids`; an older version stays findable, by those
         of its readers who are in `user_ids` too, until the new one replaces it in one step. Not newer: nothing is
-        indexed, readers are added.
+        indexed, readers are added. As new, with another title: it is found by that one.
 
         Raises `Rejected` when this version can never be indexed; an older stored version is then removed.
         """
@@ -134,6 +139,10 @@ class BaseDriver(WritesNoAnswers, ABC):
     @property
     @abstractmethod
     def identity(self) -> str: ...
+
+    @property
+    def waiting(self) -> int:
+        return 0
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@
     │   └── Overtaken       something else happened to the source meanwhile: never repeated in process
     ├── PermanentError      repeating the same call cannot help
     │   ├── Rejected        the source: it can never be indexed as it is
+    │   │   └── BeyondReader    but what reads it may be able to, another time
     │   ├── NotFound        nobody: the source of an access change is unknown
     │   └── Unsupported     the caller: the driver did not declare this capability
     └── Misconfigured       the admin: credentials, versions, dimensions
@@ -49,6 +50,17 @@ class PermanentError(DriverError):
 
 class Rejected(PermanentError):
     """This source can never be indexed as it is: no text, damaged, encrypted, too large, type not supported."""
+
+
+class BeyondReader(Rejected):
+    """Nothing here can read it, and something else may: a later version, or one that is given more to work with.
+
+    `reader` names what gave up, as `toolkit.indexing.extract.reader` does; it is empty where nothing knew the type.
+    """
+
+    def __init__(self, message: str, *, reader: str = "") -> None:
+        super().__init__(message)
+        self.reader = reader
 
 
 class NotFound(PermanentError):

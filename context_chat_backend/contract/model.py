@@ -60,7 +60,7 @@ class Outcome(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
-    """The stored version is not older; at most its readers changed."""
+    """The stored version is not older; at most its readers and its title changed."""
     PENDING = "pending"
     """Accepted, searchable later; never remembered as done."""
 
@@ -120,10 +120,13 @@ class Hit:
     ordinal: int
     """The place of the chunk in its document, from 0: no two chunks of a version share one."""
     heading: str
-    """The headings above the chunk, outermost first; empty where there is none or the backend does not tell."""
+    """The headings above the chunk, outermost first, with `" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "` between
+    them; empty where there is none or the backend does not tell."""
     text: str
     score: float
     """Higher is better; comparable within one result only."""
+    relevance: float | None = None
+    """How likely the chunk has to do with the question at all, 0 to 1; None where the backend does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,14 +23,15 @@ class NoContent:
 
     size = 0
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, kind: type[Rejected] = Rejected) -> None:
         self._reason = reason
+        self._kind = kind
 
     async def sha256(self) -> str:
         return NO_BYTES
 
     async def path(self) -> Path:
-        raise Rejected(self._reason)
+        raise self._kind(self._reason)
 
     def release(self) -> None:
         return None

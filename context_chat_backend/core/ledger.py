@@ -53,9 +53,11 @@ class Ledger:
 
     # ------------------------------------------------------------------ writing
 
-    def note(self, source: Source, stage: Stage, reason: str = "", *, is_stored: bool = False) -> None:
+    def note(
+        self, source: Source, stage: Stage, reason: str = "", *, is_stored: bool = False, reader: str | None = None
+    ) -> None:
         """A source has come so far; each time that it fails is another try. `is_stored` says that it is this version
-        that the backend has now."""
+        that the backend has now, `reader` which one could not read it."""
         before = self._notes.get(source.id)
         tries = int(stage is Stage.FAILING)
         if before is not None and stage in OPEN:
@@ -74,6 +76,7 @@ class Ledger:
             tries=tries,
             reason=reason,
             modified=source.modified if is_stored else before.modified if before is not None else None,
+            reader=reader,
         )
 
     def note_stage(self, entry: Entry, stage: Stage, reason: str) -> None:

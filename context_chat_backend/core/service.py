@@ -11,6 +11,7 @@ import anyio
 
 from ..contract import (
     Answer,
+    BeyondReader,
     Content,
     Driver,
     DriverError,
@@ -27,9 +28,12 @@ from ..contract import (
     UserId,
 )
 from ..metrics import Metrics
+from ..retrieval.answer_cache import AnswerCache
 from ..retrieval.answerer import answers_from
 from ..retrieval.generators import Generator, whole
+from ..retrieval.pipeline import compose
 from ..retrieval.sources import FoundSource, find_sources
+from ..retrieval.stages import Stages
 from ..toolkit.concurrency import gather
 from .actions import (
     Action,
@@ -88,14 +92,28 @@ class ContextChat:
     """Call `open` before anything else, and use it while driver and state are entered."""
 
     def __init__(
-        self, driver: Driver, *, order: Order, ledger: Ledger, rules: Rules, generator: Generator, metrics: Metrics
+        self,
+        driver: Driver,
+        *,
+        order: Order,
+        ledger: Ledger,
+        rules: Rules,
+        generator: Generator,
+        metrics: Metrics,
+        stages: Stages | None = None,
+        cache: AnswerCache | None = None,
     ) -> None:
+        """`stages` are those that found chunks pass through; by default none."""
+        stages = stages or Stages()
         self._driver = driver
+        self._retrieve = compose(driver.search, stages.of_answers)
+        self._order_documents = compose(driver.search, stages.of_documents)
         self._order = order
         self._ledger = ledger
         self._rules = rules
         self._generator = generator
         self._metrics = metrics
+        self._cache = cache
         order.add_listener(ledger.note_action)
 
     async def open(self) -> None:
@@ -166,8 +184,7 @@ class ContextChat:
             self._ledger.forget([source.id])
             return Verdict.REJECTED
         except Rejected as error:
-            log.info("%s (%s) is not indexed: %s", source.id, source.mime_type, error)
-            self._ledger.note(source, Stage.SKIPPED if isinstance(error, Unwanted) else Stage.UNFIT, str(error))
+            self._note_rejected(source, error)
             return Verdict.REJECTED
         except NotRead as error:
             self._ledger.note(source, Stage.WAITING, str(error))
@@ -176,6 +193,16 @@ class ContextChat:
             self.note_failed(source, error)
             return Verdict.RETRY
         return Verdict.LOADED
+
+    def _note_rejected(self, source: Source, error: Rejected) -> None:
+        log.info("%s (%s) is not indexed: %s", source.id, source.mime_type, error)
+        match error:
+            case Unwanted():
+                self._ledger.note(source, Stage.SKIPPED, str(error))
+            case BeyondReader(reader=reader):
+                self._ledger.note(source, Stage.UNFIT, str(error), reader=reader)
+            case _:
+                self._ledger.note(source, Stage.UNFIT, str(error))
 
     async def _index(self, source: Source, text: Content | None) -> Outcome:
         if not source.user_ids:
@@ -187,8 +214,8 @@ class ContextChat:
             raise Unwanted(decision.reason)
         if text is not None and not self._reads(source.mime_type):
             source = replace(source, mime_type=PLAIN_TEXT, content=text)
-        if reason := self._refusal(source):
-            source = replace(source, content=NoContent(reason))  # for the driver to remove an older version
+        if (refused := self._refused(source)) is not None:
+            source = replace(source, content=refused)  # for the driver to remove an older version
         return await self._driver.upsert(source)
 
     async def _index_exactly(self, source: Source, text: Content | None) -> Outcome:
@@ -212,12 +239,12 @@ class ContextChat:
         except NotFound as error:  # what vouched for it has forgotten it by now
             raise Unavailable("it is not stored any more") from error
 
-    def _refusal(self, source: Source) -> str | None:
+    def _refused(self, source: Source) -> Content | None:
         capabilities = self._driver.capabilities
         if not self._reads(source.mime_type):
-            return "the type is not supported"
+            return NoContent("the type is not supported", BeyondReader)
         if capabilities.max_source_bytes is not None and source.content.size > capabilities.max_source_bytes:
-            return f"larger than {capabilities.max_source_bytes} bytes"
+            return NoContent(f"larger than {capabilities.max_source_bytes} bytes")
         return None
 
     def _reads(self, mime_type: str) -> bool:
@@ -368,19 +395,22 @@ class ContextChat:
                 answer = so_far
         return answer
 
-    async def stream(self, query: Query) -> AsyncGenerator[Answer, None]:
+    def stream(self, query: Query) -> AsyncGenerator[Answer, None]:
         """The same answer while it is written: as far as it goes, each time there is more of it. To be closed.
 
-        All of them have the same sources, and the last one is the answer. The first one has no text yet, unless the
-        backend answers by itself, which shows its answer when it is done.
+        All of them have the same sources, and the last one is the answer. The first one has no text yet, unless it is
+        the last one, too: of a backend that answers by itself, and of the cache.
         """
+        return self._write(query) if self._cache is None else self._cache.stream(query, self._write)
+
+    async def _write(self, query: Query) -> AsyncGenerator[Answer, None]:
         if self._driver.capabilities.answers:
             answer = await self._driver.answer(query)
             if not answer.source_ids:
                 raise NothingFound
             yield answer
             return
-        hits = await self._driver.search(query)
+        hits = await self._retrieve(query)
         if not hits:
             raise NothingFound
         async with aclosing(answers_from(hits, query, self._generator)) as answers:
@@ -393,7 +423,7 @@ class ContextChat:
 
     async def search(self, query: Query) -> Sequence[FoundSource]:
         """Distinct sources, best first, at most `query.limit`."""
-        return await find_sources(self._driver, query)
+        return await find_sources(self._order_documents, self._driver.search, query)
 
     async def count(self) -> Mapping[ProviderId, int]:
         """Stored sources per provider. Always has the files' provider: context_chat >= 4.5 throws without it."""

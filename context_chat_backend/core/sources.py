@@ -9,15 +9,15 @@ from ..toolkit.sqlite import Row
 from .state import State
 
 _NOTE = """
-    insert into sources values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (source_id) do update set
+    insert into sources values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (source_id) do update set
       provider = excluded.provider, title = excluded.title, mime_type = excluded.mime_type, size = excluded.size,
       since = case when stage = excluded.stage then since else excluded.since end,
       tries = case when excluded.stage in ('waiting', 'indexing', 'failing') then tries else 0 end + excluded.tries,
       stage = excluded.stage, reason = excluded.reason, next_try = null,
-      modified = coalesce(excluded.modified, modified)
+      modified = coalesce(excluded.modified, modified), reader = excluded.reader
     where (stage, reason, tries, title, mime_type, size, provider)
        <> (excluded.stage, excluded.reason, 0, excluded.title, excluded.mime_type, excluded.size, excluded.provider)
-       or modified is not coalesce(excluded.modified, modified)
+       or modified is not coalesce(excluded.modified, modified) or reader is not excluded.reader
 """
 _ENTRIES = """
     select * from sources
@@ -65,6 +65,18 @@ class Entry:
     """Unix seconds; None where the sender decides, or where there will be none."""
     modified: int | None = None
     """Unix seconds, of the version that was indexed last; None where nobody knows."""
+    reader: str | None = None
+    """The one that could not read it, as `BeyondReader` names it; None where that is not what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """How many sources of a type one reader could not read."""
+
+    mime_type: str
+    reader: str
+    """As in `Entry`."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +132,13 @@ class SourceTable:
         rows = await self._state.fetch(_ENTRIES, after or "", stage, provider, limit)
         return [_entry_of(row) for row in rows]
 
+    async def unread(self) -> Sequence[Unread]:
+        """What no reader could read, as it was written last."""
+        rows = await self._state.fetch(
+            "select mime_type, reader, count(*) from sources where stage = 'unfit' and reader is not null group by 1, 2"
+        )
+        return [Unread(str(mime_type), str(reader), int(str(count))) for mime_type, reader, count in rows]
+
     async def summary(self) -> Summary:
         """As it was written last."""
         rows = await self._state.fetch("select stage, count(*), min(since) from sources group by stage")
@@ -141,11 +160,12 @@ def _row_of(entry: Entry) -> Row:
         entry.reason,
         entry.next_try,
         entry.modified,
+        entry.reader,
     )
 
 
 def _entry_of(row: Row) -> Entry:
-    source_id, provider, title, mime_type, size, stage, since, tries, reason, next_try, modified = row
+    source_id, provider, title, mime_type, size, stage, since, tries, reason, next_try, modified, reader = row
     return Entry(
         source_id=SourceId(str(source_id)),
         provider=ProviderId(str(provider)),
@@ -158,4 +178,5 @@ def _entry_of(row: Row) -> Entry:
         reason=str(reason),
         next_try=None if next_try is None else float(str(next_try)),
         modified=None if modified is None else int(str(modified)),
+        reader=None if reader is None else str(reader),
     )

@@ -73,6 +73,16 @@ MIGRATIONS = (
     """
     alter table sources add column modified integer;
     """,
+    # which reader could not read a source; the first one, where none was named, by the reasons that it gave
+    """
+    alter table sources add column reader text;
+    update sources set reader = '' where stage = 'unfit'
+      and (reason = 'the type is not supported' or reason like 'type not supported: %');
+    update sources set reader = '1' where stage = 'unfit' and (
+      reason in ('no text found', 'binary data, not a text', 'an old Word document, not a DOCX')
+      or reason like 'damaged (%' or reason like 'crashed the parser%' or reason like 'unpacks to more than %'
+      or reason like 'extraction needs more than %');
+    """,
 )
 """Step n brings a file of version n to version n + 1. Only ever append."""
 

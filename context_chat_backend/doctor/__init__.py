@@ -9,7 +9,7 @@ from ..gateway import Plan, plan_gateway
 from ..settings import Settings
 from ..storage import state_file
 from ..toolkit.settings import read_settings
-from . import answers, backend, host, nextcloud, storage, tunnel
+from . import answers, backend, host, nextcloud, reranking, sources, storage, tunnel
 from .findings import Check, failure, guarded, ok
 
 
@@ -32,7 +32,7 @@ async def examine(variables: Mapping[str, str]) -> AsyncIterator[Finding]:
     else:
         role = "" if settings.app_role is None else f", APP_ROLE={settings.app_role}"
         yield ok("settings", f"complete, RAG_BACKEND={settings.rag_backend}{role}")
-        checks = _gateway_checks(settings) | _plan_checks(plan)
+        checks = _gateway_checks(settings) | _plan_checks(plan, variables)
     for subject, check in checks.items():
         for finding in await guarded(subject, check):
             yield finding
@@ -56,8 +56,10 @@ def _gateway_checks(settings: Settings) -> dict[str, Check]:
     }
 
 
-def _plan_checks(plan: Plan) -> dict[str, Check]:
+def _plan_checks(plan: Plan, variables: Mapping[str, str]) -> dict[str, Check]:
     return {
+        "sources": lambda: sources.check_sources(plan, variables),
         "backend": lambda: backend.check_backend(plan),
         "answers": lambda: answers.check_answers(plan),
+        "reranking": lambda: reranking.check_reranking(plan),
     }

@@ -17,11 +17,21 @@ HTTP_SECONDS = 15
 
 async def check_answers(plan: Plan) -> list[Finding]:
     """Who writes answers from documents, and who answers questions without them."""
-    findings = await check_generator(plan.settings, plan.answers)
+    findings = [*await check_generator(plan.settings, plan.answers), *cache_findings(plan)]
     if plan.driver.capabilities.answers:
         text = "the backend itself writes answers from documents; what follows is about questions without documents"
         return [ok("answers", text), *findings]
     return findings
+
+
+def cache_findings(plan: Plan) -> list[Finding]:
+    """Nothing where no answers are to be kept."""
+    if not plan.answers.answer_cache:
+        return []
+    if plan.driver.capabilities.shared:
+        text = "CC_ANSWER_CACHE has no effect: others may write to this backend, too, and nobody would notice"
+        return [warning("answers", text, "Set it to 0, or give the gateway a store of its own.")]
+    return [ok("answers", f"{plan.answers.answer_cache:,} are kept until something is written")]
 
 
 async def check_generator(settings: Settings, answers: AnswerSettings) -> list[Finding]:
@@ -35,7 +45,7 @@ async def check_generator(settings: Settings, answers: AnswerSettings) -> list[F
         case "extractive" if answers.generator == "extractive":
             return [ok("answers", "no language model: passages are shown, as CC_GENERATOR asks for")]
         case "extractive":
-            text = "no language model is configured: answers are passages of documents, or say that there is no model"
+            text = "no language model is configured: answers show passages, and without documents there are none"
             return [
                 warning(
                     "answers",

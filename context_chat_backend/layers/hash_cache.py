@@ -57,7 +57,8 @@ class HashCache(Layer):
     """One row per backend identity and source id; nothing is ever skipped because *another* source has equal bytes.
 
     A source whose version is newer than the known one always reaches the backend, which has to know how new the stored
-    one is, or a late older version could replace it. Others are not indexed: within the first window one with known
+    one is, or a late older version could replace it. So does one that was renamed, which does not make it newer. Others
+    are not indexed: within the first window one with known
     readers is not sent at all; within the second it costs only the access call. Every access change or deletion
     forgets what it may touch *before* the backend is called, so that no outcome of that call can leave a wrong entry
     behind.
@@ -111,6 +112,8 @@ class HashCache(Layer):
         age = self._clock() - entry.seen_at
         if age < 0:  # the clock was set back, so nobody knows how old it is
             return False
+        if source.modified == entry.modified and entry.meta not in {None, meta_digest(source)}:
+            return False
         if age <= self._all_window and entry.covers(source):
             return self._skipped("all")
         if age <= self._meta_window and await self._bring_readers_up_to_date(identity, source, entry):
@@ -135,7 +138,7 @@ class HashCache(Layer):
         indexed = outcome is not Outcome.UNCHANGED
         entry = CacheEntry(
             content=await source.content.sha256() if indexed else None,
-            meta=meta_digest(source) if indexed else None,
+            meta=meta_digest(source),
             readers=None,
             exact=indexed,
             modified=source.modified,

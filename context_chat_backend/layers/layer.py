@@ -46,6 +46,10 @@ class Layer:
     def identity(self) -> str:
         return self.inner.identity
 
+    @property
+    def waiting(self) -> int:
+        return self.inner.waiting
+
     async def __aenter__(self) -> Self:
         await self.inner.__aenter__()
         return self

@@ -5,6 +5,8 @@ For the demo, the benchmark and the tests. What it writes is compared with reque
 
 import base64
 import json
+import re
+import time
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -53,6 +55,14 @@ def multipart(parts: Iterable[bytes]) -> bytes:
     return b"".join(f"{line}\r\n".encode() + each for each in parts) + f"{line}--\r\n".encode()
 
 
+_WAITING = re.compile(r"^ccb_chunks_waiting (?!0(\.0)?$)", re.MULTILINE)
+
+
+def chunks_wait(metrics: str) -> bool:
+    """Whether these metrics of a gateway tell of chunks that are found by their words only."""
+    return _WAITING.search(metrics) is not None
+
+
 class PushClient:
     """A context manager around one connection pool. Ignores proxies from the environment: the gateway is close by."""
 
@@ -69,6 +79,15 @@ class PushClient:
     def load(self, *parts: bytes) -> httpx.Response:
         """`PUT /loadSources`; the parts are made by `part`."""
         return self.http.put("/loadSources", content=multipart(parts), headers={"Content-Type": UPLOAD_TYPE})
+
+    def wait_for_meaning(self, seconds: float = 3600) -> None:
+        """Return when all that is stored is found by its meaning, too, not by its words only, as `/metrics` says.
+        Raises `TimeoutError` after so many seconds."""
+        end = time.monotonic() + seconds
+        while chunks_wait(self.http.get("/metrics").raise_for_status().text):
+            if time.monotonic() > end:
+                raise TimeoutError("the vectors of chunks are still being made")
+            time.sleep(0.1)
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         """A question or an action, in ASCII as PHP writes it, which can hold half a surrogate pair."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from ..contract import DriverError, Rejected, SourceId, Unavailable, UserId
+from ..contract import BeyondReader, DriverError, Rejected, SourceId, Unavailable, UserId
 from ..core.contents import NotRead
 from ..core.spool import SpoolFile
 from ..nextcloud.consumer import TaskConsumer
@@ -207,8 +207,8 @@ class Transcript:
             raise Rejected(self._refusal)
 
 
-def _no_model(medium: Medium) -> Rejected:
-    return Rejected(f"{medium.name} are read where Nextcloud has an app for tasks of the type {medium.task_type}")
+def _no_model(medium: Medium) -> BeyondReader:
+    return BeyondReader(f"{medium.name} are read where Nextcloud has an app for tasks of the type {medium.task_type}")
 
 
 def _text_of(output: Any) -> str:

@@ -30,7 +30,7 @@ class TextModel(Protocol):
     """Completes a prompt. Raises `DriverError`s like a driver."""
 
     context_tokens: int
-    """Estimated tokens of excerpts that it can use."""
+    """Tokens of excerpts that it can use."""
 
     def stream(self, user_id: UserId, prompt: str) -> AsyncGenerator[str, None]:
         """What the model writes on behalf of a user, in pieces as they are written: all together they are the text,

@@ -14,6 +14,9 @@ from .concurrency import first_of
 _MOST_DOUBLINGS = 30
 """More would not fit into a float after a night of failures."""
 
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+"""In seconds."""
+
 Step = Callable[[], Awaitable[object]]
 
 failures: Counter[str] = Counter()

@@ -14,7 +14,7 @@ from collections.abc import (
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -52,6 +52,13 @@ async def gather(*calls: Callable[[], Awaitable[V]]) -> list[V]:
 
     await for_each(run, range(len(calls)), at_once=len(calls))
     return [results[number] for number in range(len(calls))]
+
+
+async def both(first: Callable[[], Awaitable[K]], second: Callable[[], Awaitable[V]]) -> tuple[K, V]:
+    """What two calls return that are made at a time, as `gather` does."""
+    calls: tuple[Callable[[], Awaitable[Any]], ...] = (first, second)
+    one, other = await gather(*calls)
+    return one, other
 
 
 class Toggle:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, SecretStr, TypeAdapter, ValidationError
 
 from context_chat_backend.contract import (
     Busy,
@@ -164,6 +164,17 @@ def http_url(value: str) -> str:
 
 
 HttpAddress = Annotated[str, AfterValidator(http_url)]
+
+
+def header_value(secret: SecretStr) -> SecretStr:
+    """A key, as settings hold it, that can be sent in a header. Raises `ValueError` for anything else."""
+    value = secret.get_secret_value().strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("only printable ASCII characters can be sent")
+    return SecretStr(value)
+
+
+HttpKey = Annotated[SecretStr, AfterValidator(header_value)]
 
 
 def _from_response(response: httpx.Response, statuses: Mapping[int, type[DriverError]]) -> DriverError:

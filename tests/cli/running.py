@@ -27,10 +27,10 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def run_process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The same, really."""
     command = [sys.executable, "-m", "context_chat_backend", *arguments]
-    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO)}
+    clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO), **environment}
     return subprocess.run(
         command, cwd=cwd, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from context_chat_backend.cli.demo.run import Handler, signals_handled_by
+from context_chat_backend.cli.own_gateway import Handler, signals_handled_by
 
 
 @contextmanager

@@ -402,6 +402,28 @@ class IndexesEqualVersions(ReferenceDriver):
         return await super().upsert(source)
 
 
+class KeepsTitles(ReferenceDriver):
+    async def upsert(self, source: Source) -> Outcome:
+        stored = self._documents.get(source.id)
+        if stored is not None and stored.source.modified == source.modified:
+            source = replace(source, title=stored.source.title)
+        return await super().upsert(source)
+
+
+class WaitsForever(ReferenceDriver):
+    @property
+    def waiting(self) -> int:
+        return 1
+
+
+class RenamesBackwards(ReferenceDriver):
+    async def upsert(self, source: Source) -> Outcome:
+        stored = self._documents.get(source.id)
+        if stored is not None and stored.source.modified > source.modified:
+            source = replace(source, modified=stored.source.modified)
+        return await super().upsert(source)
+
+
 class SkipsEqualBytes(ReferenceDriver):
     """Without storing that there is a newer version."""
 
@@ -650,6 +672,9 @@ BROKEN: Mapping[type[ReferenceDriver], str] = {
     HasNoHeadings: "hits_tell_their_place_in_the_document",
     AlwaysIndexes: "the_same_version_again_changes_nothing",
     ForgetsOnUnion: "a_version_that_is_not_newer_adds_readers",
+    KeepsTitles: "a_renamed_source_has_the_new_title",
+    RenamesBackwards: "a_renamed_source_has_the_new_title",
+    WaitsForever: "what_waits_for_its_meaning_gets_it",
     IndexesEqualVersions: "a_version_that_is_not_newer_adds_readers",
     WidensOnReplace: "a_newer_version_replaces_text_and_readers",
     SkipsEqualBytes: "a_touched_source_has_the_new_readers",
@@ -709,6 +734,7 @@ async def test_the_kit_finds_a_broken_driver(
     driver: type[ReferenceDriver], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kit_module, "POLL_INTERVAL", 0.01)
+    monkeypatch.setattr("context_chat_backend.conformance.cases.indexing.MEANING_PATIENCE", 0.1)
     report = await report_on(driver(), name)
     assert report.result is Result.FAIL
     assert "Traceback" not in report.detail or "contract.errors" in report.detail, "it fails by an accident of the test"

@@ -226,7 +226,9 @@ class TinyDriver(BaseDriver):
     async def upsert(self, source: Source) -> Outcome:
         stored = await self._get(source.id)
         if stored is not None and stored.modified >= source.modified:
-            await self._set(stored, source.user_ids | set(map(UserId, stored.readers)))
+            newest = stored if stored.modified > source.modified else source
+            renamed = stored.model_copy(update={"title": newest.title})
+            await self._set(renamed, source.user_ids | set(map(UserId, stored.readers)))
             return Outcome.UNCHANGED
         if stored is not None:
             await self._set(stored, source.user_ids & set(map(UserId, stored.readers)))

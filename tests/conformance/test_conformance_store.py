@@ -17,7 +17,8 @@ from context_chat_backend.conformance.cases.shelf import match_of, new_document,
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.conformance.runner import Report, Result, open_stage, run_case
 from context_chat_backend.contract import Busy, Misconfigured, Unavailable
-from context_chat_backend.toolkit.catalogue import Candidates, ChunkRecord, Extent, GroupKey, Match
+from context_chat_backend.toolkit.catalogue import Candidates, ChunkRecord, Extent, GroupKey, Match, WordQuery
+from context_chat_backend.toolkit.indexing.words.terms import chunk_words
 
 from ..toolkit.catalogue_stage import Stage, set_up
 from ..toolkit.memory_store import MemoryStore
@@ -58,9 +59,9 @@ async def report_on(stage: Stage, store: MemoryStore, name: str) -> Report:
 class WordStore(MemoryStore):
     """Searches by words, too."""
 
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
         await self._begin("matching")
-        return [match_of(chunk) for chunk in self.ranked(text) if within(candidates, chunk)][:limit]
+        return [match_of(chunk) for chunk in self.ranked(query.text) if within(candidates, chunk)][:limit]
 
     def ranked(self, text: str) -> list[ChunkRecord]:
         """All that have some of the words, best first."""
@@ -165,6 +166,7 @@ async def test_what_others_have_stored_stays_and_is_quoted_nowhere(stage: Stage)
             heading="",
             text="A whale of a secret.",
             embedding=np.full(DIMENSION, DIMENSION**-0.5, np.float32),
+            words=chunk_words("", "", "A whale of a secret."),
         )
         store.accepted[theirs.id] = theirs
         reports = await reports_on(stage, store)
@@ -212,12 +214,12 @@ class WantsBoth(WordStore):
 
 
 class ForgetsTheFilterOfWords(WordStore):
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
-        return [match_of(chunk) for chunk in self.ranked(text)][:limit]
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
+        return [match_of(chunk) for chunk in self.ranked(query.text)][:limit]
 
 
 class FindsNoWords(WordStore):
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
         return ()
 
 
@@ -228,8 +230,8 @@ class FiltersAfterwards(ForgetsTheFilter):
 
 
 class FiltersWordsAfterwards(WordStore):
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
-        return [match_of(chunk) for chunk in self.ranked(text)[:limit] if within(candidates, chunk)]
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
+        return [match_of(chunk) for chunk in self.ranked(query.text)[:limit] if within(candidates, chunk)]
 
 
 class FindsTheFarthest(WordStore):
@@ -242,14 +244,42 @@ class IgnoresTheLimit(WordStore):
         return await super().nearest(embedding, candidates, self.matches_per_search)
 
 
+class TellsDistances(WordStore):
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        found = await super().nearest(embedding, candidates, limit)
+        return [replace(match, similarity=1 - (match.similarity or 0.0)) for match in found]
+
+
+class TellsSharesOfOne(WordStore):
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        found = await super().nearest(embedding, candidates, limit)
+        return [replace(match, similarity=(1 + (match.similarity or 0.0)) / 2) for match in found]
+
+
+class TellsNoSimilarity(WordStore):
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return [replace(match, similarity=None) for match in await super().nearest(embedding, candidates, limit)]
+
+
+class TakesRanksForSimilarity(WordStore):
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
+        found = await super().matching(query, candidates, limit)
+        return [replace(match, similarity=7.0 - place) for place, match in enumerate(found)]
+
+
+class TakesAllForEnglish(WordStore):
+    async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
+        return [replace(match, language="en") for match in await super().nearest(embedding, candidates, limit)]
+
+
 class RanksWordsBackwards(WordStore):
     def ranked(self, text: str) -> list[ChunkRecord]:
         return super().ranked(text)[::-1]
 
 
 class IgnoresTheLimitOfWords(WordStore):
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
-        return await super().matching(text, candidates, self.matches_per_search)
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
+        return await super().matching(query, candidates, self.matches_per_search)
 
 
 class LooksAtFirstGroups(WordStore):
@@ -263,10 +293,10 @@ class LooksAtFirstDocuments(WordStore):
 
 
 class RefusesLongFilters(WordStore):
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
         if len(candidates.groups) + len(candidates.documents) > 1000:
             raise Misconfigured("the filter is too long")
-        return await super().matching(text, candidates, limit)
+        return await super().matching(query, candidates, limit)
 
 
 class ChangesTexts(WordStore):
@@ -459,6 +489,11 @@ BROKEN: Mapping[type[WordStore], str] = {
     FiltersWordsAfterwards: "better_words_out_of_reach_do_not_crowd_out",
     FindsTheFarthest: "the_nearest_come_first",
     IgnoresTheLimit: "the_nearest_come_first",
+    TellsDistances: "similarities_are_cosines",
+    TellsSharesOfOne: "similarities_are_cosines",
+    TellsNoSimilarity: "similarities_are_cosines",
+    TakesRanksForSimilarity: "similarities_are_cosines",
+    TakesAllForEnglish: "a_language_comes_back_or_is_left_out",
     RanksWordsBackwards: "the_best_fitting_words_come_first",
     IgnoresTheLimitOfWords: "the_best_fitting_words_come_first",
     LooksAtFirstGroups: "many_groups_and_documents_fit_in_a_reach",

@@ -11,9 +11,10 @@ from context_chat_backend.contract import ProviderId, Source, SourceId, Unavaila
 from context_chat_backend.core.actions import DeleteProvider, DeleteSources, DeleteUser
 from context_chat_backend.core.contents import NoContent
 from context_chat_backend.core.ledger import Ledger
-from context_chat_backend.core.sources import Entry, Stage
-from context_chat_backend.core.state import State
+from context_chat_backend.core.sources import Entry, SourceTable, Stage, Unread
+from context_chat_backend.core.state import MIGRATIONS, State
 from context_chat_backend.metrics import Metrics
+from context_chat_backend.toolkit.sqlite import SqliteFile
 
 pytestmark = pytest.mark.anyio
 
@@ -180,6 +181,48 @@ async def test_the_summary_counts_and_names_the_one_that_waits_longest(ledger: L
     summary = await ledger.table.summary()
     assert summary.counts == {Stage.INDEXED: 1, Stage.WAITING: 1, Stage.FAILING: 1}
     assert summary.oldest_open == 7
+
+
+async def test_a_reader_that_gave_up_is_known_until_the_source_comes_again(ledger: Ledger, disk: Disk) -> None:
+    ledger.note(source(1), Stage.UNFIT, "damaged", reader="1")
+    ledger.note(source(2), Stage.UNFIT, "damaged", reader="2")
+    ledger.note(source(3), Stage.UNFIT, "the type is not supported", reader="")
+    ledger.note(source(4), Stage.UNFIT, "larger than 5 bytes")
+    await ledger.flush()
+    assert set(await ledger.table.unread()) == {Unread("text/markdown", each, 1) for each in ("1", "2", "")}
+    ledger.note(source(1), Stage.UNFIT, "damaged", reader="2")
+    ledger.note(source(3), Stage.WAITING)
+    await ledger.flush()
+    assert list(await ledger.table.unread()) == [Unread("text/markdown", "2", 2)]
+    assert [entry.reader for entry in await ledger.known({source(number).id for number in (3, 4)})] == [None, None]
+
+
+REASONS_OF_BEFORE = {
+    "the type is not supported": "",
+    "type not supported: text/rtf": "",
+    "damaged (BadZipFile)": "1",
+    "no text found": "1",
+    "binary data, not a text": "1",
+    "an old Word document, not a DOCX": "1",
+    "extraction needs more than 60 s of CPU time": "1",
+    "crashed the parser, perhaps out of memory (SIGSEGV)": "1",
+    "encrypted with a password": None,
+    "nobody may read it": None,
+    "no content": None,
+    "larger than 104857600 bytes": None,
+}
+
+
+async def test_the_ledger_of_the_version_before_tells_the_reader_by_the_reasons_that_it_gave(tmp_path: Path) -> None:
+    path = tmp_path / "before.db"
+    (step,) = [number for number, sql in enumerate(MIGRATIONS) if "add column reader" in sql]
+    row = "insert into sources values (?, 'files__default', 'a', 'text/rtf', 1, ?, 0, 0, ?, null, null)"
+    async with SqliteFile(path, MIGRATIONS[:step]) as before:
+        await before.execute_many(row, [(reason, "unfit", reason) for reason in REASONS_OF_BEFORE])
+        await before.execute(row, "failing", "failing", "no text found")
+    async with State(path) as state:
+        known = {entry.source_id: entry.reader for entry in await SourceTable(state).entries(limit=100)}
+    assert known == {**REASONS_OF_BEFORE, "failing": None}
 
 
 async def test_a_source_that_only_the_ledger_knows_changes_its_stage(ledger: Ledger) -> None:

@@ -348,22 +348,21 @@ async def test_a_deletion_of_any_size_reaches_the_driver_in_bounded_calls(
     assert frozenset().union(*driver.deleted) == ids
 
 
-async def test_a_search_goes_on_until_there_are_enough_distinct_sources(
-    chat: ContextChat, driver: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_search_goes_on_until_there_are_enough_distinct_sources(tmp_path: Path) -> None:
     hits = [
         Hit(source_id=SourceId(f"p__p: {n // 50}"), title=f"t{n}", ordinal=0, heading="", text="", score=-n)
         for n in range(500)
     ]
 
-    async def search(_: object, query: Query) -> list[Hit]:
-        return hits[: query.limit]
+    class Finding(Scripted):
+        async def search(self, query: Query) -> list[Hit]:
+            return hits[: query.limit]
 
-    monkeypatch.setattr(Scripted, "search", search)
-    found = await chat.search(Query(user_id=UserId("alice"), text="x", limit=4))
-    assert [source.source_id for source in found] == [f"p__p: {n}" for n in range(4)]
-    assert found[1].title == "t50"
-    assert len(await chat.search(Query(user_id=UserId("alice"), text="x", limit=200))) == 10
+    async with open_chat(Finding(), tmp_path, patience=600) as chat:
+        found = await chat.search(Query(user_id=UserId("alice"), text="x", limit=4))
+        assert [source.source_id for source in found] == [f"p__p: {n}" for n in range(4)]
+        assert found[1].title == "t50"
+        assert len(await chat.search(Query(user_id=UserId("alice"), text="x", limit=200))) == 10
 
 
 async def test_a_backend_that_answers_is_asked_to(

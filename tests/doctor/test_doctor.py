@@ -27,12 +27,11 @@ from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Busy, Capabilities, Finding, Level, Misconfigured, Unavailable
 from context_chat_backend.core.state import State
 from context_chat_backend.doctor import examine
-from context_chat_backend.gateway import _open_generator, plan_gateway
+from context_chat_backend.gateway import _open_text_model, plan_gateway
 from context_chat_backend.nextcloud.client import NextcloudClient
 from context_chat_backend.nextcloud.consumer import TaskConsumer
 from context_chat_backend.nextcloud.text_model import NextcloudText
 from context_chat_backend.nextcloud.webhooks import Webhooks
-from context_chat_backend.retrieval.generators import Extractive, Prompted
 from context_chat_backend.retrieval.models import OpenAIChat
 from context_chat_backend.retrieval.settings import AnswerSettings
 from context_chat_backend.settings import Settings
@@ -502,10 +501,9 @@ async def test_the_gateway_opens_the_writer_that_its_settings_name(
     async with AsyncExitStack() as stack:
         ocs = NextcloudClient(make_settings(Path(), nextcloud_url=nextcloud_url)) if nextcloud_url else None
         consumer = TaskConsumer(ocs, Webhooks()) if ocs is not None else None
-        used = await _open_generator(stack, settings, consumer)
-    kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText}
-    writer = used._model if isinstance(used, Prompted) else used
-    assert isinstance(writer, kinds.get(settings.writer(with_nextcloud=ocs is not None), Extractive))
+        used = await _open_text_model(stack, settings, consumer)
+    kinds = {"openai": OpenAIChat, "nextcloud": NextcloudText, "extractive": type(None)}
+    assert isinstance(used, kinds[settings.writer(with_nextcloud=ocs is not None)])
 
 
 async def generator_finding(nextcloud_url: str | None = None, **answers: Any) -> Finding:

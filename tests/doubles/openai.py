@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import struct
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -19,7 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+
+from .scripted import Scripted, problems
 
 
 class _Strict(BaseModel):
@@ -49,7 +49,7 @@ class ChatRequest(_Strict):
 
 
 @dataclass
-class FakeOpenAI:
+class FakeOpenAI(Scripted):
     """An ASGI app. `script` answers the next requests in its stead; `requests` are the bodies that it accepted."""
 
     api_key: str | None = None
@@ -67,7 +67,6 @@ class FakeOpenAI:
     reply: Callable[[Sequence[Message]], str] = lambda messages: f"You said: {messages[-1].content}"
     may_stream: bool = True
     """Some models are streamed to verified organizations only."""
-    script: deque[Response] = field(default_factory=deque)
     requests: list[EmbeddingRequest | ChatRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,12 +75,6 @@ class FakeOpenAI:
         self._app.add_api_route("/v1/chat/completions", self._chat, methods=["POST"])
         self._app.add_exception_handler(RequestValidationError, _invalid_request)
         self._app.add_exception_handler(HTTPException, _http_error)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self.script:
-            await self.script.popleft()(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
 
     def vector(self, text: str, dimension: int) -> list[float]:
         """What the double gives for a text: the same every time, and not of unit length."""
@@ -201,8 +194,7 @@ def _error(status: int, message: str) -> JSONResponse:
 
 
 def _invalid_request(request: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, RequestValidationError)
-    return _error(400, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors()))
+    return _error(400, problems(exc))
 
 
 def _http_error(request: Request, exc: Exception) -> JSONResponse:

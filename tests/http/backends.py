@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import psycopg
 
-from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
+from context_chat_backend.toolkit.indexing.embed.shipped import DIMENSION
 from context_chat_backend.toolkit.postgres.migrations import store_script
 from tests.doubles.pinecone import pinecone_server
 from tests.doubles.postgrest import supabase_server
@@ -53,7 +53,7 @@ def supabase_double() -> Iterator[dict[str, str]]:
     """The stand-in for Supabase over a real PostgreSQL, prepared as an admin prepares a project."""
     with new_database() as uri, supabase_server(uri) as double:
         with double.expect_reload(), psycopg.connect(double.owner_uri, autocommit=True) as connection:
-            connection.execute(store_script(LocalEmbedder.dimension).encode())
+            connection.execute(store_script(DIMENSION).encode())
         yield {"SUPABASE_URL": double.url, "SUPABASE_KEY": double.secret_key}
         assert double.violations == []
 
@@ -87,7 +87,8 @@ in it until it is left, whichever gateways come and go.
 
 @contextmanager
 def gateway_of(backend: str, folder: Path) -> Iterator[Nextcloud]:
-    """A gateway with nothing but `RAG_BACKEND` set, and what that backend cannot do without."""
+    """A gateway of a backend, and what that backend cannot do without. Answers are built on all that is found: what the
+    cases ask has little to do with what they load."""
     with BACKENDS[backend]() as environment, ExitStack() as running:
         settings = make_settings(folder, rag_backend=backend)
-        yield running.enter_context(running_gateway(settings, variables=environment))
+        yield running.enter_context(running_gateway(settings, variables={**environment, "CC_LEAST_RELEVANCE": "0"}))

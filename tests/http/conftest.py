@@ -9,7 +9,7 @@ from tests.gateway import Nextcloud
 from .backends import BACKENDS, gateway_of
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+@pytest.fixture(scope="package", params=BACKENDS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nextcloud]:
     """A gateway of each backend."""
     with gateway_of(request.param, tmp_path_factory.mktemp(request.param)) as nextcloud:

@@ -317,6 +317,21 @@ async def test_newer_content_or_title_is_indexed(
     assert await cache.upsert(kit.source(1, modified=2, **change)) is Outcome.UPDATED
 
 
+@pytest.mark.parametrize("seconds", [0, 150])
+async def test_a_renamed_file_is_no_newer_and_reaches_the_backend_once(
+    cache: HashCache, driver: Recorder, kit: Kit, clock: Clock, seconds: int
+) -> None:
+    await cache.upsert(kit.source(1))
+    clock.now += seconds
+    await cache.upsert(kit.source(1, title="files/renamed.md"))
+    assert driver.calls == ["upsert"] * 2
+    await cache.upsert(kit.source(1, title="files/renamed.md"))
+    await cache.upsert(kit.source(1, modified=kit.source(1).modified - 1, title="files/a late older version.md"))
+    assert driver.calls.count("upsert") == 2
+    await cache.upsert(kit.source(1, title="files/renamed again.md"))
+    assert driver.calls.count("upsert") == 3
+
+
 async def test_text_that_returns_after_another_version_is_indexed(cache: HashCache, kit: Kit) -> None:
     """The backend was told of an older version; that says nothing of the bytes that it holds."""
     await kit.driver.upsert(kit.source(1, modified=5, text="The middle whale."))

@@ -31,7 +31,9 @@ from context_chat_backend.pull.tasks import Tasks
 from context_chat_backend.retrieval.context import Excerpt
 from context_chat_backend.retrieval.generators import Generator, Prompted
 from context_chat_backend.retrieval.models import OpenAIChat, llm_client
+from context_chat_backend.retrieval.relevance import EVERYTHING
 from context_chat_backend.retrieval.settings import AnswerSettings
+from context_chat_backend.retrieval.tokens import EstimatedTokens, Tokens
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, NO_ROUTE, RATE_LIMITED, serving
 from tests.doubles.openai import FakeOpenAI
 from tests.doubles.tasks import SEARCH, FakeTasks, Task
@@ -57,6 +59,8 @@ class Writer:
     """Writes what the test says, when it says so, and the same for each question."""
 
     context_tokens = 100
+    tokens: Tokens = EstimatedTokens()
+    bar = EVERYTHING
 
     def __init__(self, *steps: Step) -> None:
         self._steps = steps
@@ -224,7 +228,7 @@ async def test_what_a_language_model_streams_is_shown(nextcloud: FakeTasks, tmp_
         options = AnswerSettings(llm_base_url=f"{url}/v1", llm_model="gpt-4o-mini")
         async with llm_client(options) as client:
             task = nextcloud.ask()
-            await answer_all(nextcloud, tmp_path, Prompted(OpenAIChat(client, options)))
+            await answer_all(nextcloud, tmp_path, Prompted(OpenAIChat(client, options), EstimatedTokens()))
     assert text_of(task) == "The whale swims. 🐋" * 50
     assert task.shown == sorted(task.shown, key=len)
     assert all(text_of(task).startswith(text) for text in task.shown)

@@ -46,6 +46,23 @@ def test_a_question_is_answered_with_its_sources_and_only_from_what_its_user_may
     assert cited(stocked.ask("carol")) == set()
 
 
+def test_an_answer_that_is_kept_is_reported_like_the_first_until_a_reader_is_denied(tmp_path: Path) -> None:
+    with site(tmp_path, variables={"CC_ANSWER_CACHE": "9"}) as pulling:
+        nextcloud = pulling.nextcloud
+        nextcloud.add_file(1, "alice", "files/a.md", "text/markdown", WHALE, users=["bob"])
+        nextcloud.enqueue_file(1)
+        pulling.settle()
+        first, second = (pulling.ask("alice", QUESTION)["output"] for _ in range(2))
+        assert first == second
+        assert {json.loads(source)["id"] for source in second["sources"]} == {file_id(1)}
+        assert 'ccb_answer_cache_total{outcome="hit"} 1.0' in pulling.gateway.http.get("/metrics").text
+        nextcloud.enqueue_action(
+            "update_access_source_id", {"op": "deny", "userIds": ["alice"], "sourceId": file_id(1)}
+        )
+        pulling.settle()
+        assert pulling.ask("alice", QUESTION)["status"] == "STATUS_FAILED"
+
+
 @pytest.mark.parametrize(("limit", "expected"), [(2, 2), ("3", 3), (2.0, 2), (None, 6), (0, 1), (10_000, 6)])
 def test_a_search_has_as_many_sources_as_were_asked_for(stocked: Site, limit: Any, expected: int) -> None:
     done = stocked.ask("alice", limit=limit)

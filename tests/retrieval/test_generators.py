@@ -33,6 +33,7 @@ from context_chat_backend.retrieval.context import Excerpt
 from context_chat_backend.retrieval.generators import Prompted, whole
 from context_chat_backend.retrieval.models import OpenAIChat
 from context_chat_backend.retrieval.settings import AnswerSettings
+from context_chat_backend.retrieval.tokens import EstimatedTokens
 from tests.bombs import Bomb, bombed
 from tests.doubles.nextcloud import EXAPP_REQUIRED, MAINTENANCE, RATE_LIMITED, FakeNextcloud, serving
 from tests.doubles.openai import ChatRequest, FakeOpenAI
@@ -103,7 +104,9 @@ async def test_the_model_gets_question_and_excerpts(openai: FakeOpenAI) -> None:
         transport=httpx.ASGITransport(openai),
         headers={"Authorization": f"Bearer {KEY}"},
     ) as client:
-        prompt = await whole(Prompted(OpenAIChat(client, options)).answer(ALICE, "Where is the whale?", EXCERPTS))
+        prompt = await whole(
+            Prompted(OpenAIChat(client, options), EstimatedTokens()).answer(ALICE, "Where is the whale?", EXCERPTS)
+        )
     assert "The whale swims in the sea." in prompt
     assert "Where is the whale?" in prompt
 
@@ -224,7 +227,7 @@ async def test_the_task_is_one_of_the_user_who_asks(text: NextcloudText, nextclo
 
 
 async def test_the_task_gets_question_and_excerpts(text: NextcloudText, nextcloud: FakeNextcloud) -> None:
-    await whole(Prompted(text).answer(ALICE, "Where is the whale?", EXCERPTS))
+    await whole(Prompted(text, EstimatedTokens()).answer(ALICE, "Where is the whale?", EXCERPTS))
     assert "The whale swims in the sea." in nextcloud.tasks[1].prompt
     assert "Where is the whale?" in nextcloud.tasks[1].prompt
 
@@ -350,10 +353,12 @@ async def test_a_failed_cancellation_costs_nothing(stack: AsyncExitStack, nextcl
 
 async def test_the_question_survives_any_number_of_excerpts(stack: AsyncExitStack, nextcloud: FakeNextcloud) -> None:
     text = await text_of(stack, nextcloud, context_tokens=10_000_000)
-    excerpts = [Excerpt("whale.md", "鲸" * (text.context_tokens // 20), ()) for _ in range(20)]
+    excerpts = [
+        Excerpt("whale.md", "鲸" * (text.context_tokens // 20), (SourceId("files__default: 1"),)) for _ in range(20)
+    ]
     question = "Where is the whale? " * 5_000
-    assert sum(excerpt.tokens for excerpt in excerpts) >= text.context_tokens
-    await whole(Prompted(text).answer(ALICE, question, excerpts))
+    assert sum(EstimatedTokens().count(excerpt.text) for excerpt in excerpts) >= text.context_tokens
+    await whole(Prompted(text, EstimatedTokens()).answer(ALICE, question, excerpts))
     assert question in nextcloud.tasks[1].prompt
 
 

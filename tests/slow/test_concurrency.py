@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
@@ -189,17 +189,18 @@ def test_a_reader_denied_through_one_gateway_stays_denied_by_a_newer_version_thr
     assert gateway.nextcloud.found("bob") == set()
 
 
-def test_what_one_gateway_revokes_stays_revoked_when_the_other_was_indexing_it(
+def test_what_one_gateway_revokes_stays_revoked_while_the_other_makes_its_vectors(
     gateway: GatewayProcess, other: GatewayProcess, embeddings: EmbeddingServer
 ) -> None:
+    """While it is read, tests/toolkit/test_overtaken.py."""
     source_id = IDS[0]
-    embeddings.hold = "whale"
-    with ThreadPoolExecutor() as pool:
-        loading = pool.submit(partition, gateway.nextcloud, part(source_id, users=["alice", "bob"]))
-        eventually(lambda: embeddings.waiting > 0)
-        denying = pool.submit(other.nextcloud.post, "/updateAccess", op="deny", userIds=["bob"], sourceId=source_id)
-        wait([denying])
-        embeddings.hold = None
-        assert denying.result().status_code == 200
-        assert loading.result() == (set(), {source_id}), "to be sent again, with the readers of then"
-    assert gateway.nextcloud.found("bob") == set()
+    embeddings.hold = "swims"
+    assert partition(gateway.nextcloud, part(source_id, users=["alice", "bob"])) == ({source_id}, set())
+    eventually(lambda: embeddings.waiting > 0)
+    denied = other.nextcloud.post("/updateAccess", op="deny", userIds=["bob"], sourceId=source_id)
+    embeddings.hold = None
+    assert denied.status_code == 200
+    gateway.nextcloud.wait_for_meaning(60)
+    for nextcloud in (gateway.nextcloud, other.nextcloud):
+        assert nextcloud.found("bob") == set()
+        assert nextcloud.found("alice") == {source_id}

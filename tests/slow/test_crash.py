@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -20,6 +21,7 @@ from .tools import (
     MIB,
     EmbeddingServer,
     embedded_uri,
+    embedding_within_uploads,
     eventually,
     file,
     files,
@@ -98,28 +100,31 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_is_half(with_database:
 
 
 def test_killed_while_it_embeds_the_old_version_is_whole_and_the_new_one_is_not_there(
-    embeddings: EmbeddingServer,
+    embeddings: EmbeddingServer, tmp_path: Path
 ) -> None:
-    with gateway_process(embeddings.environment) as gateway, ThreadPoolExecutor() as pool:
+    within = embedding_within_uploads(tmp_path)
+    with gateway_process({**within, **embeddings.environment}) as gateway, ThreadPoolExecutor() as pool:
         nextcloud, later = gateway.nextcloud, FIRST + 1
-        assert_can_be_loaded(gateway, range(1, 3))
+        assert partition(nextcloud, whole(1), whole(2)) == ({*files(1, 2)}, set())
         embeddings.hold = MARK
         # 200 KB are more than two pages, so that some of them are in the database when the last one is held up
         batch = [whole(number, modified=later, size=200_000) for number in range(1, 4)]
         loading = pool.submit(abandon_load, gateway, *batch)
-        eventually(lambda: embeddings.waiting >= 2)  # builtin indexes two at a time
+        eventually(lambda: embeddings.waiting >= 2)  # several are indexed at a time
         gateway.kill()
         embeddings.hold = None
         loading.result()
         gateway.start()
         assert gateway.spooled == []
         assert nextcloud.found("alice") == {*files(1, 2)}
-        assert_nothing_is_half(gateway)
+        assert nextcloud.counts() == {"files__default": 2}
         assert partition(nextcloud, *batch) == ({*files(1, 2, 3)}, set())
         assert nextcloud.found("alice") == {*files(1, 2, 3)}
 
 
-def test_an_action_that_a_crash_cut_off_holds_back_what_came_after_it(embeddings: EmbeddingServer) -> None:
+def test_an_action_that_a_crash_cut_off_holds_back_what_came_after_it(
+    embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
     def change(op: str) -> int:
         return gateway.nextcloud.post("/updateAccess", op=op, userIds=["bob"], sourceId=file(1)).status_code
 
@@ -127,8 +132,9 @@ def test_an_action_that_a_crash_cut_off_holds_back_what_came_after_it(embeddings
         with suppress(httpx.TransportError):
             change("allow")
 
-    with gateway_process(embeddings.environment) as gateway, ThreadPoolExecutor() as pool:
-        assert_can_be_loaded(gateway, range(1, 2))
+    within = embedding_within_uploads(tmp_path)
+    with gateway_process({**within, **embeddings.environment}) as gateway, ThreadPoolExecutor() as pool:
+        assert partition(gateway.nextcloud, whole(1)) == ({file(1)}, set())
         embeddings.hold = MARK
         loading = pool.submit(abandon_load, gateway, whole(1, modified=FIRST + 1))
         eventually(lambda: embeddings.waiting > 0)
@@ -173,18 +179,16 @@ def test_asked_to_end_while_nothing_happens_it_ends_well() -> None:
         assert gateway.errors() == []
 
 
-@pytest.mark.parametrize("moment", ["idle", "loading"])
+@pytest.mark.parametrize("moment", ["idle", "embedding"])
 def test_the_embedded_database_is_started_again_when_it_dies_alone(moment: str, embeddings: EmbeddingServer) -> None:
-    with gateway_process({**embeddings.environment, "BUILTIN_ATTEMPTS": "1"}) as gateway, ThreadPoolExecutor() as pool:
+    with gateway_process({**embeddings.environment, "BUILTIN_ATTEMPTS": "1"}) as gateway:
         assert_can_be_loaded(gateway, range(1, 3))
-        if moment == "loading":
+        if moment == "embedding":
             embeddings.hold = MARK
-            loading = pool.submit(partition, gateway.nextcloud, whole(3))
+            assert partition(gateway.nextcloud, whole(3)) == ({*files(3)}, set())
             eventually(lambda: embeddings.waiting > 0)
         die(postmaster(gateway.folder))
-        if moment == "loading":
-            embeddings.hold = None
-            assert loading.result() == (set(), {*files(3)})
+        embeddings.hold = None
         batch = [whole(number) for number in range(1, 4)]
         eventually(lambda: partition(gateway.nextcloud, *batch) == ({*files(1, 2, 3)}, set()), 30)
         assert_can_be_loaded(gateway, range(1, 4))

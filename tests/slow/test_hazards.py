@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from context_chat_backend.nextcloud.push_client import part
 from tests.gateway import GatewayProcess, gateway_process, marked_actions
 
-from .tools import EmbeddingServer, database, embedding_server, eventually, files, partition
+from .tools import EmbeddingServer, embedding_server, embedding_within_uploads, eventually, files, partition
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +28,9 @@ def embeddings() -> Iterator[EmbeddingServer]:
 
 
 @pytest.fixture(scope="module")
-def served(embeddings: EmbeddingServer) -> Iterator[GatewayProcess]:
-    with database() as server, gateway_process({"CCB_DB_URL": server.uri, **embeddings.environment}) as gateway:
+def served(embeddings: EmbeddingServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    within = embedding_within_uploads(tmp_path_factory.mktemp("store"))
+    with gateway_process({**within, **embeddings.environment}) as gateway:
         yield gateway
 
 
@@ -62,7 +64,7 @@ def test_an_action_that_arrives_while_its_source_is_indexed_is_applied_after_tha
     nextcloud, (path, body) = gateway.nextcloud, ACTIONS[action]
     if stored:
         partition(nextcloud, part(WHALE, b"an older whale", users=READERS, modified=1))
-    embeddings.hold = "whale"
+    embeddings.hold = "swims"
     before = embeddings.waiting
     loading: Future[Loaded] = pool.submit(partition, nextcloud, part(WHALE, users=READERS))
     eventually(lambda: embeddings.waiting > before)
@@ -80,7 +82,7 @@ def test_other_sources_are_loaded_and_changed_while_one_is_indexed(
     gateway: GatewayProcess, embeddings: EmbeddingServer, pool: ThreadPoolExecutor
 ) -> None:
     nextcloud = gateway.nextcloud
-    embeddings.hold = "whale"
+    embeddings.hold = "swims"
     loading: Future[Loaded] = pool.submit(partition, nextcloud, part(WHALE))
     eventually(lambda: embeddings.waiting > 0)
     assert partition(nextcloud, part(OTHER, b"a shark")) == ({OTHER}, set())
@@ -114,14 +116,17 @@ def test_a_wide_revocation_is_not_starved_by_a_stream_of_uploads(
         each.result()
 
 
-def test_a_source_that_takes_longer_than_the_request_is_not_embedded_again(pool: ThreadPoolExecutor) -> None:
+def test_a_source_that_takes_longer_than_the_request_is_not_embedded_again(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
     with (
-        database() as server,
         embedding_server() as embeddings,
-        gateway_process({"CCB_DB_URL": server.uri, "LOAD_DEADLINE_SECS": "5", **embeddings.environment}) as gateway,
+        gateway_process(
+            {**embedding_within_uploads(tmp_path), "LOAD_DEADLINE_SECS": "5", **embeddings.environment}
+        ) as gateway,
     ):
         nextcloud, slow, quick = gateway.nextcloud, part(WHALE), part(OTHER, b"a shark")
-        embeddings.hold = "whale"
+        embeddings.hold = "swims"
         assert partition(nextcloud, slow, quick) == ({OTHER}, {WHALE})
         assert partition(nextcloud, slow, quick) == ({OTHER}, {WHALE})  # still in work
         assert embeddings.waiting == 1
@@ -129,19 +134,22 @@ def test_a_source_that_takes_longer_than_the_request_is_not_embedded_again(pool:
         embeddings.hold = None
         eventually(lambda: nextcloud.found("alice", "sea") == {WHALE, OTHER})
         assert partition(nextcloud, slow, quick) == ({WHALE, OTHER}, set())
-        assert (embeddings.texts("whale"), embeddings.texts("shark")) == (1, 1)
+        assert (embeddings.texts("swims"), embeddings.texts("shark")) == (1, 1)
         eventually(lambda: gateway.spooled == [])
         assert gateway.errors() == []
 
 
-def test_an_action_waits_no_longer_than_it_may_and_nothing_overtakes_it_then(pool: ThreadPoolExecutor) -> None:
+def test_an_action_waits_no_longer_than_it_may_and_nothing_overtakes_it_then(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
     with (
-        database() as server,
         embedding_server() as embeddings,
-        gateway_process({"CCB_DB_URL": server.uri, "ACTION_WAIT_SECS": "3", **embeddings.environment}) as gateway,
+        gateway_process(
+            {**embedding_within_uploads(tmp_path), "ACTION_WAIT_SECS": "3", **embeddings.environment}
+        ) as gateway,
     ):
         nextcloud, (path, body) = gateway.nextcloud, ACTIONS["deny"]
-        embeddings.hold = "whale"
+        embeddings.hold = "swims"
         loading: Future[Loaded] = pool.submit(partition, nextcloud, part(WHALE, users=READERS))
         eventually(lambda: embeddings.waiting > 0)
         assert nextcloud.post(path, **body).status_code == 503

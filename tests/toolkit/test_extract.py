@@ -18,14 +18,14 @@ import pytest
 from context_chat_backend.contract import DriverError, Rejected, Unavailable
 from context_chat_backend.toolkit.indexing.extract import EXTRACTORS, SUPPORTED_MIME_TYPES
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
+from context_chat_backend.toolkit.indexing.section import Section
 from context_chat_backend.toolkit.settings import read_settings
 from tests.processes import command_line, starters, workers
+from tests.toolkit.documents import DOCX, docx, ole, paragraph, pdf, shown, written, zipped
 
 pytestmark = pytest.mark.anyio
 
 ME = os.getpid()
-DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-WORD_XML = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
 
 # What a hostile document could make a parser do; run by the worker through the path that all documents take.
@@ -59,8 +59,21 @@ def chatter(data: bytes) -> Iterator[str]:
     yield "text"
 
 
+def take_over(data: bytes) -> Iterator[str]:
+    os.write(3, data + b"\n")  # where the result goes
+    yield "text"
+
+
 def raise_with_text(data: bytes) -> NoReturn:
     raise KeyError(data.decode())
+
+
+class Panic(BaseException):
+    """As native code in Rust raises it."""
+
+
+def panic(data: bytes) -> NoReturn:
+    raise Panic(data.decode())
 
 
 def write_file(data: bytes) -> Iterator[str]:
@@ -76,7 +89,8 @@ def environment(data: bytes) -> Iterator[str]:
 HOSTILE = {
     function.__name__: f"{__name__}:{function.__name__}"
     for function in (
-        spin, sleep, abort, killed_from_outside, hoard, chatter, raise_with_text, write_file, environment
+        *(panic, spin, sleep, abort, killed_from_outside, hoard, chatter, take_over, raise_with_text, write_file),
+        environment,
     )
 }  # fmt: skip
 
@@ -93,35 +107,12 @@ def document(tmp_path: Path) -> Path:
 
 
 async def extract(data: bytes | str, mime_type: str, folder: Path, **settings: Any) -> str:
-    path = folder / "document"
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return await text_of(path, mime_type, **settings)
+    return await text_of(written(folder, data), mime_type, **settings)
 
 
 async def text_of(path: Path, mime_type: str, **settings: Any) -> str:
     async with extractor(**settings) as reader:
         return await reader.text(path, mime_type)
-
-
-def docx(parts: dict[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, text in parts.items():
-            paragraph = f'<w:p xmlns:w="{WORD_XML}"><w:r><w:t>{text}</w:t></w:r></w:p>'
-            archive.writestr(f"word/{name}.xml", paragraph)
-    return buffer.getvalue()
-
-
-def pdf(content: str) -> bytes:
-    objects = [
-        "<</Type/Catalog/Pages 2 0 R>>",
-        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 100]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
-        f"<</Length {len(content)}>>stream\n{content}\nendstream",
-        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]
-    body = "".join(f"{number} 0 obj{text}endobj\n" for number, text in enumerate(objects, 1))
-    return f"%PDF-1.4\n{body}trailer<</Root 1 0 R/Size 6>>\n%%EOF".encode()
 
 
 # What is read
@@ -131,7 +122,7 @@ def manifest_entries() -> list[dict[str, Any]]:
     root = Path(__file__).parents[2]
     manifest = Path(os.environ.get("CCBE_TEST_DATA", root.parent / "shared" / "data")) / "formats" / "manifest.jsonl"
     lines = manifest.read_text().splitlines() if manifest.is_file() else []
-    entries = [entry for entry in map(json.loads, lines) if entry["mimetype"] in SUPPORTED_MIME_TYPES]
+    entries = [entry for entry in map(json.loads, lines) if entry["mimetype"].lower() in SUPPORTED_MIME_TYPES]
     return entries or [{"path": "missing"}]  # the fixture `test_data` then skips with its reason
 
 
@@ -152,7 +143,12 @@ async def test_real_documents_are_read_as_people_read_them(entry: dict[str, Any]
         assert reason == "error names encryption"
 
 
+async def test_types_may_be_written_in_any_case(tmp_path: Path) -> None:
+    assert await extract("text", "Text/Plain", tmp_path) == "text"
+
+
 def test_every_supported_type_has_a_function() -> None:
+    assert all(mime_type == mime_type.lower() for mime_type in SUPPORTED_MIME_TYPES)
     for name in EXTRACTORS.values():
         module, function = name.split(":")
         assert callable(getattr(importlib.import_module(module), function))
@@ -172,22 +168,28 @@ SAMPLES = [
     ("text/plain", b"\xef\xbb\xbfw\xc3\xb6rds", "wörds"),
     ("text/plain", GERMAN.encode("cp1252"), GERMAN),
     ("text/plain", b"log\n" * 9 + b"\0\0" + b"log", "log\n" * 9 + "log"),
-    ("text/markdown", b"# B\xc3\xbcrger\n\xc3\x84mter\xa0", "# Bürger\nÄmter\ufffd"),
+    ("text/markdown", b"# B\xc3\xbcrger\n\xc3\x84mter\xa0", "Bürger\n\nÄmter\ufffd"),
     ("text/html", b"<p>B\xc3\xbcrger<p>\xc3\x84mter<p>\xff", "Bürger\n\nÄmter\n\n\ufffd"),
-    ("text/csv", b"M\xfcller,1\nK\xf6ln,2\n", "Müller, 1\n\nKöln, 2"),
+    ("text/csv", b"M\xfcller,1\nK\xf6ln,2\n", "Müller | 1\nKöln | 2"),
     ("application/json", '{"in": "Köln", "street": "Große"}'.encode("cp1252"), "in: Köln\nstreet: Große"),
     ("text/xml", b'<?xml version="1.0" encoding="us-ascii"?><a>5 \x80</a>', "5 €"),
-    ("text/markdown", "# Tea\n\n*black*", "# Tea\n\n*black*"),
-    ("text/x-rst", "Tea\n===", "Tea\n==="),
-    ("text/org", "* Tea", "* Tea"),
+    ("text/markdown", "# Tea\n\n*black*", "Tea\n\n*black*"),
+    ("text/x-rst", "Tea\n===", "Tea"),
+    ("text/org", "* Tea", "Tea"),
     ("application/json", '{"a": {"b": 1.10, "n": null}, "a": [true, ""]}', "a.b: 1.10\na: true"),
     ("application/json", '[{"sort": "oolong"}, {"sort": "assam"}]', "sort: oolong\n\nsort: assam"),
     ("application/json", '{"one": 1}\n{"two": 2}', '{"one": 1}\n{"two": 2}'),
-    ("text/csv", "Sort;Price\noolong;12\n;7\n", "Sort, Price\n\nSort: oolong\nPrice: 12\n\nPrice: 7"),
-    ("text/csv", "1,2\n3,4\n", "1, 2\n\n3, 4"),
-    ("text/csv", 'Sort,Note\noolong,"two\nlines",extra', "Sort, Note\n\nSort: oolong\nNote: two\nlines\nextra"),
+    ("text/csv", "Sort;Price\noolong;12\n;7\n", "Sort | Price\noolong | 12\n | 7"),
+    ("text/csv", "1,2\n3,4\n", "1 | 2\n3 | 4"),
+    ("text/csv", 'Sort,Note\noolong,"two\nlines"\nassam,none', "Sort | Note\noolong | two lines\nassam | none"),
     ("text/html", HTML, "Tea & salt\n\nSorts\n\nblack\ngréen tail\n\none\ntwo\n\n1 2"),
     ("text/html", b"<meta charset=iso-8859-2><p>\xb1", "ą"),
+    (
+        "text/html",
+        "<html><p>one</p></html>two<div>three</div></html><html><title>four</title><h1>five",
+        "one\n\ntwo\nthree\n\nfour\n\nfive",
+    ),
+    ("text/html", "<ruby>東<rp>(</rp><rt>とう</rt><rp>)</rp>京<rt>きょう</rt></ruby>へ", "東京へ"),
     (
         "application/xhtml+xml",
         '<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml"><p>a<br/>b</p></html>',
@@ -195,9 +197,14 @@ SAMPLES = [
     ),
     ("application/xml", '<tea sort="oolong"><!-- no --><price>12</price> each<x/>tail</tea>', "oolong\n12\neach\ntail"),
     ("text/xml", '<?xml version="1.0" encoding="iso-8859-1"?><a>w\xf6rds</a>'.encode("latin-1"), "wörds"),
+    ("text/xml", "<a>one<!-- no -->two<b/><!-- no -->three<?no no?> four</a>", "one\ntwo\nthree four"),
     ("text/xml", "<a><b>not closed</a>", "<a><b>not closed</a>"),
-    ("application/pdf", pdf("BT /F 12 Tf 10 50 Td (Green tea) Tj ET"), "Green tea"),
-    (DOCX, docx({"header1": "Head", "document": "Body", "footer1": "Foot"}), "Head\n\nBody\n\nFoot"),
+    ("application/pdf", pdf(shown("Green tea")), "Green tea"),
+    (
+        DOCX,
+        docx(paragraph("Body"), header=paragraph("Head"), footer=paragraph("Foot")),
+        "Head\n\nBody\n\nFoot",
+    ),
 ]  # fmt: skip
 
 
@@ -234,7 +241,8 @@ async def test_a_text_as_long_as_allowed_is_complete(tmp_path: Path, caplog: pyt
         ("text/html", b"<script>no</script>"),
         ("application/xml", b"<a/>"),
         ("application/pdf", pdf("")),
-        (DOCX, docx({"document": ""})),
+        (DOCX, docx(paragraph(""))),
+        (DOCX, b""),
     ],
 )
 async def test_a_document_without_text_is_rejected(mime_type: str, data: bytes, tmp_path: Path) -> None:
@@ -249,14 +257,14 @@ async def test_binary_data_is_not_a_text(mime_type: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("mime_type", ["application/pdf", DOCX])
-@pytest.mark.parametrize("data", [b"", b"garbage", b"PK\x03\x04 garbage", b"%PDF-1.7 garbage"])
+@pytest.mark.parametrize("data", [b"garbage", b"PK\x03\x04 garbage", b"%PDF-1.7 garbage"])
 async def test_damaged_documents_are_rejected(mime_type: str, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="damaged"):
         await extract(data, mime_type, tmp_path)
 
 
 async def test_an_encrypted_office_document_is_called_encrypted(tmp_path: Path) -> None:
-    container = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + "EncryptedPackage".encode("utf-16-le")
+    container = ole({"EncryptedPackage": b"secret"})
     with pytest.raises(Rejected, match="encrypted"):
         await extract(container, DOCX, tmp_path)
 
@@ -265,6 +273,11 @@ async def test_other_types_are_rejected_without_a_worker(tmp_path: Path, monkeyp
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     with pytest.raises(Rejected, match="not supported: image/png"):
         await extract(b"", "image/png", tmp_path)
+
+
+async def test_a_parser_that_panics_costs_one_document(document: Path) -> None:
+    with pytest.raises(Rejected, match=r"^damaged \(Panic\)$"):
+        await text_of(document, "panic")
 
 
 async def test_a_reason_holds_neither_text_nor_file_name(document: Path) -> None:
@@ -288,14 +301,14 @@ async def test_a_zip_bomb_is_rejected(tmp_path: Path) -> None:
 
 
 async def test_a_zip_that_lies_about_its_size_is_rejected(tmp_path: Path) -> None:
-    bomb = docx({"document": "a" * 50_000_000})
+    bomb = zipped({"word/document.xml": "a" * 50_000_000})
     size = zipfile.ZipFile(io.BytesIO(bomb)).getinfo("word/document.xml").file_size
     with pytest.raises(Rejected, match="damaged"):
         await extract(bomb.replace(size.to_bytes(4, "little"), (100).to_bytes(4, "little")), DOCX, tmp_path)
 
 
 async def test_a_document_that_needs_too_much_memory_is_rejected(tmp_path: Path) -> None:
-    tags = docx({"document": "<w:p/>" * 5_000_000})
+    tags = docx("<w:p/>" * 5_000_000)
     with pytest.raises(Rejected, match="needs more than 256 MiB"):
         await extract(tags, DOCX, tmp_path, memory_mb=256)
 
@@ -313,11 +326,8 @@ async def test_entities_of_the_document_are_not_expanded(mime_type: str, tmp_pat
 
 
 async def test_entities_in_a_docx_do_not_blow_up(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("word/document.xml", laughs())
     with pytest.raises(Rejected):
-        await extract(buffer.getvalue(), DOCX, tmp_path)
+        await extract(zipped({"word/document.xml": laughs()}), DOCX, tmp_path)
 
 
 async def test_external_entities_are_not_read(document: Path, tmp_path: Path) -> None:
@@ -471,6 +481,21 @@ async def test_what_a_parser_prints_is_no_text(document: Path) -> None:
     assert await text_of(document, "chatter") == "text"
 
 
+async def test_sections_come_from_the_worker_as_they_are(tmp_path: Path) -> None:
+    path = written(tmp_path, "# Tea\n\none\ntwo\n\n# Größe\u2028")
+    async with extractor() as reader:
+        assert await reader.sections(path, "text/markdown") == [Section("one\ntwo", ("Tea",)), Section("Größe")]
+    path.write_text("a,b\nx,1\ny,2")
+    async with extractor() as reader:
+        assert await reader.sections(path, "text/csv") == [Section("x | 1\ny | 2", (), "a | b")]
+
+
+@pytest.mark.parametrize("result", ["nonsense", '{"text": 1}', '["text"]', '{"text": "x", "headings": "y"}', "\xff"])
+async def test_nothing_but_sections_is_taken_from_a_worker(result: str, tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="crashed the parser"):
+        await extract(result.encode("latin-1"), "take_over", tmp_path)
+
+
 async def test_a_worker_writes_no_files(tmp_path: Path) -> None:
     target = tmp_path / "target"
     with pytest.raises(Rejected, match="damaged"):
@@ -490,7 +515,7 @@ async def test_a_worker_does_not_know_the_secrets(document: Path, monkeypatch: p
     ("importing", "heavy"),
     [
         ("worker", {"anyio", "pydantic", "lxml", "context_chat_backend.contract"}),
-        ("extractor", {"lxml", "pypdfium2", "docx2txt", "chardet"}),
+        ("extractor", {"lxml", "pypdfium2", "olefile", "python_calamine", "chardet"}),
     ],
 )
 def test_a_process_imports_only_what_it_needs(importing: str, heavy: set[str]) -> None:

@@ -1,12 +1,10 @@
 """Two gateways on one database: what happens to a source while the other one indexes it is never undone."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from backends.builtin.driver import BuiltinDriver
@@ -18,14 +16,17 @@ from context_chat_backend.contract import (
     Outcome,
     Overtaken,
     Query,
+    Source,
     SourceId,
     Unavailable,
     UserId,
 )
 from context_chat_backend.layers import LayerSettings
 from context_chat_backend.layers.retry import Retry
+from context_chat_backend.toolkit.indexing.section import Section
+from context_chat_backend.toolkit.search.settings import SearchSettings
 
-from .catalogue_stage import ALICE, BOB, FILES, LineIndexer, Stage, WordEmbedder, set_up
+from .catalogue_stage import ALICE, BOB, FILES, LineIndexer, Stage, set_up
 
 pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
@@ -42,22 +43,22 @@ REVOCATIONS: dict[str, Event] = {
 }
 
 
-class InterruptedEmbedder(WordEmbedder):
-    """Something happens while texts are embedded, each event once."""
+class InterruptedIndexer(LineIndexer):
+    """Something happens while documents are read, each event once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Callable[[], Awaitable[None]]] = []
         self.calls = 0
 
-    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    async def sections(self, source: Source) -> list[Section]:
         self.calls += 1
         if self.events:
             await self.events.pop(0)()
-        return await super().embed(texts)
+        return await super().sections(source)
 
 
-Make = Callable[[WordEmbedder], AbstractAsyncContextManager[Driver]]
+Make = Callable[[LineIndexer], AbstractAsyncContextManager[Driver]]
 
 
 @pytest.fixture(params=["builtin", "catalogue"])
@@ -65,9 +66,9 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Makes drivers of one store."""
     stage: Stage = request.getfixturevalue("stage")
     if request.param == "catalogue":
-        return lambda embedder: stage.driver(embedder=embedder)
+        return lambda indexer: stage.driver(indexer=indexer)
     settings = BuiltinSettings(db_url=SecretStr(request.getfixturevalue("database")))
-    return lambda embedder: BuiltinDriver(settings, LineIndexer(embedder), tmp_path)
+    return lambda indexer: BuiltinDriver(settings, indexer, SearchSettings(), tmp_path)
 
 
 @pytest.fixture
@@ -77,20 +78,20 @@ def stage(catalogue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def embedder() -> InterruptedEmbedder:
-    return InterruptedEmbedder()
+def indexer() -> InterruptedIndexer:
+    return InterruptedIndexer()
 
 
 @pytest.fixture
 async def other(make: Make, anyio_backend: str) -> AsyncIterator[Driver]:
-    async with make(WordEmbedder()) as other:
+    async with make(LineIndexer()) as other:
         yield other
 
 
 @pytest.fixture
-async def gateway(make: Make, embedder: InterruptedEmbedder, anyio_backend: str) -> AsyncIterator[Retry]:
+async def gateway(make: Make, indexer: InterruptedIndexer, anyio_backend: str) -> AsyncIterator[Retry]:
     """Repeats what failed for a passing reason, as every gateway does."""
-    async with make(embedder) as driver:
+    async with make(indexer) as driver:
         yield Retry(driver, LayerSettings(attempts=3, upsert_timeout=5))
 
 
@@ -107,54 +108,54 @@ async def before(request: pytest.FixtureRequest, stage: Stage, other: Driver) ->
 
 @pytest.mark.parametrize("revocation", REVOCATIONS)
 async def test_what_one_gateway_revokes_stays_revoked_when_another_was_indexing(
-    stage: Stage, gateway: Retry, other: Driver, embedder: InterruptedEmbedder, before: None, revocation: str
+    stage: Stage, gateway: Retry, other: Driver, indexer: InterruptedIndexer, before: None, revocation: str
 ) -> None:
     async def revoke() -> None:
         with suppress(NotFound):
             await REVOCATIONS[revocation](other)
 
-    embedder.events = [revoke]
+    indexer.events = [revoke]
     with pytest.raises(Overtaken):
         await gateway.upsert(stage.source(1, [ALICE, BOB]))
-    assert embedder.calls == 1, "a void ticket is not repeated in process"
+    assert indexer.calls == 1, "a void ticket is not repeated in process"
     assert await found(other, BOB) == set()
     assert "the whale" not in await found(other, ALICE)
 
 
 @pytest.mark.parametrize("revocation", REVOCATIONS)
 async def test_nor_does_an_upload_undo_it_that_failed_afterwards_and_is_repeated(
-    stage: Stage, gateway: Retry, other: Driver, embedder: InterruptedEmbedder, before: None, revocation: str
+    stage: Stage, gateway: Retry, other: Driver, indexer: InterruptedIndexer, before: None, revocation: str
 ) -> None:
     async def revoke_and_fail() -> None:
         with suppress(NotFound):
             await REVOCATIONS[revocation](other)
-        raise Unavailable("the embedding server went away")
+        raise Unavailable("the machine is overloaded")
 
-    embedder.events = [revoke_and_fail]
+    indexer.events = [revoke_and_fail]
     with pytest.raises(Overtaken):
         await gateway.upsert(stage.source(1, [ALICE, BOB]))
     assert await found(other, BOB) == set()
 
 
 async def test_an_upload_that_nothing_overtook_is_repeated_in_process(
-    stage: Stage, gateway: Retry, embedder: InterruptedEmbedder, before: None
+    stage: Stage, gateway: Retry, indexer: InterruptedIndexer, before: None
 ) -> None:
     async def fail() -> None:
-        raise Unavailable("the embedding server went away")
+        raise Unavailable("the machine is overloaded")
 
-    embedder.events = [fail, fail]
+    indexer.events = [fail, fail]
     assert await gateway.upsert(stage.source(1, [ALICE, BOB])) in {Outcome.CREATED, Outcome.UPDATED}
     assert await found(gateway, BOB) == {"the whale"}
 
 
 async def test_what_was_overtaken_is_indexed_when_it_is_sent_again(
-    stage: Stage, gateway: Retry, other: Driver, embedder: InterruptedEmbedder
+    stage: Stage, gateway: Retry, other: Driver, indexer: InterruptedIndexer
 ) -> None:
     async def revoke() -> None:
         with suppress(NotFound):
             await other.update_access(AccessOp.DENY, ONE, {BOB})
 
-    embedder.events = [revoke]
+    indexer.events = [revoke]
     with pytest.raises(Overtaken):
         await gateway.upsert(stage.source(1, [ALICE, BOB]))
     assert await gateway.upsert(stage.source(1, [ALICE])) is Outcome.CREATED

@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from context_chat_backend.toolkit.indexing.words.terms import chunk_words, question_of, term
+from context_chat_backend.toolkit.postgres.document_store import word_argument
 from context_chat_backend.toolkit.postgres.migrations import Edition, migrate
 from tests.doubles.postgrest import prepare_database
 
@@ -67,6 +69,10 @@ def vector(seed: int) -> list[float]:
     return [round(numbers.gauss(0, 1), 4) for _ in range(DIMENSION)]
 
 
+def words(text: str) -> dict[str, object]:
+    return word_argument(chunk_words("", "", text))
+
+
 def source(
     number: int, users: Sequence[str], provider: str = "files", chunks: int = 3, text: str = "hello world", **more: Any
 ) -> dict[str, Any]:
@@ -79,23 +85,35 @@ def source(
         "content_hash": f"{text} {chunks}",
         "users": list(users),
         "chunks": [
-            {"ordinal": i, "content": f"{text} doc{number} chunk{i}", "embedding": vector(number * 100 + i)}
+            {"ordinal": i, "content": content, "embedding": vector(number * 100 + i), "words": words(content)}
             for i in range(chunks)
+            for content in [f"{text} doc{number} chunk{i}"]
         ],
     }
     return {**described, **more}
 
 
 def put(db: Connection, *sources: dict[str, Any]) -> list[str]:
-    """As a gateway does it: begin, and store if that is needed."""
+    """As a gateway does it: begin, store if that is needed, and make the vectors later."""
     outcomes = []
     for each in sources:
         begun = one(db, "select ccb_begin_upsert(%s)", Jsonb(without_chunks(each)))
         if begun["state"] == "index":
             outcomes.append(one(db, "select ccb_store_source(%s)", Jsonb({**each, "ticket": begun["ticket"]})))
+            put_vectors(db, each)
         else:
             outcomes.append(begun["state"])
     return outcomes
+
+
+def put_vectors(db: Connection, described: dict[str, Any], form: Callable[[list[float]], object] = list) -> None:
+    find = "select chunk_id, ordinal from ccb.chunks join ccb.documents using (doc_id) where source_id = %s"
+    chunks = {chunk["ordinal"]: chunk for chunk in described["chunks"]}
+    vectors = [
+        {"chunk_id": number, "embedding": form(chunks[ordinal]["embedding"])}
+        for number, ordinal in db.execute(find, [described["source_id"]])
+    ]
+    one(db, "select ccb_put_vectors(%s)", Jsonb(vectors))
 
 
 def without_chunks(described: dict[str, Any]) -> dict[str, Any]:
@@ -107,10 +125,24 @@ def begin(db: Connection, described: dict[str, Any]) -> str:
 
 
 def search(db: Connection, user: str, embedding: list[float] | None = None, **arguments: Any) -> list[Any]:
-    named = {"p_user": user, "p_embedding": str(embedding) if embedding else None, "p_k": 100, **arguments}
+    named = {
+        "p_user": user,
+        "p_embedding": str(embedding) if embedding else None,
+        "p_depth": 100,
+        "p_limit": 1000,
+        **arguments,
+    }
     call = ", ".join(f"{name} => %({name})s" for name in named)
     (found,) = db.execute(f"select ccb_search({call})".encode(), named).fetchone() or ([],)
-    return [(hit["source_id"], hit["ordinal"], hit["score"], hit["content"]) for hit in found]
+    return sorted(
+        ((hit["source_id"], hit["ordinal"], hit["similarity"] or hit["words"], hit["text"]) for hit in found["hits"]),
+        key=lambda row: -row[2],
+    )
+
+
+def question(text: str) -> Jsonb:
+    asked = question_of(text, {"en": 1})
+    return Jsonb({"terms": asked.terms, "identifiers": asked.distinctive})
 
 
 def seen(db: Connection, user: str, **arguments: Any) -> set[str]:
@@ -160,9 +192,9 @@ def test_a_scope_narrows_and_never_widens(db: Connection) -> None:
     assert seen(db, "b", p_sources=["files: 2", "mail: 3"]) == {"files: 2"}
 
 
-def test_at_most_k_chunks_come_back_best_first(db: Connection) -> None:
+def test_at_most_so_many_chunks_of_a_kind_come_back(db: Connection) -> None:
     put(db, *[source(i, ["a"], chunks=5) for i in range(1, 6)])
-    rows = search(db, "a", vector(203), p_query="doc2 chunk3", p_k=7)
+    rows = search(db, "a", vector(203), p_depth=7)
     assert len(rows) == 7
     assert rows[0][:2] == ("files: 2", 3)
     assert [row[2] for row in rows] == sorted((row[2] for row in rows), reverse=True)
@@ -175,33 +207,50 @@ def test_words_are_found_by_the_text_search_among_readable_chunks_only(db: Conne
         source(2, ["a"], text="banana split"),
         source(3, ["b"], text="apple secret"),
     )
-    assert {row[0] for row in search(db, "a", p_query="apple")} == {"files: 1"}
-    assert search(db, "a", p_query="") == []
-    assert search(db, "a", p_query="'; drop table ccb.chunks; -- & | ! <-> :*") == []
+    assert {row[0] for row in search(db, "a", p_question=question("apple"))} == {"files: 1"}
+    assert search(db, "a", p_question=question("")) == []
+    assert search(db, "a", p_question=question("'; drop table ccb.users; -- & | ! <-> :*")) == []
 
 
-def test_a_chunk_found_by_meaning_and_words_comes_before_those_found_by_one_of_them(db: Connection) -> None:
-    put(db, source(1, ["a"], text="apple pie"), source(2, ["a"], text="banana split"))
-    best, *others = search(db, "a", vector(200), p_query="banana chunk0")
-    assert best[:2] == ("files: 2", 0)
-    assert best[2] == pytest.approx(2 / 61)
-    assert all(other[2] < best[2] for other in others)
+def test_a_chunk_found_by_either_comes_with_what_both_say_of_it(db: Connection) -> None:
+    put(db, source(1, ["a"], text="apple pie"), source(2, ["a"], text="invoice RE-2024-0815"))
+    asked = question("invoice RE 2024 0815")
+    found = one(db, "select ccb_search('a', %s, %s, 1)", str(vector(100)), asked)
+    by_source = {hit["source_id"]: hit for hit in found["hits"]}
+    assert by_source["files: 1"]["similarity"] == pytest.approx(1, abs=1e-3)
+    assert by_source["files: 1"]["words"] == 0
+    assert by_source["files: 2"]["similarity"] < 0.9
+    assert 0 < by_source["files: 2"]["words"] < found["mass"]
+    assert term("#re20240815") in by_source["files: 2"]["identifiers"]
+    assert by_source["files: 1"]["identifiers"] == []
+
+
+def test_words_are_found_also_while_they_wait_to_be_counted(db: Connection, database: str) -> None:
+    put(db, source(1, ["a"], text="apple pie"))
+    with psycopg.connect(database) as another:
+        another.execute("select pg_advisory_xact_lock(hashtextextended('ccb:terms', 0::bigint))")  # counts words
+        put(db, source(2, ["a"], text="invoice RE-2024-0815"))
+    assert one(db, "select chunks from ccb.counted_terms where term = 0") == 3
+    assert {row[0] for row in search(db, "a", p_question=question("RE-2024-0815"))} == {"files: 2"}
+    put(db, source(3, ["a"], text="banana split"))
+    assert one(db, "select count(*) from ccb.counted_terms") == 0
+    assert {row[0] for row in search(db, "a", p_question=question("RE-2024-0815"))} == {"files: 2"}
 
 
 def test_a_question_in_which_only_some_words_match_finds_them(db: Connection) -> None:
     put(db, source(1, ["a"], text="the mitochondria is the powerhouse of the cell"), source(2, ["a"], text="recipes"))
-    rows = search(db, "a", p_query="what exactly does the mitochondria do in a cell?")
+    rows = search(db, "a", p_question=question("what exactly does the mitochondria do in a cell?"))
     assert {row[0] for row in rows} == {"files: 1"}
 
 
 def test_the_index_path_finds_what_the_exact_path_finds(db: Connection) -> None:
     put(db, *[source(i, ["a", "b"] if i % 3 else ["b"], chunks=5) for i in range(1, 60)])
-    arguments = {"p_k": 10}
+    arguments = {"p_depth": 10}
     exact = search(db, "a", vector(5), **arguments)
     db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
     assert search(db, "a", vector(5), **arguments) == exact
     assert one(db, "show enable_seqscan") == "on"
-    assert seen(db, "a", p_k=500) == {f"files: {i}" for i in range(1, 60) if i % 3}
+    assert seen(db, "a", p_depth=500) == {f"files: {i}" for i in range(1, 60) if i % 3}
 
 
 def test_the_search_is_exact_where_the_index_gives_up(db: Connection) -> None:
@@ -209,7 +258,7 @@ def test_the_search_is_exact_where_the_index_gives_up(db: Connection) -> None:
     db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
     db.execute("update ccb.settings set value = '1' where key = 'max_scan_tuples'")
     db.execute("update ccb.settings set value = '1' where key = 'ef_search'")
-    assert len(search(db, "a", vector(5), p_k=10)) == 10
+    assert len(search(db, "a", vector(5), p_depth=10)) == 10
 
 
 def test_the_index_path_uses_the_vector_index(db: Connection) -> None:
@@ -312,9 +361,16 @@ def test_a_new_source_is_created_and_a_newer_version_replaces_it_with_exactly_it
 @pytest.mark.parametrize("modified", [1000, 999])
 def test_a_version_that_is_not_newer_adds_its_readers_and_nothing_else(db: Connection, modified: int) -> None:
     put(db, source(1, ["a"]))
-    assert begin(db, source(1, ["b"], text="other", title="other", modified=modified)) == "unchanged"
+    assert begin(db, source(1, ["b"], text="other", modified=modified)) == "unchanged"
     assert search(db, "a", vector(1)) == search(db, "b", vector(1)) != []
     assert db.execute("select title, modified from ccb.documents").fetchall() == [("title 1", 1000)]
+
+
+def test_an_older_version_does_not_change_the_title(db: Connection) -> None:
+    put(db, source(1, ["a"]))
+    older = without_chunks(source(1, ["a"], title="old name", modified=999))
+    assert one(db, "select ccb_begin_upsert(%s)", Jsonb(older)) == {"state": "unchanged", "retitled": False}
+    assert one(db, "select title from ccb.documents") == "title 1"
 
 
 def test_a_newer_version_with_the_same_content_needs_no_chunks(db: Connection) -> None:
@@ -354,19 +410,17 @@ def test_a_source_without_readers_is_an_error(db: Connection) -> None:
 def test_a_source_with_a_wrong_chunk_leaves_nothing_and_the_old_version_as_it_was(db: Connection) -> None:
     put(db, source(1, ["a"]))
     broken = source(1, ["a"], text="new", modified=2000)
-    broken["chunks"][1]["embedding"] = [1, 2, 3]
-    with pytest.raises(psycopg.errors.DataException, match="expected 8 dimensions"):
+    broken["chunks"][1]["words"] = {**broken["chunks"][1]["words"], "weights": "{1:1}/3"}
+    with pytest.raises(psycopg.errors.DataException, match="expected 1000000000 dimensions"):
         one(db, "select ccb_store_source(%s)", Jsonb(broken))
     assert {row[3] for row in search(db, "a", vector(1))} == {f"hello world doc1 chunk{i}" for i in range(3)}
 
 
 def test_an_embedding_may_also_come_as_text(db: Connection) -> None:
-    put(db, source(1, ["a"]))
-    as_text = source(2, ["a"])
-    as_text["chunks"] = [
-        {**chunk, "embedding": str(chunk["embedding"])} for chunk in source(1, [])["chunks"]
-    ]  # the numbers of source 1
-    put(db, as_text)
+    for number in (1, 2):
+        one(db, "select ccb_store_source(%s)", Jsonb(source(number, ["a"])))
+    put_vectors(db, source(1, ["a"]))
+    put_vectors(db, {**source(1, ["a"]), "source_id": "files: 2"}, form=str)
     assert one(db, "select count(distinct embedding::text) from ccb.chunks") == 3
 
 
@@ -442,11 +496,66 @@ def test_garbage_collection_removes_old_staged_documents_and_unknown_users(db: C
     assert users(db) == {"a"}
 
 
-def test_garbage_collection_learns_which_words_are_too_common_to_search_for(db: Connection) -> None:
-    put(db, *[source(i, ["a"], text="common word") for i in range(1, 20)])
-    db.execute("analyze ccb.chunks")
+def counts(db: Connection, *tokens: str) -> list[int]:
+    return [one(db, "select chunks from ccb.terms where term = %s", term(token) if token else 0) for token in tokens]
+
+
+def test_terms_are_counted_as_chunks_come_and_anew_when_most_are_gone(db: Connection) -> None:
+    put(db, *[source(i, ["a"], chunks=100, text="common word") for i in range(1, 16)])
+    put(db, source(20, ["a"], chunks=1, text="rare thing"))
+    assert counts(db, "", "common", "rare") == [1501, 1500, 1]
+    one(db, "select ccb_delete_sources(%s)", [f"files: {i}" for i in range(1, 16)])
+    assert counts(db, "", "common", "rare") == [1501, 1500, 1]
     one(db, "select ccb_collect_garbage()")
-    assert set(one(db, "select ccb.terms_of('a common word about doc7')")) == {"a", "about", "doc7"}
+    assert counts(db, "", "common", "rare") == [1, None, 1]
+
+
+def test_what_another_writer_kept_from_being_counted_is_counted_by_the_next(db: Connection) -> None:
+    with db.transaction(), psycopg.connect(db.info.dsn, autocommit=True) as other:
+        one(db, "select pg_advisory_xact_lock(hashtextextended('ccb:terms', 0::bigint))")
+        put(other, source(1, ["a"], chunks=2, text="early"))
+        assert counts(db, "", "early") == [None, None]
+    put(db, source(2, ["a"], chunks=1, text="late"))
+    assert counts(db, "", "early", "late") == [3, 2, 1]
+
+
+def test_few_candidates_by_the_rarest_words_rank_as_all_do(db: Connection) -> None:
+    numbers = random.Random(1)
+    common, rare = ["alpha", "beta", "gamma"], [f"word{i}" for i in range(40)]
+    put(
+        db,
+        *[
+            source(i, ["a", "b"] if i % 4 else ["b"], chunks=1, text=" ".join([*common, *numbers.choices(rare, k=6)]))
+            for i in range(1, 200)
+        ],
+    )
+    arguments: dict[str, Any] = {"p_question": question("alpha beta word3 word7"), "p_depth": 10}
+    exact = search(db, "a", **arguments)
+    db.execute("update ccb.settings set value = '0' where key = 'exact_words'")
+    db.execute("update ccb.settings set value = '40' where key = 'word_candidates'")
+    assert [row[2] for row in search(db, "a", **arguments)] == [row[2] for row in exact]
+    db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
+    assert [row[2] for row in search(db, "a", **arguments)] == [row[2] for row in exact]
+
+
+def test_a_document_with_another_title_waits_for_its_words(db: Connection) -> None:
+    put(db, source(1, ["a"]), source(2, ["a"]))
+    assert one(db, "select ccb_wordless_document()") is None
+    renamed = without_chunks(source(1, ["a"], title="new name"))
+    assert one(db, "select ccb_begin_upsert(%s)", Jsonb(renamed)) == {"state": "unchanged", "retitled": True}
+    assert one(db, "select ccb_wordless_document('files: 2')") is None
+    document = one(db, "select ccb_wordless_document()")
+    assert document["title"] == "new name"
+    chunks = one(db, "select ccb_chunks_of(%s, 0, 10)", document["doc_id"])
+    assert [chunk["ordinal"] for chunk in chunks] == [1, 2]
+    put_words = [{"ordinal": i, **words("new name")} for i in range(3)]
+    late = Jsonb([{"ordinal": 0, **words("oldest name")}])
+    one(db, "select ccb_put_words(%s, %s, 'oldest name', true)", document["doc_id"], late)
+    assert one(db, "select ccb_wordless_document()") == document
+    assert search(db, "a", p_question=question("oldest")) == []
+    one(db, "select ccb_put_words(%s, %s, 'new name', true)", document["doc_id"], Jsonb(put_words))
+    assert one(db, "select ccb_wordless_document()") is None
+    assert {row[0] for row in search(db, "a", p_question=question("name"))} == {"files: 1"}
 
 
 # -- access
@@ -633,7 +742,7 @@ def operate(connection: Connection, rng: random.Random) -> None:
         (7, lambda: one(connection, "select ccb_delete_sources(%s)", [f"p: {number}", f"q: {number}", "p: 1"])),
         (5, lambda: one(connection, "select ccb_delete_user(%s)", names[0])),
         (3, lambda: one(connection, "select ccb_collect_garbage('1 day')")),
-        (3, lambda: search(connection, names[0], vector(number), p_query="hello")),
+        (3, lambda: search(connection, names[0], vector(number), p_question=question("hello"))),
     ]
     rng.choices([call for _, call in operations], [weight for weight, _ in operations])[0]()
 
@@ -744,7 +853,7 @@ def test_the_service_role_can_do_everything_in_a_store_of_a_plain_owner(supabase
         db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
         one(db, "select ccb_collect_garbage()")
     with as_role(supabase, "service_role") as db:  # in a new session the vector library is not loaded yet
-        assert len(search(db, "a", vector(1), p_k=10)) == 10
+        assert len(search(db, "a", vector(1), p_depth=10)) == 10
         assert seen(db, "b") == {"files: 1"}
 
 

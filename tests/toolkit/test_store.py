@@ -42,13 +42,15 @@ from context_chat_backend.contract import (
 )
 from context_chat_backend.settings import Settings
 from context_chat_backend.toolkit.indexing.embed.settings import EmbedSettings
-from context_chat_backend.toolkit.indexing.indexer import Page
 from context_chat_backend.toolkit.indexing.split import Chunk
+from context_chat_backend.toolkit.indexing.words.terms import question_of
 from context_chat_backend.toolkit.postgres.database import Database, database_errors
-from context_chat_backend.toolkit.postgres.document_store import DocumentStore
-from context_chat_backend.toolkit.postgres.documents import Decision
+from context_chat_backend.toolkit.postgres.document_store import LEASE_SECONDS, DocumentStore
+from context_chat_backend.toolkit.postgres.documents import Decision, trials_in
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
+from context_chat_backend.toolkit.search.calibration import Calibration, Trial
+from context_chat_backend.toolkit.search.fusion import fuse
 from context_chat_backend.toolkit.settings import VariableSettings, read_settings
 
 pytest_plugins = ["tests.pg"]
@@ -94,11 +96,18 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, DIMENSION), dtype=np.float32)
 
 
-async def pages(*texts: str, per_page: int = 60) -> AsyncIterator[Page]:
-    embeddings = vectors(len(texts))
+async def pages(*texts: str, per_page: int = 60) -> AsyncIterator[Sequence[Chunk]]:
     for start in range(0, len(texts), per_page):
-        page = tuple(Chunk(start + index, f"above {text}", text) for index, text in enumerate(texts[start:][:per_page]))
-        yield Page(page, embeddings[start : start + per_page])
+        yield [Chunk(start + index, f"above {text}", text) for index, text in enumerate(texts[start:][:per_page])]
+
+
+async def embed_all(store: "Store") -> None:
+    """As `vectors(1)` is the question's, the first text of each source is the nearest."""
+    while (claimed := await store.claim_chunks()).chunks:
+        places = [
+            await store.ask(f"select ordinal from ccb.chunks where chunk_id = {number}") for number in claimed.ids
+        ]
+        await store.put_vectors(claimed.ids, vectors(max(places) + 1)[places])
 
 
 def many(word: str, count: int = 250) -> list[str]:
@@ -141,7 +150,19 @@ async def store(database: str, anyio_backend: str) -> AsyncIterator[Store]:
 
 
 async def search(store: Store, user: UserId, words: str, limit: int, scope: Any = None) -> list[Hit]:
-    return await store.search(Query(user_id=user, text=words, limit=limit, scope=scope), vectors(1)[0])
+    query = Query(user_id=user, text=words, limit=limit, scope=scope)
+    embedding = vectors(1)[0]
+    question = question_of(words, {"en": 1})
+    found = await store.search(query, embedding, question)
+    return fuse(
+        found.candidates,
+        mass=found.mass,
+        unknown=0,
+        question=question,
+        embedding=embedding,
+        calibration=Calibration(),
+        limit=limit,
+    )
 
 
 async def found(store: Store, user: UserId, words: str = "", scope: Any = None) -> list[Hit]:
@@ -149,7 +170,9 @@ async def found(store: Store, user: UserId, words: str = "", scope: Any = None) 
 
 
 async def put(store: Store, source: Source, *texts: str) -> Outcome:
-    return await store.publish(source, str(texts), pages(*texts))
+    outcome = await store.publish(source, str(texts), pages(*texts))
+    await embed_all(store)
+    return outcome
 
 
 def ask(uri: str, query: str) -> Any:
@@ -176,12 +199,13 @@ async def test_a_published_source_is_found_by_its_readers(store: Store) -> None:
 async def test_a_large_document_arrives_complete_and_in_one_step(store: Store, database: str) -> None:
     texts = many("whale")
 
-    async def watched() -> AsyncIterator[Page]:
+    async def watched() -> AsyncIterator[Sequence[Chunk]]:
         async for page in pages(*texts):
             yield page
             assert await found(store, ALICE) == []
 
     assert await store.publish(source(), "hash", watched()) is Outcome.CREATED
+    await embed_all(store)
     with psycopg.connect(database) as connection:
         rows = connection.execute("select content, embedding::text from ccb.chunks order by ordinal").fetchall()
     assert [content for content, _ in rows] == texts
@@ -339,24 +363,15 @@ async def test_characters_that_cannot_be_stored_reject_the_source(store: Store, 
     await store.ping()
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        Page((Chunk(250, "", "a\0b"),), vectors(1)),
-        Page((Chunk(250, "a\0b", "x"),), vectors(1)),
-        Page((Chunk(250, "", "x"),), np.zeros((1, DIMENSION + 1), dtype=np.float32)),
-        Page((Chunk(250, "", "x"),), np.full((1, DIMENSION), np.nan, dtype=np.float32)),
-    ],
-    ids=["text", "heading", "dimension", "number"],
-)
+@pytest.mark.parametrize("chunk", [Chunk(250, "", "a\0b"), Chunk(250, "a\0b", "x")], ids=["text", "heading"])
 @pytest.mark.parametrize("before", [0, 250])
 async def test_a_chunk_that_cannot_be_stored_rejects_the_source_and_leaves_nothing(
-    store: Store, database: str, page: Page, before: int
+    store: Store, database: str, chunk: Chunk, before: int
 ) -> None:
-    async def with_bad_end() -> AsyncIterator[Page]:
+    async def with_bad_end() -> AsyncIterator[Sequence[Chunk]]:
         async for good in pages(*many("x", before)):
             yield good
-        yield page
+        yield [chunk]
 
     with pytest.raises(Rejected):
         await store.publish(source(), "hash", with_bad_end())
@@ -375,6 +390,12 @@ async def test_an_id_too_long_for_an_index_rejects_the_source(store: Store) -> N
 VERSION_2 = """
     set search_path to ccb, public;
     alter table ccb.chunks drop column heading;
+    alter table ccb.chunks add column tsv tsvector generated always as (to_tsvector('simple', content)) stored;
+    create index chunks_tsv_gin on ccb.chunks using gin (tsv);
+    create table ccb.common_terms (lexeme text primary key, freq real not null);
+    insert into ccb.settings values ('text_candidates', '500');
+    drop table ccb.chunk_words, ccb.terms, ccb.counted_terms;
+    alter table ccb.documents drop column words_title;
     create function ccb.search(text, halfvec, text, int, text[], text[], text) returns table (
       source_id text, provider text, title text, doc_type text, modified bigint,
       ordinal int, content text, score float8, distance float8)
@@ -393,12 +414,115 @@ async def test_what_was_stored_without_headings_is_found_with_empty_ones(databas
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(upgrade.encode())
         async with open_store(database) as store:
+            while await store.make_words():
+                pass
             hits = await found(store, ALICE, "whale")
+            assert hits[0].text == "the whale"
             assert sorted((hit.ordinal, hit.heading, hit.text) for hit in hits) == [
                 (0, "", "the whale"),
                 (1, "", "the sea"),
             ]
-    assert ask(database, "select value from ccb.settings where key = 'schema_version'") == "3"
+    assert ask(database, "select value from ccb.settings where key = 'schema_version'") == "7"
+
+
+COUNTS = "select jsonb_object_agg(term, chunks) from ccb.terms"
+TRIAL = Trial(64, strength=4.2, own=0.7, others=0.1)
+VERSION_4 = """
+    drop table ccb.counted_terms;
+    create table ccb.counted_terms (batch_id bigint generated always as identity primary key, terms int[] not null);
+    insert into ccb.counted_terms (terms) values ('{4711, 0, 0}'), ('{4711, 0}');
+    update ccb.settings set value = '4' where key = 'schema_version';
+    update ccb.settings set value = 'others' where key = 'functions'"""
+
+
+@pytest.mark.parametrize("upgrade", ["", store_script(DIMENSION)], ids=["by the gateway", "by the script"])
+async def test_what_was_counted_and_found_out_before_is_kept(database: str, upgrade: str) -> None:
+    async with open_store(database) as store:
+        await put(store, source(), "the whale", "the sea")
+        await store.keep_trials({"en": TRIAL})
+    counts = ask(database, COUNTS)
+    for script in (VERSION_4, upgrade):
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(script.encode())
+    async with open_store(database) as store:
+        assert ask(database, COUNTS) == {**counts, "0": counts["0"] + 3, "4711": 2}
+        status = await store.status()
+        assert status["schema_version"] == "7"
+        assert trials_in(status) == {"en": TRIAL}
+        assert not await store.make_words()
+        assert [hit.text for hit in await found(store, ALICE, "whale")][:1] == ["the whale"]
+
+
+# -- vectors
+
+
+AGE_CLAIMS = (
+    f"update ccb.chunks set claimed_at = now() - interval '{LEASE_SECONDS + 1} seconds' where embedding is null"
+)
+
+
+async def test_what_is_stored_is_found_by_its_words_before_it_has_vectors(store: Store) -> None:
+    await put(store, source("files: 2"), "the sea", "the shore")
+    await store.publish(source(), "hash", pages("the whale"))
+    assert await store.waiting_chunks() == 1
+    hits = await found(store, ALICE, "whale")
+    assert [hit.text for hit in hits] == ["the whale", "the sea", "the shore"]
+    assert ONE in {hit.source_id for hit in await found(store, ALICE, "mountain")}  # nothing is known of it yet
+    assert {sample.text for sample in await store.samples()} == {"the sea", "the shore"}
+    await embed_all(store)
+    assert await store.waiting_chunks() == 0
+    assert len(await store.samples()) == 3
+
+
+async def test_chunks_are_claimed_once_the_newest_first(store: Store, database: str) -> None:
+    await store.publish(source(), "hash", pages(*many("old", 150)))
+    await store.publish(source("files: 2"), "hash", pages(*many("new", 50)))
+    first, second, third = [await store.claim_chunks() for _ in range(3)]
+    assert [len(claimed.ids) for claimed in (first, second, third)] == [100, 100, 0]
+    assert {claimed.waiting for claimed in (first, second, third)} == {200}
+    assert {f"new {number}" for number in range(50)} < {chunk.text for chunk in first.chunks}
+    assert {chunk.title for chunk in first.chunks} == {"a title"}
+    assert {chunk.heading for chunk in second.chunks} == {f"above old {number}" for number in range(100)}
+    await store.put_vectors(first.ids, vectors(100))
+    assert (await store.claim_chunks()).waiting == 100
+    ask(database, AGE_CLAIMS)
+    assert sorted((await store.claim_chunks()).ids) == sorted(second.ids)
+    await store.release_chunks(second.ids[:30])
+    assert sorted((await store.claim_chunks()).ids) == sorted(second.ids[:30])
+    await store.release_all_chunks()
+    assert sorted((await store.claim_chunks()).ids) == sorted(second.ids)
+
+
+async def test_a_vector_of_what_is_gone_or_has_one_changes_nothing(store: Store, database: str) -> None:
+    await store.publish(source(), "hash", pages("the whale"))
+    claimed = await store.claim_chunks()
+    await store.put_vectors(claimed.ids, vectors(1))
+    embedding = ask(database, "select embedding::text from ccb.chunks")
+    await store.put_vectors(claimed.ids, vectors(1, seed=9))
+    assert ask(database, "select embedding::text from ccb.chunks") == embedding
+    await store.delete({ONE})
+    await store.put_vectors(claimed.ids, vectors(1))
+    assert ask(database, "select count(*) from ccb.chunks") == 0
+
+
+@pytest.mark.parametrize("bad", [np.zeros((1, DIMENSION + 1), np.float32), np.full((1, DIMENSION), np.nan, np.float32)])
+async def test_a_vector_that_cannot_be_stored_is_refused(store: Store, bad: NDArray[np.float32]) -> None:
+    await store.publish(source(), "hash", pages("the whale"))
+    with pytest.raises(Rejected):
+        await store.put_vectors((await store.claim_chunks()).ids, bad)
+    assert await store.waiting_chunks() == 1
+
+
+# -- what words tell of others
+
+
+async def test_the_order_of_ones_own_documents_does_not_tell_how_many_of_others_have_a_number(store: Store) -> None:
+    for item, text in enumerate(["QX-48151", "ZK-31337"]):
+        await put(store, source(f"files: {item}", [BOB]), text)
+    alone = {hit.text: hit.score for hit in await found(store, BOB, "QX-48151 ZK-31337")}
+    for item in range(2, 12):
+        await put(store, source(f"files: {item}", [ALICE]), "ZK-31337")
+    assert {hit.text: hit.score for hit in await found(store, BOB, "QX-48151 ZK-31337")} == pytest.approx(alone)
 
 
 # -- interruptions
@@ -410,7 +534,7 @@ async def test_a_publication_that_fails_or_is_cancelled_leaves_the_old_version_o
     await put(store, source(), "old")
     newer = source(modified=2000)
 
-    async def failing() -> AsyncIterator[Page]:
+    async def failing() -> AsyncIterator[Sequence[Chunk]]:
         async for page in pages(*many("new")):
             yield page
         raise RuntimeError("embedding failed")
@@ -420,7 +544,7 @@ async def test_a_publication_that_fails_or_is_cancelled_leaves_the_old_version_o
 
     with anyio.CancelScope() as scope:
 
-        async def cancelled() -> AsyncIterator[Page]:
+        async def cancelled() -> AsyncIterator[Sequence[Chunk]]:
             async for page in pages(*many("new")):
                 yield page
             scope.cancel()
@@ -433,7 +557,7 @@ async def test_a_publication_that_fails_or_is_cancelled_leaves_the_old_version_o
 
 
 async def test_a_source_deleted_while_it_is_staged_is_to_be_tried_again(store: Store) -> None:
-    async def deleted() -> AsyncIterator[Page]:
+    async def deleted() -> AsyncIterator[Sequence[Chunk]]:
         async for page in pages(*many("new")):
             yield page
         await store.delete({ONE})
@@ -487,7 +611,7 @@ async def test_a_server_killed_while_a_document_is_staged_recovers_without_a_tra
     async with EmbeddedPostgres(unlucky_server) as server, open_store(server.uri) as store:
         await put(store, source(), "old")
 
-        async def killing() -> AsyncIterator[Page]:
+        async def killing() -> AsyncIterator[Sequence[Chunk]]:
             async for page in pages(*many("new")):
                 yield page
             kill(unlucky_server, server.uri)
@@ -539,7 +663,7 @@ async def test_a_store_installs_itself_and_keeps_its_identity(empty_database: st
         assert store.identity == identity
         assert len(await found(store, ALICE)) == 1
         status = await store.status()
-        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "3")
+        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "7")
     ask(empty_database, "drop schema ccb cascade")
     async with open_store(empty_database) as store:
         assert store.identity != identity

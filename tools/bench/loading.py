@@ -1,6 +1,7 @@
 """Loading: sources that have not changed, and documents for the first time."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
@@ -27,8 +28,9 @@ def measure_unchanged(gateway: Server, corpus: Corpus, scale: Scale) -> Table:
     def round_() -> tuple[float, float]:
         sources = [_note(corpus, next(numbers)) for _ in range(scale.small_sources)]
         with gateway.connect() as client:
-            first, again = (rate(len(sources), lambda: _load(client, sources)) for _ in range(2))
-        return first, again
+            first = rate(len(sources), lambda: _load(client, sources))
+            client.wait_for_meaning()
+            return first, rate(len(sources), lambda: _load(client, sources))
 
     first, again, ratio = compared([round_() for _ in range(scale.rounds)])
     head = ("", "first load, sources/s", "unchanged, sources/s", "ratio")
@@ -40,22 +42,35 @@ def measure_unchanged(gateway: Server, corpus: Corpus, scale: Scale) -> Table:
 def measure_first_load(
     gateway: Server, database: str, corpus: Corpus, embed: Callable[[Sequence[str]], object], scale: Scale
 ) -> Table:
-    """Chunks per second, by the embedder alone and by the gateway."""
+    """Chunks per second, by the embedder alone and by the gateway: until they are found by words, and by meaning."""
     numbers = itertools.count()
 
-    def round_() -> tuple[float, float]:
+    def round_() -> tuple[float, float, float]:
         sources = [_document(corpus, next(numbers)) for _ in range(scale.documents)]
         known = _chunks(database)
         with gateway.connect() as client:
-            per_second = rate(len(sources), lambda: _load(client, sources))
+            client.wait_for_meaning()  # of what was loaded before
+            start = time.perf_counter()
+            _load(client, sources)
+            stored = time.perf_counter()
+            client.wait_for_meaning()
+            end = time.perf_counter()
         chunks = _chunks(database)[len(known) :]
-        alone = rate(len(chunks), lambda: embed(chunks))
-        return alone, per_second * len(chunks) / len(sources)
+        return rate(len(chunks), lambda: embed(chunks)), len(chunks) / (stored - start), len(chunks) / (end - start)
 
-    alone, through, ratio = compared([round_() for _ in range(scale.rounds)])
+    rounds = [round_() for _ in range(scale.rounds)]
+    alone, words, words_ratio = compared([(alone, words) for alone, words, _ in rounds])
+    _, meaning, meaning_ratio = compared([(alone, meaning) for alone, _, meaning in rounds])
     head = ("", "embedder alone, chunks/s", "gateway, chunks/s", "ratio")
-    row = (f"documents of {DOCUMENT_CHARS / 1000:g} KB", f"{alone:.1f}", f"{through:.1f}", f"{ratio:.2f}")
-    return Table("first-load", head, [row])
+    size = f"documents of {DOCUMENT_CHARS / 1000:g} KB"
+    return Table(
+        "first-load",
+        head,
+        [
+            (f"{size}, found by words", f"{alone:.1f}", f"{words:.1f}", f"{words_ratio:.2f}"),
+            (f"{size}, found by meaning", f"{alone:.1f}", f"{meaning:.1f}", f"{meaning_ratio:.2f}"),
+        ],
+    )
 
 
 def _load(client: Client, sources: Sequence[bytes]) -> None:

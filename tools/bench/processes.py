@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, appapi_headers, multipart
+from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, appapi_headers, chunks_wait, multipart
 from tests.gateway import SECRET, free_port
 
 REPO = Path(__file__).parents[2]
@@ -41,6 +41,15 @@ class Client:
     def load(self, parts: Iterable[bytes]) -> Any:
         """The decoded answer to `PUT /loadSources`; the parts are made by `push_client.part`."""
         return json.loads(self._request("PUT", "/loadSources", multipart(parts), UPLOAD_TYPE))
+
+    def wait_for_meaning(self) -> None:
+        """Return when all that is stored is found by its meaning, too."""
+        while not self.is_at_rest():
+            time.sleep(0.05)
+
+    def is_at_rest(self) -> bool:
+        """Whether no chunk waits for its vector."""
+        return not chunks_wait(self.get("/metrics").decode())
 
     def close(self) -> None:
         """Close the connection."""

@@ -149,9 +149,11 @@ def measure_questions(site: Site, scale: Scale) -> Table:
                 site.add_file(next(numbers))
         _hurry(site)
         busy = asking.submit(_ask, site.gateway, questions[scale.searches :]).result()
-        if site.nextcloud.idle():
-            raise RuntimeError("the documents were indexed before all questions were asked")
-        site.wait()
+        with site.gateway.connect() as client:
+            if site.nextcloud.idle() and client.is_at_rest():
+                raise RuntimeError("the documents were indexed before all questions were asked")
+            site.wait()
+            client.wait_for_meaning()
         return idle, busy
 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as asking:

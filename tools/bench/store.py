@@ -1,18 +1,18 @@
 """Fills the gateway's own database, past the gateway: embedding 100,000 texts would take an hour."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import numpy as np
 import psycopg
 from psycopg import sql
 
 from context_chat_backend.conformance.kit import FileContent
 from context_chat_backend.contract import ProviderId, Source, SourceId, UserId
-from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
-from context_chat_backend.toolkit.indexing.indexer import Page
+from context_chat_backend.toolkit.indexing.embed.shipped import DIMENSION, minilm
 from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.database import Database
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
@@ -25,6 +25,10 @@ ALL, HUNDREDTH, SINGLE, NOBODY = "all", "hundredth", "single", "nobody"
 TEAM_DOCUMENTS = 25
 """Consecutive documents have the same readers, as those of a shared folder."""
 WRITERS = 3
+PUT_VECTORS = """
+update ccb.chunks c set embedding = v.embedding::halfvec
+  from unnest(%s::text[]) with ordinality v (embedding, place), ccb.documents d
+ where d.source_id = %s and c.doc_id = d.doc_id and c.ordinal = v.place - 1"""
 NO_FILE = FileContent(Path(os.devnull))
 
 
@@ -38,15 +42,15 @@ def readers(number: int) -> frozenset[UserId]:
 
 async def fill(uri: str, corpus: Corpus, numbers: range) -> None:
     """Add documents with the functions of the store, and leave the database as its daily maintenance would."""
-    dimension = LocalEmbedder.dimension
+    dimension = DIMENSION
     async with Database(uri, Edition.STORE, dimension=dimension) as database:
         store = DocumentStore(database, dimension=dimension)
-        await store.open(dimension=dimension, model=LocalEmbedder.model_name)
+        await store.open(dimension=dimension, model=minilm().name)
         with psycopg.connect(uri, autocommit=True) as connection, _without_search_indexes(connection):
             todo = iter(numbers)
             async with anyio.create_task_group() as writers:
                 for _ in range(WRITERS):
-                    writers.start_soon(_write, store, corpus, todo)
+                    writers.start_soon(_write, store, uri, corpus, todo)
         with psycopg.connect(uri, autocommit=True) as connection:
             connection.execute("vacuum (analyze)")
             connection.execute("checkpoint")
@@ -67,10 +71,15 @@ def _without_search_indexes(connection: psycopg.Connection) -> Iterator[None]:
         connection.execute(definition.encode())
 
 
-async def _write(store: DocumentStore, corpus: Corpus, numbers: Iterator[int]) -> None:
-    for number in numbers:
-        document = corpus.document(number)
-        await store.publish(_source(number, document), f"{number}", _pages(document))
+async def _write(store: DocumentStore, uri: str, corpus: Corpus, numbers: Iterator[int]) -> None:
+    async with await psycopg.AsyncConnection.connect(uri, autocommit=True) as connection:
+        for number in numbers:
+            document = corpus.document(number)
+            source = _source(number, document)
+            await store.publish(source, f"{number}", _pages(document))
+            # the gateway would have to embed the texts
+            vectors = [np.array2string(vector, separator=",", threshold=len(vector)) for vector in document.vectors]
+            await connection.execute(PUT_VECTORS, (vectors, source.id))
 
 
 def _source(number: int, document: Document) -> Source:
@@ -85,9 +94,8 @@ def _source(number: int, document: Document) -> Source:
     )
 
 
-async def _pages(document: Document) -> AsyncIterator[Page]:
-    chunks = tuple(Chunk(ordinal, "", text) for ordinal, text in enumerate(document.texts))
-    yield Page(chunks, document.vectors)
+async def _pages(document: Document) -> AsyncIterator[Sequence[Chunk]]:
+    yield [Chunk(ordinal, "", text) for ordinal, text in enumerate(document.texts)]
 
 
 def versions(uri: str) -> str:

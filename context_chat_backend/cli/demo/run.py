@@ -2,22 +2,16 @@
 
 import secrets
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
-
-import httpx
 
 from ...nextcloud.push_client import APP_ID, CLIENT_VERSION, PushClient
 from ..command import FAILURE, INTERRUPTED, SUCCESS, Variables
+from ..own_gateway import Gateway, GatewayFailed, free_port, own_gateway, signals_handled_by, wait_until_ready
 from .samples import Document
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -45,22 +39,6 @@ QUESTIONS = (
     (CARMEN, "When is the office closed?"),
 )
 TITLES = {document.source_id: document.title for document in DOCUMENTS}
-START_TIMEOUT = 120
-STOP_TIMEOUT = 60
-
-Handler = Callable[[int, FrameType | None], object] | signal.Handlers
-
-
-class GatewayFailed(Exception):
-    """The gateway does not do what the demo needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """A running `ccbe serve`."""
-
-    process: subprocess.Popen[bytes]
-    base_url: str
 
 
 def say(text: str = "") -> None:
@@ -87,33 +65,16 @@ def _run(variables: Variables, *, once: bool, port: int) -> bool:
     with tempfile.TemporaryDirectory(prefix="context-chat-demo-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # as root, the database runs under another account
-        environment = _environment(variables, folder, secret, port or _free_port())
-        with _gateway(folder, environment) as gateway, PushClient(gateway.base_url, secret) as client:
+        environment = _environment(variables, folder, secret, port or free_port())
+        # in its folder: a .env file of the user does not take part
+        with own_gateway(environment, folder=folder) as gateway, PushClient(gateway.base_url, secret) as client:
             return _show(gateway, client, secret, once=once)
-
-
-@contextmanager
-def signals_handled_by(handler: Handler) -> Iterator[None]:
-    """Have it called for whatever asks the demo to stop, a closed terminal included; in the end all is as before.
-
-    It does not matter how the signals were handled before. A shell starts what runs in the background with Ctrl-C
-    ignored; only `nohup` is taken at its word.
-    """
-    endings = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        endings.remove(signal.SIGHUP)
-    before = {ending: signal.signal(ending, handler) for ending in endings}
-    try:
-        yield
-    finally:
-        for ending, previous in before.items():
-            signal.signal(ending, previous)
 
 
 def _show(gateway: Gateway, client: PushClient, secret: str, *, once: bool) -> bool:
     say("1. A gateway with nothing configured: embedded PostgreSQL with pgvector, embeddings computed right here")
     start = time.monotonic()
-    _wait_until_ready(gateway, client)
+    wait_until_ready(gateway, client)
     say(f"   ready at {gateway.base_url} after {time.monotonic() - start:.1f} s")
     _load_documents(client)
     ok = _ask_questions(client) and _revoke(client) and _load_again(client)
@@ -131,6 +92,9 @@ def _load_documents(client: PushClient) -> None:
         say(f"   [{number:2}/{len(DOCUMENTS)}] {done}  {document.title:32} for {readers}")
     counts = client.http.post("/countIndexedDocuments").json()
     say(f"   indexed: {', '.join(f'{provider} {count}' for provider, count in counts.items())}")
+    start = time.monotonic()
+    client.wait_for_meaning()
+    say(f"   found by their words at once, and by their meaning {time.monotonic() - start:.1f} s later")
     say("   102 is private to anna; 108 and 109 have the same bytes but different owners; carmen may read nothing")
 
 
@@ -155,7 +119,8 @@ def _ask(client: PushClient, user: str, question: str) -> bool:
         return not any(user in document.users for document in DOCUMENTS)
     for line in body["output"].splitlines():
         say(f"     {line}" if line else "")
-    say("     sources: " + "; ".join(f"{id_} ({TITLES[id_]})" for id_ in body["sources"]))
+    listed = "; ".join(f"{id_} ({TITLES[id_]})" for id_ in body["sources"])
+    say(f"     sources: {listed or 'none'}")
     return _only_own(user, body["sources"])
 
 
@@ -209,51 +174,3 @@ def _environment(variables: Variables, folder: Path, secret: str, port: int) -> 
         "APP_PERSISTENT_STORAGE": str(folder),
         "LOG_LEVEL": "WARNING",
     }
-
-
-@contextmanager
-def _gateway(folder: Path, environment: Mapping[str, str]) -> Iterator[Gateway]:
-    """Run `ccbe serve` in this environment until the block ends."""
-    command = [sys.executable, "-m", "context_chat_backend", "serve"]
-    process = subprocess.Popen(  # noqa: S603 - fixed words
-        command,
-        env=environment,
-        cwd=folder,  # a .env file of the user does not take part
-        start_new_session=True,  # Ctrl-C ends the demo, and the demo ends the gateway
-    )
-    try:
-        yield Gateway(process, f"http://127.0.0.1:{environment['APP_PORT']}")
-    finally:
-        with signals_handled_by(signal.SIG_IGN):  # impatience must not leave a database behind
-            process.terminate()
-            process.wait(timeout=STOP_TIMEOUT)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_until_ready(gateway: Gateway, client: PushClient) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        if gateway.process.poll() is not None:
-            raise GatewayFailed("the gateway did not start, see above")
-        try:
-            if _is_ready(client):
-                return
-        except httpx.TransportError:
-            pass  # the port is not open yet
-        time.sleep(0.2)
-    raise GatewayFailed(f"the gateway was not ready within {START_TIMEOUT} s")
-
-
-def _is_ready(client: PushClient) -> bool:
-    if client.http.get("/enabled").status_code != httpx.codes.OK:  # knows our secret, so it is ours
-        raise GatewayFailed(f"something else answers at {client.base_url}")
-    health = client.http.get("/health/ready")
-    if health.json()["status"] == "misconfigured":
-        raise GatewayFailed("the gateway cannot open its backend, see above")
-    return health.is_success

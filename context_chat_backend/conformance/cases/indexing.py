@@ -2,16 +2,19 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
 from ...contract import AccessOp, NotFound, Outcome, Rejected
 from ...core.contents import NoContent
-from ..kit import PAPER, Kit
+from ..kit import PAPER, POLL_INTERVAL, Kit
 from .base import case, expect, expect_error, name_of_error
 
 READERS_OF_ONE = 300
 AT_ONCE = 12
+MEANING_PATIENCE = 150.0
+"""Seconds: somebody else may have claimed what waits, and be gone."""
 LONG = "\n\n".join(f"Paragraph {number}: the whale dives {number} fathoms deep. " * 8 for number in range(60))
 
 FATHOMS = re.compile(r"dives (\d+) fathoms")
@@ -95,6 +98,44 @@ async def a_version_that_is_not_newer_adds_readers(kit: Kit) -> None:
         await kit.expect(user, kit.ids(1))
     text = await kit.text("bob", kit.id(1))
     expect("deep blue" in text, f"a version that is not newer replaced the text by {text!r}")
+
+
+@case("indexing")
+async def a_renamed_source_has_the_new_title(kit: Kit) -> None:
+    """A version with another title, but no newer, gives the source this title; an older one does not.
+
+    If this fails: a file that is renamed or moved keeps its `modified`. Compare the title, too, before you skip a
+    version that is not newer; if chunks hold the title, write them again.
+    """
+    await kit.driver.upsert(kit.source(1, users=("alice",), modified=10))
+    await kit.expect("alice", kit.ids(1))
+    await kit.driver.upsert(kit.source(1, users=("bob",), modified=10, title="files/renamed.md"))
+    await kit.driver.upsert(kit.source(1, users=("bob",), modified=9, title="files/of before.md"))
+    for user in ("alice", "bob"):
+        await kit.expect(user, kit.ids(1))
+        titles = await kit.settled(partial(_titles, kit, user), {"files/renamed.md"})
+        expect(titles == {"files/renamed.md"}, f"after a renaming the titles of its hits were {sorted(titles)}")
+    await kit.expect_count(1)
+
+
+async def _titles(kit: Kit, user: str) -> set[str]:
+    return {hit.title for hit in await kit.hits(user)}
+
+
+@case("indexing")
+async def what_waits_for_its_meaning_gets_it(kit: Kit) -> None:
+    """What `upsert` left for later is done without anybody asking, and a source is found meanwhile and afterwards.
+
+    If this fails: `waiting` counts chunks that are found by their words only. Work through them in the background, and
+    count anew from the store, where others may delete what waits.
+    """
+    await kit.driver.upsert(kit.source(1, users=("alice",)))
+    await kit.expect("alice", kit.ids(1))
+    with anyio.move_on_after(MEANING_PATIENCE):
+        while kit.driver.waiting:  # noqa: ASYNC110 - a driver tells when it is asked
+            await anyio.sleep(POLL_INTERVAL)
+    expect(kit.driver.waiting == 0, f"{kit.driver.waiting} chunks still waited after {MEANING_PATIENCE:g} s")
+    await kit.expect("alice", kit.ids(1))
 
 
 @case("indexing")

@@ -8,7 +8,7 @@ import math
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 
@@ -24,8 +24,11 @@ from ...toolkit.catalogue import (
     GroupKey,
     Match,
     VectorStore,
+    WordQuery,
 )
 from ...toolkit.concurrency import for_each
+from ...toolkit.indexing.words.languages import UNKNOWN
+from ...toolkit.indexing.words.terms import chunk_words, question_of
 from ..kit import CaseSkipped, Kit, patiently
 from .base import expect
 
@@ -71,6 +74,7 @@ class Shelf:
                 heading=HEADINGS[ordinal % len(HEADINGS)],
                 text=text,
                 embedding=self.vector(degrees + 0.2 * ordinal),
+                words=chunk_words("", HEADINGS[ordinal % len(HEADINGS)], text),
             )
             for ordinal, text in enumerate(texts)
         ]
@@ -136,12 +140,18 @@ class Shelf:
     # ------------------------------------------------------------------ searching
 
     async def search(self, kind: Search, candidates: Candidates, limit: int) -> Sequence[Match]:
-        """What fits the question best."""
+        """What fits the question best, as it was put."""
         match kind:
             case Search.BY_MEANING:
-                return await self.store.nearest(self.vector(0), candidates, limit)
+                found = await self.store.nearest(self.vector(0), candidates, limit)
             case Search.BY_WORDS:
-                return await self.store.matching(QUESTION, candidates, limit)
+                found = await self.store.matching(self.words(QUESTION), candidates, limit)
+        return list(map(as_put, found))
+
+    def words(self, text: str) -> WordQuery:
+        """A question whose terms are all worth the same."""
+        question = question_of(text, {})
+        return WordQuery(text=text, weights=question.terms, identifiers=question.distinctive, embedding=self.vector(0))
 
     @property
     def kinds(self) -> Sequence[Search]:
@@ -208,6 +218,11 @@ def within(*groups: GroupKey, documents: Iterable[ChunkRecord] = ()) -> Candidat
 def match_of(chunk: ChunkRecord) -> Match:
     """How a search returns the chunk."""
     return Match(document=chunk.document, ordinal=chunk.ordinal, heading=chunk.heading, text=chunk.text)
+
+
+def as_put(match: Match) -> Match:
+    """Without what a store may leave out."""
+    return replace(match, language=UNKNOWN, similarity=None)
 
 
 def matches(chunks: Iterable[ChunkRecord]) -> frozenset[Match]:

@@ -1,10 +1,17 @@
 """What the searches of a `VectorStore` promise."""
 
-from ...toolkit.catalogue import Candidates
+import math
+from dataclasses import replace
+
+from ...toolkit.catalogue import Candidates, chunk_id
 from ...toolkit.catalogue.catalogue import NEW_DOCUMENTS
+from ...toolkit.indexing.words.languages import UNKNOWN
 from ..kit import WHALE, Kit
 from .base import case, expect
-from .shelf import Search, Shelf, match_of, new_document, new_group, open_shelf, within
+from .shelf import QUESTION, Search, Shelf, as_put, match_of, new_document, new_group, open_shelf, within
+
+TOLERANCE = 0.01
+"""Of a cosine: stores may round vectors."""
 
 BETTER, GROUPS = 150, 300
 """How many chunks fit better, how many groups one user is in."""
@@ -104,6 +111,48 @@ async def the_nearest_come_first(kit: Kit) -> None:
 
 
 @case("store")
+async def similarities_are_cosines(kit: Kit) -> None:
+    """`Match.similarity` is the cosine of the chunk's and the question's embedding; a search by words may leave it out.
+
+    If this fails: convert what the store answers, e.g. a distance (1 - cosine) or a similarity from 0 to 1, and never
+    hand on the score of a search by words.
+    """
+    async with open_shelf(kit) as shelf:
+        group, angles = new_group(), (0, 60, 90, 120)
+        chunks = [shelf.chunks(group, (WHALE,), degrees=degrees)[0] for degrees in angles]
+        cosines = {chunk.id: math.cos(math.radians(degrees)) for degrees, chunk in zip(angles, chunks, strict=True)}
+        await shelf.put(*chunks)
+        await shelf.expect(Search.BY_MEANING, within(group), chunks)
+        nearest = await shelf.store.nearest(shelf.vector(0), within(group), len(chunks))
+        expect(all(match.similarity is not None for match in nearest), "a search by meaning leaves similarities out")
+        matching = await shelf.store.matching(shelf.words(QUESTION), within(group), len(chunks))
+        for match in (*nearest, *matching):
+            cosine = cosines.get(chunk_id(match.document, match.ordinal), 0.0)
+            told = cosine if match.similarity is None else match.similarity
+            expect(abs(told - cosine) < TOLERANCE, f"the similarity of a chunk is {told:.2f}, its cosine {cosine:.2f}")
+
+
+@case("store")
+async def a_language_comes_back_or_is_left_out(kit: Kit) -> None:
+    """`Match.language` is that of the chunk's `words`, or empty.
+
+    If this fails: store the language with the chunk, or leave `Match.language` as it is.
+    """
+    async with open_shelf(kit) as shelf:
+        group, languages = new_group(), ("de", "fr", UNKNOWN)
+        chunks = shelf.chunks(group, [WHALE] * len(languages))
+        put = [
+            replace(chunk, words=replace(chunk.words, language=language))
+            for chunk, language in zip(chunks, languages, strict=True)
+        ]
+        await shelf.put(*put)
+        await shelf.expect(Search.BY_MEANING, within(group), put)
+        for match in await shelf.store.nearest(shelf.vector(0), within(group), len(put)):
+            wanted = put[match.ordinal].words.language
+            expect(match.language in {wanted, UNKNOWN}, f"a chunk in {wanted!r} comes back as in {match.language!r}")
+
+
+@case("store")
 async def the_best_fitting_words_come_first(kit: Kit) -> None:
     """`matching` returns at most `limit` chunks, the best match first.
 
@@ -117,9 +166,9 @@ async def the_best_fitting_words_come_first(kit: Kit) -> None:
         await shelf.put(*chunks)
         await shelf.expect(Search.BY_WORDS, within(group), chunks)
         for limit in (1, 3):
-            found = await shelf.store.matching("whale harbour", within(group), limit)
+            found = await shelf.store.matching(shelf.words("whale harbour"), within(group), limit)
             expect(len(found) <= limit, f"a search by words with limit {limit} returns {len(found)} chunks")
-            best = found[0] if found else None
+            best = as_put(found[0]) if found else None
             expect(best == match_of(chunks[1]), "the only chunk with both words of a question does not come first")
         found = await shelf.search(Search.BY_WORDS, within(group), 2)
         expect(len(found) == 2, f"a search by words with limit 2 returns {len(found)} chunks")  # noqa: PLR2004

@@ -1,7 +1,7 @@
 """For stores that keep vectors and know nothing of users: see `store` for what an author writes."""
 
 from .driver import CatalogueDriver
-from .store import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey, Match, VectorStore, chunk_id
+from .store import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey, Match, VectorStore, WordQuery, chunk_id
 
 __all__ = [
     "Candidates",
@@ -12,5 +12,6 @@ __all__ = [
     "GroupKey",
     "Match",
     "VectorStore",
+    "WordQuery",
     "chunk_id",
 ]

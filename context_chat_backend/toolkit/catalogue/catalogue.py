@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import numpy as np
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ...contract import Outcome, Query, Source, SourceId
+from ..indexing.words.terms import Question, Weights, Words, title_terms
 from ..postgres.documents import OUTCOME, Documents, read, source_argument, storable, who_and_where
 from ..postgres.functions import Functions
-from .store import Candidates, DocumentKey, Extent, GroupKey
+from ..search.calibrator import Sample
+from .learning import counted, learned
+from .store import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey
 
 LAST_NUMBER = 2**63 - 1
+TITLED = 5
+"""The most documents that a search looks into because of their titles."""
 NEW_DOCUMENTS = 1000
 """The most documents that a search names one by one because their chunks do not carry their group yet."""
 
@@ -35,6 +43,39 @@ class Readable:
     source_id: SourceId
     title: str
     chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """What the catalogue knows of a question."""
+
+    worths: Weights
+    """By term, those that some chunk has."""
+    chunks: int
+    """So many there are."""
+    titled: Sequence[DocumentKey]
+    """Documents that the user may read and whose titles say much about the question, the best first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wordless:
+    """A document that is not found by its newest title yet."""
+
+    doc_id: int
+    document: DocumentKey
+    title: str
+    chunks: int
+    counted: bool
+    """Whether the terms of its chunks were: not by earlier versions."""
+
+
+class _Sample(TypedDict):
+    language: str
+    embedding: list[float]
+    sentence: str
+
+
+_SOUGHT, _WORDLESS, _SAMPLES = TypeAdapter(Sought), TypeAdapter(list[Wordless]), TypeAdapter(list[_Sample])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +144,8 @@ class Catalogue(Documents):
     @asynccontextmanager
     async def staged(self, source: Source, content_hash: str) -> AsyncIterator[Staged]:
         """A place for the chunks of a new version, given up if the block fails."""
-        row = await self._functions.call("ccb_stage_document", p_source=source_argument(source, content_hash))
+        description = {**source_argument(source, content_hash), "title_terms": title_terms(source.title)}
+        row = await self._functions.call("ccb_stage_document", p_source=description)
         async with self.discarded_on_failure(row["doc_id"]):
             yield Staged(
                 number=row["doc_id"],
@@ -112,9 +154,12 @@ class Catalogue(Documents):
                 replaces=row["replaces"],
             )
 
-    async def expect_chunks(self, staged: Staged, chunks: int) -> None:
-        """Remember, before they are sent, that the store may have so many chunks of the document."""
-        await self._functions.call("ccb_expect_chunks", p_doc_id=staged.number, p_chunks=chunks)
+    async def expect_chunks(self, staged: Staged, chunks: Sequence[ChunkRecord]) -> None:
+        """Remember, before these are sent, that the store may have them and all that come before them, and learn from
+        them."""
+        await self._functions.call(
+            "ccb_expect_chunks", p_doc_id=staged.number, p_chunks=chunks[-1].ordinal + 1, p_learned=learned(chunks)
+        )
 
     async def publish(self, staged: Staged, source: Source, chunks: int, *, ticket: str | None = None) -> Outcome:
         """Put the staged version in the place of the older one in one step, with exactly the readers of the source.
@@ -139,6 +184,37 @@ class Catalogue(Documents):
         """Those of the documents that are stored, in the scope, and readable by the user now."""
         rows = await self._functions.call("ccb_readable", **who_and_where(query), p_keys=storable(documents))
         return {document: Readable(**row) for document, row in rows.items()}
+
+    async def sought(self, query: Query, question: Question) -> Sought:
+        """What the terms of a question are worth, and whose title says much about it."""
+        answer = await self._functions.call(
+            "ccb_sought",
+            p_question={"terms": question.terms, "identifiers": question.distinctive, "steady": question.steady},
+            p_documents=TITLED,
+            **who_and_where(query),
+        )
+        return read(answer, _SOUGHT)
+
+    async def samples(self) -> list[Sample]:
+        """Some chunks of each language, drawn at random; a sentence is all that is kept of their texts."""
+        rows = read(await self._functions.call("ccb_samples"), _SAMPLES)
+        return [Sample(row["language"], np.array(row["embedding"], np.float32), row["sentence"]) for row in rows]
+
+    async def wordless(self, source_id: SourceId | None, *, chunks: int) -> Sequence[Wordless]:
+        """Some of the documents with a new title and of those that an earlier version stored, or this one: as many as
+        have so many chunks together, at least one. Empty when there are none."""
+        rows = await self._functions.call("ccb_wordless_documents", p_source_id=source_id, p_chunks=chunks)
+        return read(rows or [], _WORDLESS)
+
+    async def put_title(self, of: Wordless, chunks: Sequence[Words] | None) -> None:
+        """From now on the document is found by its title. `chunks` are the words of those that were not counted."""
+        await self._functions.call(
+            "ccb_put_title",
+            p_doc_id=of.doc_id,
+            p_title=of.title,
+            p_terms=title_terms(of.title),
+            p_learned=None if chunks is None else counted(chunks),
+        )
 
     async def stale_documents(self, after: tuple[int, int], *, documents: int, chunks: int) -> StaleDocuments | None:
         """Some of one group that come after `after`; None when there are none.

@@ -2,40 +2,44 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-from ...contract import (
-    Capabilities,
-    DriverConfig,
-    Finding,
-    Hit,
-    Level,
-    Outcome,
-    Query,
-    Source,
-)
-from ..background import periodically, run_in_background
-from ..concurrency import gather, in_batches
+import numpy as np
+from anyio import to_thread
+
+from ...contract import Capabilities, DriverConfig, Finding, Hit, Level, Outcome, Query, Source, SourceId
+from ..background import HOUR, periodically, run_in_background
+from ..concurrency import both, gather, in_batches
 from ..indexing.extract import SUPPORTED_MIME_TYPES
 from ..indexing.indexer import Indexer, Page
+from ..indexing.section import Section
+from ..indexing.words.chunks import words_of_chunks
+from ..indexing.words.languages import UNKNOWN
+from ..indexing.words.terms import Words, chunk_words, question_of, unknown_mass
 from ..postgres.database import Database, running_database
-from ..postgres.documents import words_of
-from ..postgres.driver import MAX_SOURCE_BYTES, DocumentsDriver
+from ..postgres.documents import trials_in, words_of
+from ..postgres.driver import MAKING_WORDS, MAX_SOURCE_BYTES, DocumentsDriver
 from ..postgres.migrations import Edition
+from ..search.calibrator import Calibrator, findings, keep_calibrated
 from ..settings import driver_settings
-from .catalogue import Catalogue, Changes, Outbox, Readable, Staged
+from .catalogue import Catalogue, Changes, Outbox, Staged
 from .guard import StoreGuard
 from .outbox import OutboxRelay
+from .ranking import Asked, ranked
 from .settings import CatalogueSettings
-from .store import Candidates, ChunkRecord, DocumentKey, Extent, Match, VectorStore
+from .store import Candidates, ChunkRecord, DocumentKey, Extent, Match, VectorStore, WordQuery
 
-RANK_OFFSET = 60
-"""Of reciprocal rank fusion: https://doi.org/10.1145/1571941.1572114"""
 WATCH_SECONDS = 60.0
+READ_BACK = 500
+"""Chunks that are read back from the store at once."""
+DEPTH = 50
+"""Chunks that are found by meaning, and as many by words, at least: between 20 and 100 makes little odds."""
+SPARE = 10
+"""For those that the check takes away."""
 MORE = 4
 """A search that lost too many matches to the check is repeated with a limit so many times as large."""
 
@@ -63,6 +67,7 @@ class CatalogueDriver(DocumentsDriver):
         self._folder = folder
         self._identity: str
         self._guard: StoreGuard
+        self._calibrator: Calibrator
 
     @classmethod
     def from_config(cls, name: str, store: VectorStore, config: DriverConfig) -> Self:
@@ -106,6 +111,11 @@ class CatalogueDriver(DocumentsDriver):
         relay = OutboxRelay(catalogue, self._store, database, changes)
         stack.push_async_callback(relay.deliver_last)
         await run_in_background(stack, relay.run)
+        self._calibrator = Calibrator(catalogue.samples, embedder, catalogue.keep_trials)
+        self._calibrator.remember(trials_in(status))
+        await keep_calibrated(stack, self._calibrator)
+        make_words = partial(self._make_all_words, catalogue)
+        await run_in_background(stack, partial(periodically, MAKING_WORDS, make_words, HOUR, first=0))
         return catalogue
 
     async def upsert(self, source: Source) -> Outcome:
@@ -117,43 +127,115 @@ class CatalogueDriver(DocumentsDriver):
         await self._documents.status()
         await self._store.ping()
 
-    async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
+    async def _index(
+        self, source: Source, content_hash: str, sections: Sequence[Section], ticket: str | None
+    ) -> Outcome:
         async with self._documents.staged(source, content_hash) as staged:
             count = 0
-            pages = self._indexer.embedded(self._indexer.chunks(text, source.mime_type))
-            async for records in in_batches(_records(pages, staged), self._store.chunks_per_put):
+            pages = self._indexer.embedded(self._indexer.chunks(sections, source.title))
+            async for records in in_batches(_records(pages, source.title, staged), self._store.chunks_per_put):
                 count += len(records)
-                await self._documents.expect_chunks(staged, count)
+                await self._documents.expect_chunks(staged, records)
                 await self._store.put(records)
             if staged.replaces:
                 await self._store.wait_until_searchable(Extent(document=staged.document, chunks=count))
-            return await self._documents.publish(staged, source, count, ticket=ticket)
+            outcome = await self._documents.publish(staged, source, count, ticket=ticket)
+        self._calibrator.note_stored()
+        return outcome
+
+    # ------------------------------------------------------------------ searching
 
     async def search(self, query: Query) -> Sequence[Hit]:
         self._guard.require()
         candidates = await self._documents.candidates(query)
         if not candidates.groups and not candidates.documents:
             return []
-        wanted, most = 2 * query.limit + 10, self._store.matches_per_search
-        hits, complete = await self._search(query, candidates, min(wanted, most))
+        asked = await self._asked(query)
+        wanted, most = max(DEPTH, query.limit + SPARE), self._store.matches_per_search
+        hits, complete = await self._search(query, asked, candidates, min(wanted, most))
         while len(hits) < query.limit and not complete and wanted < most:
             wanted *= MORE
-            hits, complete = await self._search(query, candidates, min(wanted, most))
-        return hits[: query.limit]
+            hits, complete = await self._search(query, asked, candidates, min(wanted, most))
+        return hits
 
-    async def _search(self, query: Query, candidates: Candidates, wanted: int) -> tuple[list[Hit], bool]:
-        """Readable hits, best first, and whether the store had no others."""
-        embedding = await self._indexer.embed_query(query.text)
-        found = await gather(
-            lambda: self._store.nearest(embedding, candidates, wanted),
-            lambda: self._store.matching(words_of(query.text), candidates, wanted),
+    async def _asked(self, query: Query) -> Asked:
+        calibration = self._calibrator.calibration
+        question = question_of(query.text, calibration.drawn)
+        embedding, sought = await both(
+            partial(self._indexer.embed_query, query.text), partial(self._documents.sought, query, question)
         )
-        readable = await self._documents.readable(query, {match.document for matches in found for match in matches})
-        return list(_hits(_fused(found), readable)), all(len(matches) < wanted for matches in found)
+        words = WordQuery(
+            text=words_of(query.text),
+            weights=sought.worths,
+            identifiers=question.distinctive,
+            embedding=embedding,
+        )
+        unknown = unknown_mass(question, sought.worths, sought.chunks)
+        return Asked(
+            words=words,
+            unknown=unknown,
+            question=question,
+            titled=sought.titled,
+            calibration=calibration,
+            limit=query.limit,
+        )
+
+    async def _search(self, query: Query, asked: Asked, candidates: Candidates, wanted: int) -> tuple[list[Hit], bool]:
+        """The best readable hits, best first, and whether the store had no others."""
+        nearest, matching = await gather(
+            lambda: self._store.nearest(asked.words.embedding, candidates, wanted),
+            lambda: self._store.matching(asked.words, candidates, wanted),
+        )
+        others = [*matching, *await self._titled(asked, {match.document for match in (*nearest, *matching)})]
+        readable = await self._documents.readable(query, {match.document for match in (*nearest, *others)})
+        hits = await to_thread.run_sync(ranked, nearest, others, readable, asked)
+        return hits, max(len(nearest), len(matching)) < wanted
+
+    async def _titled(self, asked: Asked, found: Set[DocumentKey]) -> list[Match]:
+        """What fits best of each document whose title says much about the question, beside those that were found."""
+        missing = [Candidates(groups=(), documents=(document,)) for document in asked.titled if document not in found]
+        embedding = asked.words.embedding
+        of_each = await gather(*(partial(self._store.nearest, embedding, document, 1) for document in missing))
+        return [match for some in of_each for match in some]
+
+    # ------------------------------------------------------------------ words
+
+    async def _retitled(self, source_id: SourceId) -> None:
+        await self._make_words(self._documents, source_id)
+
+    async def _make_all_words(self, catalogue: Catalogue) -> None:
+        while await self._make_words(catalogue, None):
+            pass
+
+    async def _make_words(self, catalogue: Catalogue, source_id: SourceId | None) -> bool:
+        """Have documents found by their newest title, and count what an earlier version did not. False if there was
+        nothing to do."""
+        wordless = await catalogue.wordless(source_id, chunks=self._read_back)
+        words = await self._stored_words([document.document for document in wordless if not document.counted])
+        for document in wordless:
+            await catalogue.put_title(document, None if document.counted else words[document.document])
+        return bool(wordless)
+
+    async def _stored_words(self, documents: Sequence[DocumentKey]) -> Mapping[DocumentKey, Sequence[Words]]:
+        """Of the chunks of these documents, read back from the store by the only way that there is."""
+        words: defaultdict[DocumentKey, list[Words]] = defaultdict(list)
+        if documents:
+            anywhere = np.eye(1, self.dimension, dtype=np.float32)[0]
+            reach = Candidates(groups=(), documents=documents)
+            for match in await self._store.nearest(anywhere, reach, self._read_back):
+                words[match.document].append(await to_thread.run_sync(chunk_words, "", match.heading, match.text))
+        return words
+
+    @property
+    def _read_back(self) -> int:
+        return min(READ_BACK, self._store.matches_per_search)
+
+    # ------------------------------------------------------------------ looking after it
 
     async def check(self) -> Sequence[Finding]:
         outbox = await self._documents.outbox()
-        return [*_outbox_findings(outbox), *await self._drift(outbox), *await self._store.check()]
+        languages = findings(self._calibrator.calibration.trials, self._indexer.embedder.model_name)
+        return [*_outbox_findings(outbox), *await self._drift(outbox), *languages, *await self._store.check()]
 
     async def _drift(self, outbox: Outbox) -> Sequence[Finding]:
         count = await self._store.chunk_count()
@@ -172,36 +254,13 @@ def _outbox_findings(outbox: Outbox) -> Sequence[Finding]:
     return [Finding(level=Level.OK, subject="catalogue", text=f"{text}{outbox.removals:,} removals")]
 
 
-def _fused(found: Sequence[Sequence[Match]]) -> Sequence[tuple[Match, float]]:
-    """All matches with their scores by reciprocal rank fusion, best first."""
-    matches: dict[tuple[DocumentKey, int], Match] = {}
-    scores: defaultdict[tuple[DocumentKey, int], float] = defaultdict(float)
-    for ranking in found:
-        for rank, match in enumerate(ranking, start=1):
-            chunk = (match.document, match.ordinal)
-            matches[chunk] = match
-            scores[chunk] += 1 / (RANK_OFFSET + rank)
-    return sorted(((matches[chunk], score) for chunk, score in scores.items()), key=lambda hit: -hit[1])
-
-
-def _hits(scored: Iterable[tuple[Match, float]], readable: Mapping[DocumentKey, Readable]) -> Iterator[Hit]:
-    for match, score in scored:
-        document = readable.get(match.document)
-        if document is not None and match.ordinal < document.chunks:
-            yield Hit(
-                source_id=document.source_id,
-                title=document.title,
-                ordinal=match.ordinal,
-                heading=match.heading,
-                text=match.text,
-                score=score,
-            )
-
-
-async def _records(pages: AsyncIterable[Page], staged: Staged) -> AsyncIterator[ChunkRecord]:
+async def _records(pages: AsyncIterable[Page], title: str, staged: Staged) -> AsyncIterator[ChunkRecord]:
     """The chunks of all pages as they are to be stored."""
+    language = UNKNOWN
     async for page in pages:
-        for chunk, vector in zip(page.chunks, page.vectors, strict=True):
+        words = await to_thread.run_sync(words_of_chunks, title, page.chunks, language)
+        language = words[-1].language
+        for chunk, vector, of in zip(page.chunks, page.vectors, words, strict=True):
             yield ChunkRecord(
                 document=staged.document,
                 ordinal=chunk.ordinal,
@@ -209,4 +268,5 @@ async def _records(pages: AsyncIterable[Page], staged: Staged) -> AsyncIterator[
                 heading=chunk.heading,
                 text=chunk.text,
                 embedding=vector,
+                words=of,
             )

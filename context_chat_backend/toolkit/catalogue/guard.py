@@ -7,6 +7,8 @@ import anyio
 import numpy as np
 
 from ...contract import Misconfigured, TransientError
+from ..indexing.words.languages import UNKNOWN
+from ..indexing.words.terms import Words
 from .catalogue import Catalogue, Outbox
 from .store import ChunkRecord, DocumentKey, GroupKey, VectorStore
 
@@ -40,6 +42,7 @@ class StoreGuard:
             heading="",
             text="This record shows a Context Chat gateway that its store was not emptied.",
             embedding=np.eye(1, dimension, dtype=np.float32)[0],
+            words=Words(UNKNOWN, {}),
         )
         self._lost: str | None = None
 

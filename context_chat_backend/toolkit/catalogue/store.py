@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...contract import Finding
+from ..indexing.words.languages import UNKNOWN
+from ..indexing.words.terms import Weights, Words
 
 DocumentKey = NewType("DocumentKey", str)
 """One version of one source: 32 lower-case hex digits, drawn at random and never used again."""
@@ -43,6 +45,9 @@ class ChunkRecord:
     text: str
     embedding: NDArray[np.float32]
     """A unit vector of shape (dimension,)."""
+    words: Words
+    """Weights for stores that keep sparse vectors, identifiers for others, the language for all that can give it
+    back."""
 
     @property
     def id(self) -> str:
@@ -71,6 +76,22 @@ class Candidates:
     documents: Sequence[DocumentKey]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WordQuery:
+    """What a question looks for by words, in several forms: a store takes those that it can search for."""
+
+    text: str
+    """The question, at most 10,000 characters, for stores with a text search of their own."""
+    weights: Weights
+    """For stores that keep `Words.weights` as sparse vectors: what each term is worth. The inner product of the two is
+    BM25; how rare a term is in all documents is in here, so a store must not weigh it by that again."""
+    identifiers: Sequence[int]
+    """Those of its terms that show which text is meant, longest first, for stores that keep `Words.distinctive` as a
+    list that a filter can look into: a text search of their own knows a number in one spelling only."""
+    embedding: NDArray[np.float32]
+    """As `nearest` gets it, for stores that can tell the `similarity` of what they find."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """A chunk that a search found."""
@@ -80,6 +101,10 @@ class Match:
     heading: str
     """As it was put; empty where a record was written without one."""
     text: str
+    language: str = UNKNOWN
+    """As it was put, where the store can give it back: to find out takes as long as all the rest of a match."""
+    similarity: float | None = None
+    """The cosine of the embeddings, -1 to 1; None where they were not compared, as in many searches by words."""
 
 
 class VectorStore(ABC):
@@ -137,10 +162,16 @@ class VectorStore(ABC):
 
     @abstractmethod
     async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
-        """The candidates with the most similar embeddings, best first, at most `limit`."""
+        """The candidates with the most similar embeddings, best first, at most `limit`, with their `similarity`."""
 
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:  # noqa: ARG002 - for those that can
-        """The candidates that fit the words of a question, best first. Leave it as it is without such a search."""
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:  # noqa: ARG002 - for those that can
+        """The candidates that fit the words of a question, best first, at most `limit`. Leave it as it is without such
+        a search.
+
+        A store that can keep sparse vectors searches by `query.weights`: the gateway's terms know word forms, accents,
+        numbers in all spellings and scripts without blanks, which few text searches do. By whichever it finds them,
+        what the words of a match are worth is told by the gateway from its text.
+        """
         return ()
 
     async def holds(self, chunk: ChunkRecord) -> bool:

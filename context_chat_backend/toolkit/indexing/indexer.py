@@ -1,7 +1,8 @@
 """From a document to chunks, and from chunks to vectors: what a driver for a vector store needs before it can store
 anything."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -15,19 +16,21 @@ from ...contract import DriverConfig, Source
 from ..settings import driver_settings
 from .embed import Embedder, EmbedSettings, make_embedder
 from .extract.extractor import Extractor, ExtractSettings
-from .split import Chunk, Splitter
+from .section import Section
+from .split import Chunk, Splitter, document_name
+from .words.terms import question_of
 
-SPECIAL_TOKENS = 2
-"""Added by BERT-like models to each text."""
-OVERLAP_TOKENS = 32
-CHUNK_CHARS, OVERLAP_CHARS = 1000, 120
+CHUNK_TOKENS = 256
+"""At most, also for models that read more: in longer ones e5 finds less."""
+CHUNK_CHARS = 1000
 """For models whose tokens the gateway cannot count."""
 PAGE_CHUNKS = 64
 QUESTIONS_KEPT = 32
 QUESTION_CHARS = 32_768
 """The rest of a longer question is not looked for: models read 8,192 tokens, some 4 characters each, most of them far
 less."""
-FORMAT = 1
+ANY_QUESTION = "What is it about?"
+FORMAT = 2
 """Raise it when extraction or splitting changes so much that stored text should be indexed again."""
 
 
@@ -60,6 +63,7 @@ class Indexer:
     async def __aenter__(self) -> Self:
         await self._resources.enter_async_context(self._extractor)
         await self._resources.enter_async_context(self.embedder)
+        await to_thread.run_sync(question_of, ANY_QUESTION, {})  # else the first user waits for stemmers and languages
         self._splitter = _make_splitter(self.embedder)
         return self
 
@@ -78,29 +82,40 @@ class Indexer:
 
     async def fingerprint(self, source: Source) -> str:
         """Equal for sources that give equal chunks and embeddings with the same embedder."""
-        return f"{FORMAT}:{source.mime_type}:{await source.content.sha256()}"
+        named = f"{await source.content.sha256()} {document_name(source.title)}"  # the name is embedded, too
+        return f"{FORMAT}:{source.mime_type}:{hashlib.sha256(named.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
-    async def text(self, source: Source) -> str:
-        """The text of a source. Raises `Rejected` if it can never be read, `Unavailable` if another try may help."""
-        return await self._extractor.text(await source.content.path(), source.mime_type)
+    async def sections(self, source: Source) -> list[Section]:
+        """The text of a source under its headings. Raises `Rejected` if it can never be read, `Unavailable` if another
+        try may help."""
+        return await self._extractor.sections(await source.content.path(), source.mime_type)
 
-    def chunks(self, text: str, mime_type: str) -> Iterator[Chunk]:
-        """The chunks of a text in order. They are made as they are taken, which costs CPU time: do that in a thread."""
-        for ordinal, piece in enumerate(self._splitter.split(text, mime_type)):
-            yield Chunk(ordinal, "", piece)
+    def chunks(self, sections: Iterable[Section], title: str) -> Iterator[Chunk]:
+        """The chunks of a source with this title in order. They are made as they are taken, which costs CPU time: do
+        that in a thread."""
+        return self._splitter.split(sections, title)
 
-    async def embedded(self, chunks: Iterable[Chunk]) -> AsyncIterator[Page]:
-        """Chunks with their vectors, a page at a time: vectors are never in memory all at once. Takes the chunks in a
-        thread."""
+    async def pages(self, chunks: Iterable[Chunk]) -> AsyncIterator[tuple[Chunk, ...]]:
+        """Consecutive chunks, `PAGE_CHUNKS` at a time. Takes them in a thread."""
         waiting = iter(chunks)
         while page := await to_thread.run_sync(_take, waiting):
-            yield Page(page, await self.embedder.embed([chunk.text for chunk in page]))
+            yield page
+
+    async def embed(self, chunks: Sequence[Chunk]) -> NDArray[np.float32]:
+        """Their vectors, shape (number of chunks, dimension)."""
+        texts = await to_thread.run_sync(lambda: list(map(self._splitter.embedded, chunks)))
+        return await self.embedder.embed(texts)
+
+    async def embedded(self, chunks: Iterable[Chunk]) -> AsyncIterator[Page]:
+        """Chunks with their vectors, a page at a time: vectors are never in memory all at once."""
+        async for page in self.pages(chunks):
+            yield Page(page, await self.embed(page))
 
 
 def _make_splitter(embedder: Embedder) -> Splitter:
     if embedder.tokenizer is None or embedder.max_tokens is None:
-        return Splitter(CHUNK_CHARS, OVERLAP_CHARS)
-    return Splitter(embedder.max_tokens - SPECIAL_TOKENS, OVERLAP_TOKENS, embedder.tokenizer)
+        return Splitter(CHUNK_CHARS)
+    return Splitter(min(embedder.max_tokens, CHUNK_TOKENS), embedder.tokenizer)
 
 
 def _take(chunks: Iterator[Chunk]) -> tuple[Chunk, ...]:

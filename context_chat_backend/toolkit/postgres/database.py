@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,9 +11,10 @@ import psycopg
 import tenacity
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from pydantic import SecretStr
+from pydantic_core import from_json
 
 from ...contract import DriverError, Rejected, Unavailable
 from ..background import run_in_background
@@ -98,6 +100,7 @@ class Database:
             await migrate(connection, self._edition, dimension=self._dimension)
 
     async def _configure(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        set_json_loads(from_json, connection)  # in half the time
         if self._statement_timeout:
             milliseconds = str(round(self._statement_timeout * 1000))
             await connection.execute("select set_config('statement_timeout', %s, false)", [milliseconds])
@@ -112,7 +115,7 @@ class Database:
     async def _value_again_on_conflict(self, function: str, arguments: dict[str, object]) -> Any:
         async with self._pool.connection() as connection:
             try:
-                cursor = await connection.execute(_call(function, arguments), list(map(_adapted, arguments.values())))
+                cursor = await connection.execute(_call(function, *arguments), list(map(_adapted, arguments.values())))
                 row = await cursor.fetchone()
             except psycopg.OperationalError:
                 if connection.broken:
@@ -146,9 +149,11 @@ def database_errors() -> Iterator[None]:
         raise kind(_message(exc)) from exc
 
 
-def _call(function: str, arguments: dict[str, object]) -> sql.Composed:
+@cache
+def _call(function: str, *arguments: str) -> bytes:
     named = [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in arguments]
-    return sql.SQL("select {}({})").format(sql.Identifier("public", function), sql.SQL(", ").join(named))
+    call = sql.SQL("select {}({})").format(sql.Identifier("public", function), sql.SQL(", ").join(named))
+    return call.as_bytes()
 
 
 def _adapted(argument: object) -> object:

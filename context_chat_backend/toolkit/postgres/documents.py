@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import anyio
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from ...contract import (
@@ -25,6 +26,7 @@ from ...contract import (
     Unavailable,
     UserId,
 )
+from ..search.calibration import Trial
 from .functions import Functions
 
 T = TypeVar("T")
@@ -55,6 +57,8 @@ class Begun:
     state: Decision
     ticket: str | None = None
     """For publishing, with `INDEX`: void as soon as anything else happens to the source."""
+    retitled: bool = False
+    """With `UNCHANGED`: the words of the stored version are still those of another title."""
 
 
 class Documents:
@@ -144,6 +148,10 @@ class Documents:
         """What the database is: `store_id`, versions, embedding model and dimension, all as text."""
         return read(await self._functions.call("ccb_status"), OBJECT)
 
+    async def keep_trials(self, trials: Mapping[str, Trial]) -> None:
+        """How well the embedding model knows languages: comes back in the status."""
+        await self._functions.call("ccb_calibrate", p_found=TRIALS.dump_python(trials))
+
     async def collect_garbage(self, *, older_than: str = "1 day") -> None:
         """Drop what was left by uploads that were begun longer ago and abandoned. Meant for once a day."""
         await self._change("ccb_collect_garbage", p_older_than=older_than)
@@ -165,6 +173,7 @@ INTEGER = TypeAdapter(int, config=ConfigDict(strict=True))
 YES_OR_NO = TypeAdapter(bool, config=ConfigDict(strict=True))
 OBJECT = TypeAdapter(dict[str, Any])
 OUTCOME = TypeAdapter(Outcome)
+TRIALS: TypeAdapter[Mapping[str, Trial]] = TypeAdapter(dict[str, Trial])
 BEGUN, NEXT, COUNTS = TypeAdapter(Begun), TypeAdapter(_NextAnswer), TypeAdapter(dict[ProviderId, int])
 
 
@@ -175,6 +184,11 @@ def read(answer: Any, expected: TypeAdapter[T]) -> T:
         return expected.validate_python(answer)
     except ValidationError:
         raise Unavailable("the database gave an answer of another form than its functions have") from None
+
+
+def trials_in(status: Mapping[str, Any]) -> Mapping[str, Trial]:
+    """What the status remembers of `keep_trials`."""
+    return read(from_json(status["calibration"]), TRIALS)
 
 
 def source_argument(source: Source, content_hash: str) -> dict[str, object]:

@@ -26,14 +26,16 @@ from ...contract import (
     UserId,
 )
 from ...contract.driver import WritesNoAnswers
-from ..background import periodically, run_in_background
+from ..background import DAY, periodically, run_in_background
 from ..indexing.indexer import Indexer
+from ..indexing.section import Section
 from .documents import Decision, Documents
 
 MIB = 2**20
 MAX_SOURCE_BYTES = 100 * MIB
 """context_chat sends no larger files."""
-DAY = 86_400
+MAKING_WORDS = "making words"
+"""The loop for documents that an earlier version stored, and for changed titles."""
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +59,22 @@ class DocumentsDriver(WritesNoAnswers, ABC):
     @abstractmethod
     def identity(self) -> str: ...
 
+    @property
+    def waiting(self) -> int:
+        return 0
+
     @abstractmethod
     async def _open(self, stack: AsyncExitStack) -> Documents:
         """Enter what is needed until the driver is left."""
 
     @abstractmethod
-    async def _index(self, source: Source, content_hash: str, text: str, ticket: str | None) -> Outcome:
+    async def _index(
+        self, source: Source, content_hash: str, sections: Sequence[Section], ticket: str | None
+    ) -> Outcome:
         """Store the chunks of a text in the place of an older version, while the ticket is good."""
+
+    async def _retitled(self, source_id: SourceId) -> None:
+        """The title of a source changed, and nothing else."""
 
     @abstractmethod
     async def search(self, query: Query) -> Sequence[Hit]: ...
@@ -106,13 +117,15 @@ class DocumentsDriver(WritesNoAnswers, ABC):
         begun = await self._documents.begin(source, content_hash, ticket=self._tickets.get(source))
         match begun.state:
             case Decision.UNCHANGED:
+                if begun.retitled:
+                    await self._retitled(source.id)
                 return Outcome.UNCHANGED
             case Decision.REFRESHED:
                 return Outcome.UPDATED
             case Decision.INDEX:
                 if begun.ticket is not None:
                     self._tickets[source] = begun.ticket
-                return await self._index(source, content_hash, await self._indexer.text(source), begun.ticket)
+                return await self._index(source, content_hash, await self._indexer.sections(source), begun.ticket)
 
     async def delete(self, source_ids: Set[SourceId]) -> None:
         await self._documents.delete(source_ids)

@@ -54,5 +54,5 @@ async def test_each_has_its_own_store_model_and_settings(
     assert await old.text("alice", old.id(1)) == "The whale swims in the deep blue sea."
     assert await new.text("bob", new.id(1)) == "The whale", "read no further than its own limit"
     asked = [request.input for request in embeddings.requests if isinstance(request, EmbeddingRequest)]
-    assert ["The whale"] in asked
-    assert ["The whale swims in the deep blue sea."] not in asked
+    assert ["whale\nThe whale"] in asked, "with the name of the document"
+    assert not any("swims" in text for texts in asked for text in texts)

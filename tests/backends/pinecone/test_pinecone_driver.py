@@ -163,7 +163,7 @@ async def test_a_document_shared_with_5000_users_has_one_number_in_pinecone(kit:
     assert await kit.found("user 5000") == set()
     (record,) = stored(pinecone).values()
     assert len(str(record["acl"])) < 10
-    assert set(record) == {"_id", "embedding", "text", "head", "doc", "acl", "ord"}
+    assert set(record) == {"_id", "embedding", "text", "head", "lang", "doc", "acl", "ord"}
 
 
 async def test_what_pinecone_did_not_hear_of_is_made_up_for_by_the_next_gateway(
@@ -219,6 +219,49 @@ async def test_many_at_once_stay_within_the_limits_or_are_told_to_wait(
             tasks.start_soon(load, item)
     hits = await kit.driver.search(Query(user_id=kit.user("alice"), text="whale", limit=200))
     assert {hit.source_id for hit in hits} == {kit.id(item) for item in items}
+
+
+INVOICE = "Rechnung RE-2024-{:04d} vom 3. Mai 2024: Lieferung von Kabeln an die Mu\u0308lfeld GmbH, 1.2{:02d},56 Euro."
+LONG = (
+    "Could you please tell me which company sent us the invoice with the number RE-2024-0815 and when exactly it has "
+    "to be paid at the latest?"
+)
+
+
+async def test_invoices_are_found_by_number_and_files_by_name(kit: Kit, pinecone: PineconeDouble) -> None:
+    pinecone.rates.enabled = False
+    for number in range(790, 860):
+        await kit.driver.upsert(kit.source(number, text=INVOICE.format(number, number % 100), title=f"{number}.pdf"))
+    for year in range(2000, 2060):
+        await kit.driver.upsert(
+            kit.source(f"b{year}", text="Posten, Summe", title=f"files/Documents/Budget {year}.csv")
+        )
+    iban = "Bitte auf DE89 3704 0044 0532 0130 00 überweisen, Serverschlüssel <liegt> bei"
+    await kit.driver.upsert(kit.source("iban", text=iban, title="files/lebenslauf_final_v3.txt"))
+    questions: dict[str, int | str] = {
+        **dict.fromkeys(["RE-2024-0815", "RE 2024 0815", "RE/2024/0815", "re20240815", "0815", LONG], 815),
+        **dict.fromkeys(["RE-2024-0802", "Rechnung RE-2024-0802"], 802),
+        **dict.fromkeys(["Budget 2027.csv", "find the file Budget 2027.csv", "Budget 2027"], "b2027"),
+        **dict.fromkeys(["lebenslauf_final_v3.txt", "lebenslauf final v3", "DE89370400440532013000"], "iban"),
+        "1215.56 Euro": 815,
+    }
+    found = {question: (await kit.hits("alice", text=question, limit=20))[0].source_id for question in questions}
+    assert found == {question: kit.id(item) for question, item in questions.items()}
+    mulfeld = {hit.source_id for hit in await kit.hits("alice", text="Muelfeld", limit=60)}
+    assert len(mulfeld & kit.ids(*range(790, 860))) >= 50
+
+
+async def test_a_file_is_found_by_a_name_that_it_got_later(kit: Kit, pinecone: PineconeDouble) -> None:
+    pinecone.rates.enabled = False
+    for item in range(60):
+        await kit.driver.upsert(kit.source(item, text="Posten, Summe", title=f"files/{item}.csv"))
+    writes = kinds(pinecone).count("documents/upsert")
+    renamed = kit.source(31, text="Posten, Summe", title="files/Haushaltsplan 2027.csv")
+    assert await kit.driver.upsert(renamed) is Outcome.UNCHANGED
+    assert kinds(pinecone).count("documents/upsert") == writes
+    for question in ("Haushaltsplan 2027.csv", "Wo ist der Haushaltsplan?"):
+        assert (await kit.hits("alice", text=question, limit=20))[0].source_id == kit.id(31)
+    assert await kit.hits("bob", text="Haushaltsplan 2027.csv", limit=20) == []
 
 
 @pytest.mark.slow

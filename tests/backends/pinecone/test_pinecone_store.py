@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -37,7 +38,15 @@ from backends.pinecone.records import JOINT, REQUEST_BYTES, record_bytes, stored
 from backends.pinecone.settings import PineconeSettings
 from backends.pinecone.store import PineconeStore
 from context_chat_backend.contract import Busy, DriverError, Level, Misconfigured, TransientError, Unavailable
-from context_chat_backend.toolkit.catalogue.store import Candidates, ChunkRecord, DocumentKey, Extent, GroupKey
+from context_chat_backend.toolkit.catalogue.store import (
+    Candidates,
+    ChunkRecord,
+    DocumentKey,
+    Extent,
+    GroupKey,
+    WordQuery,
+)
+from context_chat_backend.toolkit.indexing.words.terms import chunk_words, question_of
 from tests.doubles.pinecone import PineconeDouble, pinecone_server
 
 pytestmark = pytest.mark.anyio
@@ -119,8 +128,19 @@ def chunk(
     embedding: NDArray[np.float32] = EAST,
 ) -> ChunkRecord:
     return ChunkRecord(
-        document=key(document), ordinal=ordinal, group=group, heading=heading, text=text, embedding=embedding
+        document=key(document),
+        ordinal=ordinal,
+        group=group,
+        heading=heading,
+        text=text,
+        embedding=embedding,
+        words=chunk_words("", heading, text),
     )
+
+
+def words(text: str, embedding: NDArray[np.float32] = EAST) -> WordQuery:
+    question = question_of(text, {"en": 1})
+    return WordQuery(text=text, weights=question.terms, identifiers=question.distinctive, embedding=embedding)
 
 
 def unit_vectors(count: int, dimension: int) -> NDArray[np.float32]:
@@ -181,9 +201,9 @@ async def test_no_request_is_larger_than_what_is_admitted(double: PineconeDouble
 def test_the_estimated_size_of_a_record_is_never_too_small() -> None:
     vectors = [*unit_vectors(20, 50), np.eye(50, dtype=np.float32)[0], np.full(50, -1e-7, dtype=np.float32)]
     for vector in vectors:
-        for text in ("", "whale", '\x00\x1f"\\/', "кит鲸🐳", "x" * 30_000):
-            some = chunk(ordinal=99_999, heading=text, text=text, embedding=vector)
-            real = len(json.dumps(to_record(some), ensure_ascii=False, separators=(",", ":")).encode())
+        for text in ("", "whale", "RE-2024-0815 " * 500, '\x00\x1f"\\/', "кит鲸🐳", "x" * 30_000):
+            some = to_record(chunk(ordinal=99_999, heading=text, text=text, embedding=vector))
+            real = len(json.dumps(some, ensure_ascii=False, separators=(",", ":")).encode())
             assert real <= record_bytes(some)
 
 
@@ -270,7 +290,7 @@ async def test_the_parts_of_an_overlong_word_can_be_found(double: PineconeDouble
     async with opened(double) as store:
         await store.put([chunk(text=f"begin {word} end")])
         for question in (word, "begin", "end", f"{9:040d}"):
-            assert len(await store.matching(question, groups(EVERYONE), 5)) == 1
+            assert len(await store.matching(words(question), groups(EVERYONE), 5)) == 1
 
 
 @pytest.mark.parametrize("text", ["a " * 100_000, "🐳" * 100_000, "a," * 50_000])
@@ -285,7 +305,7 @@ async def test_an_immense_text_is_cut_and_its_source_is_not_lost(double: Pinecon
 async def test_lone_surrogates_do_no_harm(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.put([chunk(text="a whale \ud800 swims")])
-        (match,) = await store.matching("whale", groups(EVERYONE), 5)
+        (match,) = await store.matching(words("whale"), groups(EVERYONE), 5)
     assert match.text == "a whale \ufffd swims"
 
 
@@ -299,7 +319,7 @@ async def test_a_heading_comes_back_with_its_chunk(double: PineconeDouble, headi
         await store.put([chunk(ordinal=0, heading=heading)])
         for matches in (
             await store.nearest(EAST, groups(EVERYONE), 5),
-            await store.matching("whale", groups(EVERYONE), 5),
+            await store.matching(words("whale"), groups(EVERYONE), 5),
         ):
             assert [match.heading for match in matches] == [kept]
 
@@ -326,9 +346,69 @@ async def test_the_nearest_come_first_and_not_more_than_asked_for(double: Pineco
 async def test_the_words_of_a_question_find_chunks(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.put([chunk(1, text="A ship."), chunk(2, ordinal=5, text="The Whale, white.")])
-        matches = await store.matching("Is the whale white?", groups(EVERYONE), 5)
+        matches = await store.matching(words("Is the whale white?"), groups(EVERYONE), 5)
     assert found(matches) == [("2", 5)]
     assert matches[0].text == "The Whale, white."
+
+
+NUMBERS = [
+    (
+        "Invoice RE-2024-0815 of May",
+        ["RE-2024-0815", "re 2024 0815", "RE/2024/0815", "RE20240815", "number 2024-0815?"],
+    ),
+    ("Pay to DE89 3704 0044 0532 0130 00", ["DE89370400440532013000", "de89 3704 0044 0532 0130 00"]),
+    ("Total 1.234,56 for Mu\u0308lfeld", ["1234.56", "1234,56"]),
+    ("Sent on 3 May 2024", ["2024-05-03", "03.05.2024"]),
+]
+
+
+@pytest.mark.parametrize(("text", "question"), [(text, question) for text, asked in NUMBERS for question in asked])
+async def test_a_number_is_found_in_any_spelling_and_within_reach(
+    double: PineconeDouble, text: str, question: str
+) -> None:
+    async with opened(double) as store:
+        others = [chunk(number, text=f"Invoice RE-2023-{number:04d} and 77{number}") for number in range(3, 9)]
+        await store.put([*others, chunk(1, text=text), chunk(2, group=STAFF, text=text)])
+        asked = words(question, NORTH)
+        assert found(await store.matching(asked, groups(EVERYONE), 5))[0] == ("1", 0)
+        assert found(await store.matching(asked, documents(2), 5)) == [("2", 0)]
+
+
+async def test_a_question_with_a_number_costs_one_search_more(double: PineconeDouble) -> None:
+    async with opened(double) as store:
+        await store.put([chunk(text="RE-2024-0815")])
+        (match,) = await store.matching(words("RE-2024-0815", NORTH), groups(EVERYONE), 5)
+        assert match.similarity == pytest.approx(0.0)
+    assert len(calls(double, SEARCH)) == 2
+
+
+async def test_nothing_of_a_title_leaves_the_gateway(double: PineconeDouble) -> None:
+    text = "The whale swims."
+    titled = replace(chunk(text=text), words=chunk_words("Dismissal of J. Doe 2024-05-03 RE-2024-0815.pdf", "", text))
+    async with opened(double) as store:
+        await store.put([titled])
+        assert "ids" not in double.stored(NAMESPACE)[titled.id]
+
+
+async def test_as_many_numbers_are_kept_as_have_room(double: PineconeDouble) -> None:
+    text = " ".join(f"{number:09d}," for number in range(10**8, 10**8 + 1700))
+    async with opened(double) as store:
+        await store.put([chunk(text=text)])
+        (record,) = double.stored(NAMESPACE).values()
+        assert len(record["ids"]) == 500
+        assert len(await store.matching(words("100001699"), groups(EVERYONE), 5)) == 1
+
+
+async def test_language_and_similarity_come_back(double: PineconeDouble) -> None:
+    german = "Der Wal schwimmt langsam durch das kalte Wasser des Meeres."
+    between = np.asarray([0.8, 0.6, 0.0], dtype=np.float32)
+    async with opened(double) as store:
+        await store.put([chunk(1, text=german, embedding=between), chunk(2, text="?", embedding=UP)])
+        first, second = await store.nearest(EAST, groups(EVERYONE), 5)
+        assert (first.language, second.language) == ("de", "")
+        assert [first.similarity, second.similarity] == pytest.approx([0.8, 0.0])
+        (match,) = await store.matching(words("Wal"), groups(EVERYONE), 5)
+        assert (match.language, match.similarity) == ("de", None)
 
 
 async def test_a_search_stays_within_reach(double: PineconeDouble) -> None:
@@ -339,7 +419,7 @@ async def test_a_search_stays_within_reach(double: PineconeDouble) -> None:
             return found(await store.nearest(EAST, candidates, 5))
 
         async def matching(candidates: Candidates) -> list[tuple[str, int]]:
-            return found(await store.matching("whale", candidates, 5))
+            return found(await store.matching(words("whale"), candidates, 5))
 
         for search in (nearest, matching):
             assert await search(groups(EVERYONE)) == [("1", 0)]
@@ -372,11 +452,11 @@ async def test_a_search_without_reach_finds_nothing(double: PineconeDouble) -> N
             await store.nearest(EAST, groups(), 5)
 
 
-async def test_only_text_and_heading_are_asked_for(double: PineconeDouble) -> None:
+async def test_only_what_is_shown_and_the_language_are_asked_for(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.nearest(EAST, groups(EVERYONE), 5)
-        await store.matching("whale", groups(EVERYONE), 7)
-    assert [call.body["include_fields"] for call in calls(double, SEARCH)] == [["text", "head"], ["text", "head"]]
+        await store.matching(words("whale songs"), groups(EVERYONE), 7)
+    assert [call.body["include_fields"] for call in calls(double, SEARCH)] == [["text", "head", "lang"]] * 2
     assert [call.body["top_k"] for call in calls(double, SEARCH)] == [5, 7]
 
 
@@ -402,28 +482,28 @@ async def test_odd_characters_in_a_question_do_no_harm(double: PineconeDouble) -
             "whale " + "鲸" * 10_000,
             "whale\u200a\u2028\ufeff whale",
         ]:
-            assert found(await store.matching(question, groups(EVERYONE), 5)) == [("1", 0)]
+            assert found(await store.matching(words(question), groups(EVERYONE), 5)) == [("1", 0)]
 
 
 async def test_a_question_without_words_matches_nothing_and_asks_nobody(double: PineconeDouble) -> None:
     async with opened(double) as store:
         await store.put([chunk()])
         for question in ["", " \n\t", "???", '"(^~*', "🐳", "\ud800", "\u200b\u0301", "—"]:
-            assert await store.matching(question, groups(EVERYONE), 5) == ()
+            assert await store.matching(words(question), groups(EVERYONE), 5) == []
     assert calls(double, SEARCH) == []
 
 
 async def test_before_the_first_upload_nothing_is_found(double: PineconeDouble) -> None:
     async with opened(double) as store:
         assert await store.nearest(EAST, groups(EVERYONE), 5) == []
-        assert await store.matching("whale", groups(EVERYONE), 5) == []
+        assert await store.matching(words("whale"), groups(EVERYONE), 5) == []
         assert await store.chunk_count() == 0
 
 
 async def test_before_the_first_upload_a_404_is_no_failure(double: PineconeDouble) -> None:
     async with opened(double) as store:
         with double.fail_all(404, path=".*/documents/.*"):
-            assert await store.nearest(EAST, groups(EVERYONE), 5) == ()
+            assert await store.nearest(EAST, groups(EVERYONE), 5) == []
             assert not await store.regroup([extent(1)], STAFF)
             await store.remove([extent(1)])
 
@@ -816,7 +896,7 @@ async def some_operations(store: PineconeStore) -> AsyncIterator[Callable[[], Aw
     yield lambda: store.regroup([extent(1)], STAFF)
     yield lambda: store.remove([extent(1)])
     yield lambda: store.nearest(np.asarray([0.6, 0.8, 0.0], dtype=np.float32), groups(EVERYONE), 5)
-    yield lambda: store.matching(SECRET_TEXT, groups(EVERYONE), 5)
+    yield lambda: store.matching(words(SECRET_TEXT), groups(EVERYONE), 5)
     yield lambda: store.wait_until_searchable(extent(1))
     yield store.ping
     yield store.chunk_count

@@ -241,6 +241,16 @@ async def test_equal_content_under_a_new_title_is_a_new_version(stage: Stage, dr
     assert hit.title == "orca.txt"
 
 
+async def test_a_renamed_file_is_no_newer_and_keeps_its_readers(stage: Stage, driver: R2RDriver) -> None:
+    await driver.upsert(stage.source(1, title="whale.txt", users=[ALICE]))
+    await driver.upsert(stage.source(1, title="orca.txt", users=[BOB]))
+    await driver.upsert(stage.source(1, title="late.txt", users=[BOB], modified=0))
+    for user in (ALICE, BOB):
+        (hit,) = await driver.search(Query(user_id=user, text="whale", limit=5))
+        assert hit.title == "orca.txt"
+    assert stage.only().metadata["cc_title"] == "orca.txt"
+
+
 async def test_equal_content_of_other_readers_changes_the_readers(stage: Stage, driver: R2RDriver) -> None:
     await driver.upsert(old(stage))
     await driver.upsert(stage.source(1, WHALE, users=[ALICE, CAROL], modified=2))

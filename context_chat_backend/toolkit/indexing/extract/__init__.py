@@ -4,6 +4,6 @@
 package, and has no need of what the gateway's side needs.
 """
 
-from .formats import EXTRACTORS, SUPPORTED_MIME_TYPES
+from .formats import EXTRACTORS, READER_VERSION, SUPPORTED_MIME_TYPES
 
-__all__ = ["EXTRACTORS", "SUPPORTED_MIME_TYPES"]
+__all__ = ["EXTRACTORS", "READER_VERSION", "SUPPORTED_MIME_TYPES"]

@@ -46,7 +46,7 @@ _SAMPLE_BYTES = 200_000
 _SAMPLE_CHARS = 10_000
 _HIGH_PER_BROKEN = 5
 _HIGH_BYTES = bytes(range(0x80, 0x100))
-_NOT_IN_TEXT = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
+_NOT_IN_TEXT = bytes({*range(0x20), 0x7F} - {*b"\b\t\n\v\f\r\x1b"})
 _HIGH = re.compile(rb"[\x80-\xff](?:[ -~]{0,8}[\x80-\xff]){0,200000}[@-~]?[A-Za-z]{0,12}")
 """What begins and ends outside of ASCII, with the rest of the last word; a second byte of a character may be ASCII."""
 _LAST_WORD = re.compile(rb"[A-Za-z]*\Z")
@@ -68,10 +68,26 @@ def decode(data: bytes, declared: str | None = None) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return _text_only(data[len(mark) :].decode(encoding, errors="replace"))
-    for name in ("utf-8", *_meant_by(declared)):
+    for name in (*_of_seven_bits(declared), "utf-8", *_meant_by(declared)):
         with contextlib.suppress(UnicodeError, LookupError, Unreadable):  # UTF-16 may be valid UTF-8 full of NULs
             return _text_only(_nearly(name, data))
     return _text_only(data.decode(_guess(_sample(data)), errors="replace"))
+
+
+def decode_if_text(data: bytes, declared: str | None = None) -> str:
+    """Empty for binary data: for pieces of a document whose other pieces are worth reading."""
+    try:
+        return decode(data, declared)
+    except Unreadable:
+        return ""
+
+
+def _of_seven_bits(declared: str | None) -> Iterator[str]:
+    """Their bytes are ASCII, and so UTF-8; they are tried only where they are declared."""
+    with contextlib.suppress(LookupError):
+        name = codecs.lookup(declared or "").name
+        if name.startswith(("iso2022", "hz", "utf-7")):
+            yield name
 
 
 def _meant_by(declared: str | None) -> Iterator[str]:
@@ -98,7 +114,9 @@ def _nearly(encoding: str, data: bytes) -> str:
 def _text_only(decoded: str) -> str:
     """Logs of a crashed machine hold some NULs; binary data holds far more."""
     sample = decoded[:_SAMPLE_CHARS]
-    if len(_NOT_IN_TEXT.findall(sample)) > 3 + len(sample) // 20:
+    encoded = sample.encode("utf-8", "ignore")
+    strange = len(encoded) - len(encoded.translate(None, _NOT_IN_TEXT)) + sample.count("\ufffd")
+    if strange > 3 + len(sample) // 20:
         raise Unreadable(BINARY)
     return decoded
 

@@ -1,53 +1,36 @@
 """What a worker process does, a copy of `starter`: one document, then it ends.
 
-It writes the text (UTF-8), or the reason why there is none, to standard output; the exit status says which.
+It writes the sections, a line of JSON each, or the reason why there is no text, to standard output; the exit status
+says which.
 """
 
 import json
 import os
 import pkgutil
-import re
 import resource
 from collections.abc import Iterable
-from enum import IntEnum
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO
 
-from .formats import NO_TEXT, Extract, Unreadable
-
-
-class Limits(TypedDict):
-    """What one document may use."""
-
-    cpu_seconds: int
-    memory_mb: int
-    max_chars: int
-
-
-class Status(IntEnum):
-    """Exit status; every other one means that the worker itself failed."""
-
-    TEXT = 0
-    SHORTENED = 80
-    """There was more text than `max_chars`."""
-    UNREADABLE = 81
-    """Standard output holds the reason."""
-    OUT_OF_MEMORY = 82
-
-
-_NEWLINES = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
-_NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
+from ..section import Section
+from . import ocr
+from .contents import actual
+from .formats import NO_TEXT, Unreadable
+from .outline import outlined
+from .protocol import Limits, Status
 
 
 def main(function: str, path: str, limits: str) -> Status:
     """Returns the exit status of the process; what it raises is a failure of the worker itself."""
-    extract: Extract = pkgutil.resolve_name(function)
+    pkgutil.resolve_name(function)
     allowed: Limits = json.loads(limits)
     output = _take_output()
     _limit(allowed)
+    ocr.provide(allowed["ocr"])
     try:
-        status, text = _read(extract, Path(path), allowed["max_chars"])
-        output.write(text.encode())
+        status, written = _read(function, Path(path), allowed["max_chars"])
+        output.write(written)
         output.close()
     except MemoryError:
         return Status.OUT_OF_MEMORY
@@ -71,38 +54,42 @@ def _limit(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _read(extract: Extract, path: Path, max_chars: int) -> tuple[Status, str]:
+def _read(function: str, path: Path, max_chars: int) -> tuple[Status, bytes]:
     data = path.read_bytes()
     os.dup2(1, 2)
     try:
-        text, complete = _bounded(extract(data), max_chars)
+        sections, complete = _bounded(outlined(actual(function, data)(data)), max_chars)
     except MemoryError:
         raise
     except Unreadable as error:
-        return Status.UNREADABLE, str(error)
-    # Parsers raise whatever they like on damaged input. The message may hold a part of the document, the type does not.
-    except Exception as error:  # noqa: BLE001
-        return Status.UNREADABLE, f"damaged ({type(error).__name__})"
-    if not text:
-        return Status.UNREADABLE, NO_TEXT
-    return (Status.TEXT if complete else Status.SHORTENED), text
+        return Status.UNREADABLE, str(error).encode()
+    # Parsers raise whatever they like on damaged input; what is a panic in Rust is no Exception in Python. The message
+    # may hold a part of the document, the type does not.
+    except BaseException as error:  # noqa: BLE001
+        return Status.UNREADABLE, f"damaged ({type(error).__name__})".encode()
+    if not sections:
+        return Status.UNREADABLE, NO_TEXT.encode()
+    lines = "\n".join(json.dumps(asdict(section), ensure_ascii=False) for section in sections)
+    return _status(is_complete=complete), lines.encode()
 
 
-def _bounded(parts: Iterable[str], max_chars: int) -> tuple[str, bool]:
-    """Cleaned parts up to `max_chars`, and whether that is all."""
-    cleaned: list[str] = []
+def _status(*, is_complete: bool) -> Status:
+    if not is_complete:
+        return Status.SHORTENED
+    reader = ocr.reader()
+    return Status.TEXT if reader is None or reader.has_time else Status.SOME_PICTURES
+
+
+def _bounded(sections: Iterable[Section], max_chars: int) -> tuple[list[Section], bool]:
+    """Those up to `max_chars`, and whether that is all. What a section repeats counts as often as it is there."""
+    taken: list[Section] = []
     left = max_chars
-    for part in parts:
-        if left <= 0:
-            return "\n\n".join(cleaned), False
-        if text := clean(part[:left]):
-            cleaned.append(text)
-        if len(part) > left:
-            return "\n\n".join(cleaned), False
-        left -= len(text) + 2
-    return "\n\n".join(cleaned), True
-
-
-def clean(text: str) -> str:
-    """Newlines as "\\n"; no control characters but those and tabs, no lone surrogates; stripped."""
-    return _NOT_TEXT.sub("", _NEWLINES.sub("\n", text)).strip()
+    for section in sections:
+        left -= sum(map(len, section.headings)) + len(section.header)
+        text = section.text[: max(left, 0)].rstrip()
+        if text:
+            taken.append(replace(section, text=text))
+        if len(section.text) > left:
+            return taken, False
+        left -= len(section.text) + 2
+    return taken, True

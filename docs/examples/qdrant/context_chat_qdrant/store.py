@@ -4,9 +4,6 @@ A collection and not a field in a common one: vectors have the dimension of this
 forgotten. A server holds a few gateways, not the thousands of tenants for which Qdrant advises a field.
 """
 
-import re
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -16,6 +13,7 @@ from typing import Any, Self
 from uuid import UUID, uuid5
 
 import numpy as np
+from anyio import to_thread
 from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
@@ -30,16 +28,19 @@ from context_chat_backend.toolkit.catalogue import (
     GroupKey,
     Match,
     VectorStore,
+    WordQuery,
 )
+from context_chat_backend.toolkit.indexing.words.languages import UNKNOWN
+from context_chat_backend.toolkit.indexing.words.terms import Weights, chunk_words
 
 from .settings import QdrantSettings
 
-ACL, DOC, ORD, HEAD, TEXT = "acl", "doc", "ord", "head", "text"
+ACL, DOC, ORD, HEAD, TEXT, LANG = "acl", "doc", "ord", "head", "text", "lang"
 """Fields of a point's payload."""
 MEANING, WORDS = "meaning", "words"
-"""Vectors of a point: the embedding, and the weights of its words."""
-SATURATION = 1.2
-"""The more often a word occurs, the less one more counts, as in BM25."""
+"""Vectors of a point: the embedding, and the weights of its terms."""
+PAGE = 256
+"""Points that are brought up to date at once."""
 
 
 class QdrantStore(VectorStore):
@@ -72,14 +73,30 @@ class QdrantStore(VectorStore):
                 await self._client.create_collection(
                     namespace,
                     vectors_config={MEANING: models.VectorParams(size=dimension, distance=models.Distance.COSINE)},
-                    sparse_vectors_config={WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+                    sparse_vectors_config={WORDS: models.SparseVectorParams()},
                 )
             if self._settings.is_server:  # the local mode has no indexes and warns
                 for field in (ACL, DOC):
                     await self._client.create_payload_index(namespace, field, models.PayloadSchemaType.KEYWORD)
-            vectors = (await self._client.get_collection(namespace)).config.params.vectors
-        if not isinstance(vectors, dict) or vectors[MEANING].size != dimension:
-            raise Misconfigured(f"the collection {namespace} is not for vectors of dimension {dimension}")
+            params = (await self._client.get_collection(namespace)).config.params
+            if not isinstance(params.vectors, dict) or params.vectors[MEANING].size != dimension:
+                raise Misconfigured(f"the collection {namespace} is not for vectors of dimension {dimension}")
+            if (params.sparse_vectors or {})[WORDS].modifier == models.Modifier.IDF:
+                await self._bring_up_to_date()
+
+    async def _bring_up_to_date(self) -> None:
+        """Earlier versions stored words of their own and had Qdrant weigh how rare they are. The change of the modifier
+        comes last: until then all of this is done again."""
+        page: models.ExtendedPointId | None = None
+        while True:
+            records, page = await self._client.scroll(self._collection, limit=PAGE, offset=page)
+            points = await to_thread.run_sync(lambda found: list(map(_with_words, found)), records)
+            if points:
+                await self._client.update_vectors(self._collection, points, wait=True)
+            if page is None:
+                break
+        plain = {WORDS: models.SparseVectorParams(modifier=models.Modifier.NONE)}
+        await self._client.update_collection(self._collection, sparse_vectors_config=plain)
 
     async def put(self, chunks: Sequence[ChunkRecord]) -> None:
         with qdrant_errors():
@@ -95,21 +112,30 @@ class QdrantStore(VectorStore):
             await self._client.delete(self._collection, _points_of(documents), wait=True)
 
     async def nearest(self, embedding: NDArray[np.float32], candidates: Candidates, limit: int) -> Sequence[Match]:
-        return await self._search(MEANING, embedding.tolist(), candidates, limit)
+        found = await self._search(MEANING, embedding.tolist(), candidates, limit)
+        return [_match(payload, similarity=point.score) for point, payload in found]
 
-    async def matching(self, text: str, candidates: Candidates, limit: int) -> Sequence[Match]:
-        words = _words(text)
-        return await self._search(WORDS, words, candidates, limit) if words.indices else ()
+    async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
+        if not query.weights:
+            return ()
+        found = await self._search(WORDS, _sparse(query.weights), candidates, limit, with_vectors=[MEANING])
+        return [_match(payload, similarity=_cosine(point, query.embedding)) for point, payload in found]
 
     async def _search(
-        self, vector: str, query: list[float] | models.SparseVector, candidates: Candidates, limit: int
-    ) -> Sequence[Match]:
+        self,
+        vector: str,
+        query: list[float] | models.SparseVector,
+        candidates: Candidates,
+        limit: int,
+        with_vectors: list[str] | bool = False,
+    ) -> list[tuple[models.ScoredPoint, Mapping[str, Any]]]:
+        """Points with their payloads."""
+        reach = _within(candidates)
         with qdrant_errors():
             found = await self._client.query_points(
-                self._collection, query, using=vector, query_filter=_within(candidates), limit=limit
+                self._collection, query, using=vector, query_filter=reach, limit=limit, with_vectors=with_vectors
             )
-        payloads = [point.payload for point in found.points if point.payload and DOC in point.payload]
-        return [_match(payload) for payload in payloads]
+        return [(point, point.payload) for point in found.points if point.payload and DOC in point.payload]
 
     async def ping(self) -> None:
         with qdrant_errors():
@@ -162,20 +188,42 @@ def _by_status(status: int) -> DriverError:
 def _point(chunk: ChunkRecord) -> models.PointStruct:
     return models.PointStruct(
         id=str(uuid5(UUID(chunk.document), str(chunk.ordinal))),  # always the same, so that a repetition replaces
-        vector={MEANING: chunk.embedding.tolist(), WORDS: _words(chunk.text)},
-        payload={ACL: chunk.group, DOC: chunk.document, ORD: chunk.ordinal, HEAD: chunk.heading, TEXT: chunk.text},
+        vector={MEANING: chunk.embedding.tolist(), WORDS: _sparse(chunk.words.weights)},
+        payload={
+            ACL: chunk.group,
+            DOC: chunk.document,
+            ORD: chunk.ordinal,
+            HEAD: chunk.heading,
+            TEXT: chunk.text,
+            LANG: chunk.words.language,
+        },
     )
 
 
-def _match(of: Mapping[str, Any]) -> Match:
-    # points that an earlier version wrote have no heading
-    return Match(document=DocumentKey(of[DOC]), ordinal=of[ORD], heading=of.get(HEAD, ""), text=of[TEXT])
+def _match(of: Mapping[str, Any], similarity: float) -> Match:
+    return Match(
+        document=DocumentKey(of[DOC]),
+        ordinal=of[ORD],
+        heading=of.get(HEAD, ""),  # points that an earlier version wrote have neither heading nor language
+        text=of[TEXT],
+        language=of.get(LANG, UNKNOWN),
+        similarity=similarity,
+    )
 
 
-def _words(text: str) -> models.SparseVector:
-    """Words by their checksums. Qdrant itself weighs how rare they are: `Modifier.IDF`."""
-    counts = Counter(zlib.crc32(word.encode()) for word in re.findall(r"\w+", text.casefold()))
-    return models.SparseVector(indices=list(counts), values=[n / (n + SATURATION) for n in counts.values()])
+def _cosine(point: models.ScoredPoint, embedding: NDArray[np.float32]) -> float:
+    vectors = point.vector if isinstance(point.vector, dict) else {}
+    return float(np.asarray(vectors[MEANING], np.float32) @ embedding)  # Qdrant keeps unit vectors
+
+
+def _sparse(weights: Weights) -> models.SparseVector:
+    return models.SparseVector(indices=list(weights), values=list(weights.values()))
+
+
+def _with_words(record: models.Record) -> models.PointVectors:
+    of = record.payload or {}
+    words = chunk_words("", of.get(HEAD, ""), of.get(TEXT, ""))
+    return models.PointVectors(id=record.id, vector={WORDS: _sparse(words.weights)})
 
 
 def _points_of(documents: Sequence[Extent]) -> models.Filter:

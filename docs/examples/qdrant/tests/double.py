@@ -50,10 +50,13 @@ class QdrantDouble:
         router.add_api_route(f"{collection}/exists", self._exists, methods=["GET"])
         router.add_api_route(collection, self._create, methods=["PUT"])
         router.add_api_route(collection, self._info, methods=["GET"])
+        router.add_api_route(collection, self._update, methods=["PATCH"])
         router.add_api_route(f"{collection}/index", self._index, methods=["PUT"])
         router.add_api_route(f"{collection}/points", self._upsert, methods=["PUT"])
         router.add_api_route(f"{collection}/points/payload", self._set_payload, methods=["POST"])
         router.add_api_route(f"{collection}/points/delete", self._delete, methods=["POST"])
+        router.add_api_route(f"{collection}/points/scroll", self._scroll, methods=["POST"])
+        router.add_api_route(f"{collection}/points/vectors", self._update_vectors, methods=["PUT"])
         router.add_api_route(f"{collection}/points/query", self._query, methods=["POST"])
         router.add_api_route(f"{collection}/points/count", self._count, methods=["POST"])
         return router
@@ -72,6 +75,20 @@ class QdrantDouble:
     async def _info(self, name: str) -> dict[str, Any]:
         await self._require(name)
         return _result(await self.engine.get_collection(name))
+
+    async def _update(self, name: str, body: models.UpdateCollection) -> dict[str, Any]:
+        await self._require(name)
+        return _result(await self.engine.update_collection(name, sparse_vectors_config=body.sparse_vectors))
+
+    async def _scroll(self, name: str, body: models.ScrollRequest) -> dict[str, Any]:
+        await self._require(name, body.filter)
+        points, following = await self.engine.scroll(name, limit=body.limit or 10, offset=body.offset)
+        return _result(models.ScrollResult(points=points, next_page_offset=following))
+
+    async def _update_vectors(self, name: str, body: models.UpdateVectors) -> dict[str, Any]:
+        await self._require(name)
+        await self.engine.update_vectors(name, body.points)
+        return _completed()
 
     async def _index(self, name: str, body: models.CreateFieldIndex) -> dict[str, Any]:
         await self._require(name)
@@ -97,7 +114,12 @@ class QdrantDouble:
     async def _query(self, name: str, body: models.QueryRequest) -> dict[str, Any]:
         await self._require(name, body.filter)
         found = await self.engine.query_points(
-            name, body.query, using=body.using, query_filter=body.filter, limit=body.limit or 10
+            name,
+            body.query,
+            using=body.using,
+            query_filter=body.filter,
+            limit=body.limit or 10,
+            with_vectors=body.with_vector or False,
         )
         return _result(found)
 

@@ -29,6 +29,10 @@ create or replace function ccb.text_array(p_list jsonb) returns text[]
 language sql immutable as
 $$ select array(select jsonb_array_elements_text(p_list)) $$;
 
+create or replace function ccb.int_array(p_list jsonb) returns int[]
+language sql immutable as
+$$ select array(select jsonb_array_elements_text(p_list)::int) $$;
+
 -- User ids -> sorted distinct user numbers.  Unknown users are left out, or entered
 -- into the dictionary on demand: before any other lock, since two writers that enter the
 -- same user wait for each other.  Those that nothing came to use go with the next tidy-up.
@@ -252,9 +256,10 @@ $fn$;
 --
 -- p_source: {source_id, provider, title, type, modified, content_hash, users: [...]}
 
--- {state, ticket}: decides what has to be done for a version of a source, and does what
--- needs no chunks:
---   unchanged  the stored version is not older: readers were added
+-- {state, ticket, retitled}: decides what has to be done for a version of a source, and does
+-- what needs no chunks:
+--   unchanged  the stored version is not older: readers were added; and where it is this one
+--              with another title, it got that.  retitled: its words are of another title
 --   refreshed  an older version with this content, title and type is stored: it got
 --              the new time and exactly the new readers
 --   index      new, or the stored version is older: it stays with those of its readers
@@ -283,7 +288,10 @@ begin
     null;
   elsif doc.modified >= (p_source ->> 'modified')::bigint then
     perform ccb.set_members(doc, ccb.apply_op(cur, 'allow', u));
-    return jsonb_build_object('state', 'unchanged');
+    update ccb.documents set title = p_source ->> 'title'
+     where doc_id = doc.doc_id and modified = (p_source ->> 'modified')::bigint and title <> p_source ->> 'title';
+    return jsonb_build_object('state', 'unchanged', 'retitled', exists (
+      select 1 from ccb.documents d where d.doc_id = doc.doc_id and d.words_title is distinct from d.title));
   elsif (doc.content_hash, doc.title, doc.doc_type, doc.provider)
         = (p_source ->> 'content_hash', p_source ->> 'title', p_source ->> 'type', p_source ->> 'provider') then
     update ccb.documents set modified = (p_source ->> 'modified')::bigint where doc_id = doc.doc_id;
@@ -574,6 +582,63 @@ language sql stable as $$
    where u.uid = p_user and (p_providers is null or a.provider = any (p_providers))
 $$;
 
+-- ---------------------------------------------------------------------- words
+
+-- Adds chunks with these terms to the counts.  One writer at a time, so that none waits for
+-- another; what the others have to add is added by the next one.
+create or replace function ccb.count_terms(p_terms int[], p_chunks int) returns void
+language plpgsql as $fn$
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('ccb:terms', 0::bigint)) then
+    insert into ccb.counted_terms (term, chunks)
+      select term, count(*) from unnest(p_terms || array_fill(0, array[p_chunks])) term group by term;
+    return;
+  end if;
+  with waiting as (delete from ccb.counted_terms returning term, chunks)
+  insert into ccb.terms as t (term, chunks)
+    select term, sum(n) from (
+      select unnest(p_terms || array_fill(0, array[p_chunks])) as term, 1 as n
+      union all
+      select term, chunks from waiting) s
+     group by term order by term
+  on conflict (term) do update set chunks = t.chunks + excluded.chunks;
+end
+$fn$;
+
+-- What a question looks for by words: its terms that some chunk has, the rarest first.
+-- p_question: {terms: {term: how often}, steady: [term]}.  idf as Lucene has it, but of steady
+-- terms as if no chunk had them: else the order of somebody's own documents would tell in how
+-- many of others a number is.
+create or replace function ccb.question_terms(p_question jsonb)
+returns table (term int, worth float8, chunks bigint)
+language sql stable as $$
+  with asked as materialized (
+    select (key)::int as term, (value)::float8 as times from jsonb_each_text(p_question -> 'terms')
+    union all select 0, 0),
+  counted as materialized (
+    select term, sum(chunks)::bigint as chunks from (
+      select t.term, t.chunks from asked join ccb.terms t on t.term = asked.term
+      union all
+      select t.term, t.chunks from asked join ccb.counted_terms t on t.term = asked.term) s
+     group by term)
+  select c.term, a.times * ln(1 + (n.chunks - k.chunks + 0.5) / (k.chunks + 0.5)), c.chunks
+    from counted c
+    join asked a on a.term = c.term
+   cross join (select chunks from counted where term = 0) n
+   cross join lateral (select case when c.term = any (ccb.int_array(p_question -> 'steady')) then 0
+                                   else c.chunks end as chunks) k
+   where c.term <> 0
+   order by c.chunks, c.term
+$$;
+
+-- Remembers what the gateway found out about the embedding model, for ccb_status.
+create or replace function public.ccb_calibrate(p_found jsonb) returns void
+language sql
+set search_path from current
+as $fn$
+  update ccb.settings set value = p_found::text where key = 'calibration'
+$fn$;
+
 -- ------------------------------------------------------------------ operation
 
 -- What the database is.
@@ -585,7 +650,7 @@ as $$
     'pgvector', (select extversion from pg_extension where extname = 'vector'),
     'postgres', current_setting('server_version_num')::int)
     from ccb.settings
-   where key in ('store_id', 'schema_version', 'functions', 'embedding_dim', 'embedding_model')
+   where key in ('store_id', 'schema_version', 'functions', 'embedding_dim', 'embedding_model', 'calibration')
 $$;
 
 -- The value must be the one that was remembered; the first one is, if it is to be kept.

@@ -16,12 +16,11 @@ begin
       doc_id    bigint not null references ccb.documents (doc_id) on delete cascade,
       ordinal   int    not null,
       embedding halfvec(%s) not null,
-      content   text   not null,
-      tsv       tsvector generated always as (to_tsvector('simple'::regconfig, content)) stored
+      content   text   not null
     )$sql$, dim);
   -- Vectors stay in the heap row: above about 1,000 dimensions a halfvec would be
-  -- moved to TOAST, and every exact scan would have to fetch it from there.  Text
-  -- and tsvector go out of line instead.
+  -- moved to TOAST, and every exact scan would have to fetch it from there.  Text goes
+  -- out of line instead.
   alter table ccb.chunks alter column embedding set storage plain;
   alter table ccb.chunks alter column content   set storage extended;
   alter table ccb.chunks set (toast_tuple_target = 256);
@@ -32,13 +31,6 @@ $do$;
 create unique index if not exists chunks_doc_idx on ccb.chunks (doc_id, ordinal);
 create index if not exists chunks_embedding_hnsw on ccb.chunks
   using hnsw (embedding halfvec_cosine_ops) with (m = 16, ef_construction = 64);
-create index if not exists chunks_tsv_gin on ccb.chunks using gin (tsv);
-
--- Lexemes frequent enough to be useless as search terms, from the planner statistics.
-create table if not exists ccb.common_terms (
-  lexeme text primary key,
-  freq   real not null
-);
 
 insert into ccb.settings values
   -- Exact scan up to this many accessible chunks, HNSW above.  An exact scan costs
@@ -47,6 +39,5 @@ insert into ccb.settings values
                                                    where key = 'embedding_dim'))::text),
   ('exact_max_documents', '20000'),
   ('ef_search', '200'),
-  ('max_scan_tuples', '40000'),
-  ('text_candidates', '500')                -- matches ranked per tier of a text query
+  ('max_scan_tuples', '40000')
 on conflict (key) do nothing;

@@ -1,0 +1,1 @@
+"""How what was found by meaning and what was found by words become one list."""
