@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..contract import DriverError
 from ..settings import environment
-from . import accept, backends, cache, check, conform, demo, evaluation, serve, sources, supabase
+from . import accept, backends, cache, check, conform, demo, evaluation, reembed, serve, sources, supabase
 from .command import CANNOT_START, INTERRUPTED, add_commands
 
 COMMANDS = (
@@ -19,6 +19,7 @@ COMMANDS = (
     cache.COMMAND,
     conform.COMMAND,
     backends.COMMAND,
+    reembed.COMMAND,
     supabase.COMMAND,
     demo.COMMAND,
     evaluation.COMMAND,

@@ -34,7 +34,7 @@ from .model import (
     Stored,
     UserId,
 )
-from .tools import Inventory, StoredVersion
+from .tools import Inventory, ReembedAction, Reembedded, Reembedding, StoredVersion
 
 __all__ = [
     "AccessChange",
@@ -61,6 +61,9 @@ __all__ = [
     "ProviderId",
     "ProviderScope",
     "Query",
+    "ReembedAction",
+    "Reembedded",
+    "Reembedding",
     "Rejected",
     "Scope",
     "Source",

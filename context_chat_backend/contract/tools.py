@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Set
 from dataclasses import dataclass
+from enum import StrEnum
 
 from .model import ProviderId, SourceId, UserId
 
@@ -35,3 +36,35 @@ class Inventory(ABC):
         `skip` leaves out at most that many of the first ones, to resume after an interruption. `bulk` uses the
         backend's export where it has one: faster for large stores, but it may need more rights.
         """
+
+
+class ReembedAction(StrEnum):
+    """What may be done about vectors of another model; each is fine where it is done already."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reembedded:
+    """How far a store is with the vectors of another model."""
+
+    model: str
+    """That searches use."""
+    chunks: int
+    next_model: str | None
+    """That takes its place once none of its vectors is missing; None if there is no change under way."""
+    waiting: int
+    """Chunks without a vector of that."""
+    paused: bool
+
+
+class Reembedding(ABC):
+    """A driver whose store can change its embedding model while it serves inherits this too, for `ccbe reembed`."""
+
+    @abstractmethod
+    async def reembed(self, action: ReembedAction | None = None) -> Reembedded:
+        """Do so, and tell how far it is. Called on a driver that is not entered, beside gateways that serve; their
+        models do the work. Raises `Misconfigured` where the action makes no sense, with nothing changed."""

@@ -91,8 +91,10 @@ class WordEmbedder:
 class LineIndexer(Indexer):
     """Each line that is not blank is a chunk."""
 
-    def __init__(self, embedder: WordEmbedder | None = None) -> None:
-        super().__init__(Extractor(ExtractSettings()), embedder or WordEmbedder())
+    def __init__(
+        self, embedder: WordEmbedder | None = None, make_former: Callable[[str], WordEmbedder] | None = None
+    ) -> None:
+        super().__init__(Extractor(ExtractSettings()), embedder or WordEmbedder(), make_former)
 
     async def sections(self, source: Source) -> list[Section]:
         text = (await source.content.path()).read_text("utf-8")

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from context_chat_backend.conformance.kit import FileContent
 from context_chat_backend.contract import ProviderId, Source, SourceId
+from context_chat_backend.toolkit.indexing.chunk_embedder import QUESTION_CHARS
 from context_chat_backend.toolkit.indexing.embed.local import WORD_CHARS
 from context_chat_backend.toolkit.indexing.embed.shipped import minilm
 from context_chat_backend.toolkit.indexing.extract.extractor import Extractor, ExtractSettings
-from context_chat_backend.toolkit.indexing.indexer import PAGE_CHUNKS, QUESTION_CHARS, Indexer
+from context_chat_backend.toolkit.indexing.indexer import PAGE_CHUNKS, Indexer
 from context_chat_backend.toolkit.indexing.section import Section
 from context_chat_backend.toolkit.indexing.split import Chunk
 
@@ -125,8 +126,8 @@ async def test_of_an_endless_question_only_the_beginning_is_embedded_and_kept() 
 
     async with indexer(Asked()) as opened:
         for end in ("whale", "sea"):
-            await opened.embed_query("x" * 5_000_000 + end)
-        await opened.embed_query("x" * QUESTION_CHARS)
+            await opened.model.embed_query("x" * 5_000_000 + end)
+        await opened.model.embed_query("x" * QUESTION_CHARS)
     assert Asked.texts == ["x" * QUESTION_CHARS]
 
 

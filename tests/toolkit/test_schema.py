@@ -23,6 +23,7 @@ pytest_plugins = ["tests.pg"]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 DIMENSION = 8  # of the fixture `database`
+MODEL = "model a"
 
 INVARIANTS = {
     "a membership without its group": """
@@ -41,6 +42,9 @@ INVARIANTS = {
     "a wrong chunk count": """
         select count(*) from ccb.documents d where group_id is not null
            and chunk_count <> (select count(*) from ccb.chunks c where c.doc_id = d.doc_id)""",
+    "a chunk without its place for a vector, or the other way round": """
+        select count(*) from ccb.chunks c full join ccb.vectors v using (chunk_id)
+         where c.doc_id is distinct from v.doc_id""",
     "a document in a group of another provider": """
         select count(*) from ccb.documents d join ccb.access_groups g using (group_id)
          where g.provider <> d.provider""",
@@ -50,6 +54,7 @@ INVARIANTS = {
 @pytest.fixture
 def db(database: str) -> Iterator[Connection]:
     with psycopg.connect(database, autocommit=True) as connection:
+        one(connection, "select ccb_open_store(%s, %s)", DIMENSION, MODEL)
         yield connection
         assert violations(connection) == {}
 
@@ -113,7 +118,7 @@ def put_vectors(db: Connection, described: dict[str, Any], form: Callable[[list[
         {"chunk_id": number, "embedding": form(chunks[ordinal]["embedding"])}
         for number, ordinal in db.execute(find, [described["source_id"]])
     ]
-    one(db, "select ccb_put_vectors(%s)", Jsonb(vectors))
+    one(db, "select ccb_put_vectors(%s, %s)", MODEL, Jsonb(vectors))
 
 
 def without_chunks(described: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +133,7 @@ def search(db: Connection, user: str, embedding: list[float] | None = None, **ar
     named = {
         "p_user": user,
         "p_embedding": str(embedding) if embedding else None,
+        "p_model": MODEL,
         "p_depth": 100,
         "p_limit": 1000,
         **arguments,
@@ -215,7 +221,7 @@ def test_words_are_found_by_the_text_search_among_readable_chunks_only(db: Conne
 def test_a_chunk_found_by_either_comes_with_what_both_say_of_it(db: Connection) -> None:
     put(db, source(1, ["a"], text="apple pie"), source(2, ["a"], text="invoice RE-2024-0815"))
     asked = question("invoice RE 2024 0815")
-    found = one(db, "select ccb_search('a', %s, %s, 1)", str(vector(100)), asked)
+    found = one(db, "select ccb_search('a', %s, %s, %s, 1)", str(vector(100)), MODEL, asked)
     by_source = {hit["source_id"]: hit for hit in found["hits"]}
     assert by_source["files: 1"]["similarity"] == pytest.approx(1, abs=1e-3)
     assert by_source["files: 1"]["words"] == 0
@@ -263,11 +269,11 @@ def test_the_search_is_exact_where_the_index_gives_up(db: Connection) -> None:
 
 def test_the_index_path_uses_the_vector_index(db: Connection) -> None:
     put(db, *[source(i, ["a"]) for i in range(1, 30)])
-    before = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'chunks_embedding_hnsw'")
+    before = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'vectors_embedding_hnsw'")
     db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
     search(db, "a", vector(5))
     db.execute("select pg_stat_force_next_flush()")
-    after = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'chunks_embedding_hnsw'")
+    after = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'vectors_embedding_hnsw'")
     assert after > before
 
 
@@ -421,7 +427,7 @@ def test_an_embedding_may_also_come_as_text(db: Connection) -> None:
         one(db, "select ccb_store_source(%s)", Jsonb(source(number, ["a"])))
     put_vectors(db, source(1, ["a"]))
     put_vectors(db, {**source(1, ["a"]), "source_id": "files: 2"}, form=str)
-    assert one(db, "select count(distinct embedding::text) from ccb.chunks") == 3
+    assert one(db, "select count(distinct embedding::text) from ccb.vectors") == 3
 
 
 def stage(db: Connection, described: dict[str, Any], page: int = 4) -> int:
@@ -848,6 +854,7 @@ def as_role(uri: str, role: str) -> Connection:
 
 def test_the_service_role_can_do_everything_in_a_store_of_a_plain_owner(supabase: str) -> None:
     with as_role(supabase, "service_role") as db:
+        one(db, "select ccb_open_store(%s, %s)", DIMENSION, MODEL)
         assert put(db, *[source(i, ["a"]) for i in range(20)]) == ["created"] * 20
         access(db, "allow", ["b"], "files: 1")
         db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")

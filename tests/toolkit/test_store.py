@@ -45,7 +45,12 @@ from context_chat_backend.toolkit.indexing.embed.settings import EmbedSettings
 from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.indexing.words.terms import question_of
 from context_chat_backend.toolkit.postgres.database import Database, database_errors
-from context_chat_backend.toolkit.postgres.document_store import LEASE_SECONDS, DocumentStore
+from context_chat_backend.toolkit.postgres.document_store import (
+    LEASE_SECONDS,
+    Claimed,
+    DocumentStore,
+    QuestionVector,
+)
 from context_chat_backend.toolkit.postgres.documents import Decision, trials_in
 from context_chat_backend.toolkit.postgres.embedded import EmbeddedPostgres
 from context_chat_backend.toolkit.postgres.migrations import Edition, store_script
@@ -57,6 +62,7 @@ pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
 
 DIMENSION = 8  # of the fixture `database`
+MODEL = "model a"
 FILES = ProviderId("files")
 ONE = SourceId("files: 1")
 ALICE, BOB, CAROL = UserId("alice"), UserId("bob"), UserId("carol")
@@ -103,11 +109,11 @@ async def pages(*texts: str, per_page: int = 60) -> AsyncIterator[Sequence[Chunk
 
 async def embed_all(store: "Store") -> None:
     """As `vectors(1)` is the question's, the first text of each source is the nearest."""
-    while (claimed := await store.claim_chunks()).chunks:
+    while (claimed := await store.claim()).chunks:
         places = [
             await store.ask(f"select ordinal from ccb.chunks where chunk_id = {number}") for number in claimed.ids
         ]
-        await store.put_vectors(claimed.ids, vectors(max(places) + 1)[places])
+        await store.put_vectors(MODEL, claimed.ids, vectors(max(places) + 1)[places])
 
 
 def many(word: str, count: int = 250) -> list[str]:
@@ -118,13 +124,16 @@ def many(word: str, count: int = 250) -> list[str]:
 class Store(DocumentStore):
     """With what the tests have to know beside."""
 
-    def __init__(self, database: Database, dimension: int) -> None:
-        super().__init__(database, dimension=dimension)
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self.database = database
         self.identity = ""
 
     async def ping(self) -> None:
         await self.status()
+
+    async def claim(self) -> Claimed:
+        return await self.claim_chunks(MODEL, DIMENSION)
 
     async def ask(self, query: str) -> Any:
         with database_errors():
@@ -135,10 +144,10 @@ class Store(DocumentStore):
 
 @asynccontextmanager
 async def open_store(
-    uri: str, *, dimension: int = DIMENSION, model: str = "model a", **options: Any
+    uri: str, *, dimension: int = DIMENSION, model: str = MODEL, **options: Any
 ) -> AsyncIterator[Store]:
     async with Database(uri, Edition.STORE, dimension=dimension, **options) as database:
-        store = Store(database, dimension)
+        store = Store(database)
         store.identity = (await store.open(dimension=dimension, model=model))["store_id"]
         yield store
 
@@ -153,7 +162,7 @@ async def search(store: Store, user: UserId, words: str, limit: int, scope: Any 
     query = Query(user_id=user, text=words, limit=limit, scope=scope)
     embedding = vectors(1)[0]
     question = question_of(words, {"en": 1})
-    found = await store.search(query, embedding, question)
+    found = await store.search(query, QuestionVector(embedding, MODEL), question)
     return fuse(
         found.candidates,
         mass=found.mass,
@@ -207,7 +216,9 @@ async def test_a_large_document_arrives_complete_and_in_one_step(store: Store, d
     assert await store.publish(source(), "hash", watched()) is Outcome.CREATED
     await embed_all(store)
     with psycopg.connect(database) as connection:
-        rows = connection.execute("select content, embedding::text from ccb.chunks order by ordinal").fetchall()
+        rows = connection.execute(
+            "select content, embedding::text from ccb.chunks join ccb.vectors using (chunk_id) order by ordinal"
+        ).fetchall()
     assert [content for content, _ in rows] == texts
     stored = np.array([np.fromstring(str(text)[1:-1], sep=",") for _, text in rows])
     np.testing.assert_allclose(stored, vectors(len(texts)), rtol=2**-10)
@@ -387,8 +398,23 @@ async def test_an_id_too_long_for_an_index_rejects_the_source(store: Store) -> N
 # -- databases of older versions
 
 
-VERSION_2 = """
+VECTORS_IN_CHUNKS = """
+    alter table ccb.vectors add column ordinal int, add column content text, add column heading text;
+    update ccb.vectors v set ordinal = c.ordinal, content = c.content, heading = c.heading
+      from ccb.chunks c where c.chunk_id = v.chunk_id;
+    drop table ccb.chunks;
+    alter table ccb.vectors rename to chunks;
+    alter table ccb.chunks drop column claimed_at, alter column ordinal set not null, alter column content set not null;
+    alter table ccb.chunks alter column embedding set not null, alter column heading set not null;
+    alter table ccb.chunks alter column chunk_id add generated always as identity;
+    alter table ccb.chunks add foreign key (doc_id) references ccb.documents (doc_id) on delete cascade;
+    drop index ccb.vectors_doc_idx, ccb.vectors_missing_idx;
+    alter index ccb.vectors_pkey rename to chunks_pkey;
+    alter index ccb.vectors_embedding_hnsw rename to chunks_embedding_hnsw;
+    create unique index chunks_doc_idx on ccb.chunks (doc_id, ordinal);"""
+VERSION_2 = f"""
     set search_path to ccb, public;
+    {VECTORS_IN_CHUNKS}
     alter table ccb.chunks drop column heading;
     alter table ccb.chunks add column tsv tsvector generated always as (to_tsvector('simple', content)) stored;
     create index chunks_tsv_gin on ccb.chunks using gin (tsv);
@@ -427,10 +453,11 @@ async def test_what_was_stored_without_headings_is_found_with_empty_ones(databas
 
 COUNTS = "select jsonb_object_agg(term, chunks) from ccb.terms"
 TRIAL = Trial(64, strength=4.2, own=0.7, others=0.1)
-VERSION_4 = """
+VERSION_4 = f"""
+    {VECTORS_IN_CHUNKS}
     drop table ccb.counted_terms;
     create table ccb.counted_terms (batch_id bigint generated always as identity primary key, terms int[] not null);
-    insert into ccb.counted_terms (terms) values ('{4711, 0, 0}'), ('{4711, 0}');
+    insert into ccb.counted_terms (terms) values ('{{4711, 0, 0}}'), ('{{4711, 0}}');
     update ccb.settings set value = '4' where key = 'schema_version';
     update ccb.settings set value = 'others' where key = 'functions'"""
 
@@ -439,7 +466,7 @@ VERSION_4 = """
 async def test_what_was_counted_and_found_out_before_is_kept(database: str, upgrade: str) -> None:
     async with open_store(database) as store:
         await put(store, source(), "the whale", "the sea")
-        await store.keep_trials({"en": TRIAL})
+        await store.keep_trials(MODEL, {"en": TRIAL})
     counts = ask(database, COUNTS)
     for script in (VERSION_4, upgrade):
         with psycopg.connect(database, autocommit=True) as connection:
@@ -457,60 +484,60 @@ async def test_what_was_counted_and_found_out_before_is_kept(database: str, upgr
 
 
 AGE_CLAIMS = (
-    f"update ccb.chunks set claimed_at = now() - interval '{LEASE_SECONDS + 1} seconds' where embedding is null"
+    f"update ccb.vectors set claimed_at = now() - interval '{LEASE_SECONDS + 1} seconds' where embedding is null"
 )
 
 
 async def test_what_is_stored_is_found_by_its_words_before_it_has_vectors(store: Store) -> None:
     await put(store, source("files: 2"), "the sea", "the shore")
     await store.publish(source(), "hash", pages("the whale"))
-    assert await store.waiting_chunks() == 1
+    assert await store.waiting_chunks(MODEL) == 1
     hits = await found(store, ALICE, "whale")
     assert [hit.text for hit in hits] == ["the whale", "the sea", "the shore"]
     assert ONE in {hit.source_id for hit in await found(store, ALICE, "mountain")}  # nothing is known of it yet
-    assert {sample.text for sample in await store.samples()} == {"the sea", "the shore"}
+    assert {sample.text for sample in await store.samples(MODEL)} == {"the sea", "the shore"}
     await embed_all(store)
-    assert await store.waiting_chunks() == 0
-    assert len(await store.samples()) == 3
+    assert await store.waiting_chunks(MODEL) == 0
+    assert len(await store.samples(MODEL)) == 3
 
 
 async def test_chunks_are_claimed_once_the_newest_first(store: Store, database: str) -> None:
     await store.publish(source(), "hash", pages(*many("old", 150)))
     await store.publish(source("files: 2"), "hash", pages(*many("new", 50)))
-    first, second, third = [await store.claim_chunks() for _ in range(3)]
+    first, second, third = [await store.claim() for _ in range(3)]
     assert [len(claimed.ids) for claimed in (first, second, third)] == [100, 100, 0]
     assert {claimed.waiting for claimed in (first, second, third)} == {200}
     assert {f"new {number}" for number in range(50)} < {chunk.text for chunk in first.chunks}
     assert {chunk.title for chunk in first.chunks} == {"a title"}
     assert {chunk.heading for chunk in second.chunks} == {f"above old {number}" for number in range(100)}
-    await store.put_vectors(first.ids, vectors(100))
-    assert (await store.claim_chunks()).waiting == 100
+    await store.put_vectors(MODEL, first.ids, vectors(100))
+    assert (await store.claim()).waiting == 100
     ask(database, AGE_CLAIMS)
-    assert sorted((await store.claim_chunks()).ids) == sorted(second.ids)
-    await store.release_chunks(second.ids[:30])
-    assert sorted((await store.claim_chunks()).ids) == sorted(second.ids[:30])
-    await store.release_all_chunks()
-    assert sorted((await store.claim_chunks()).ids) == sorted(second.ids)
+    assert sorted((await store.claim()).ids) == sorted(second.ids)
+    await store.release_chunks(MODEL, second.ids[:30])
+    assert sorted((await store.claim()).ids) == sorted(second.ids[:30])
+    await store.release_chunks(MODEL)
+    assert sorted((await store.claim()).ids) == sorted(second.ids)
 
 
 async def test_a_vector_of_what_is_gone_or_has_one_changes_nothing(store: Store, database: str) -> None:
     await store.publish(source(), "hash", pages("the whale"))
-    claimed = await store.claim_chunks()
-    await store.put_vectors(claimed.ids, vectors(1))
-    embedding = ask(database, "select embedding::text from ccb.chunks")
-    await store.put_vectors(claimed.ids, vectors(1, seed=9))
-    assert ask(database, "select embedding::text from ccb.chunks") == embedding
+    claimed = await store.claim()
+    await store.put_vectors(MODEL, claimed.ids, vectors(1))
+    embedding = ask(database, "select embedding::text from ccb.vectors")
+    await store.put_vectors(MODEL, claimed.ids, vectors(1, seed=9))
+    assert ask(database, "select embedding::text from ccb.vectors") == embedding
     await store.delete({ONE})
-    await store.put_vectors(claimed.ids, vectors(1))
-    assert ask(database, "select count(*) from ccb.chunks") == 0
+    await store.put_vectors(MODEL, claimed.ids, vectors(1))
+    assert ask(database, "select count(*) from ccb.vectors") == 0
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, DIMENSION + 1), np.float32), np.full((1, DIMENSION), np.nan, np.float32)])
 async def test_a_vector_that_cannot_be_stored_is_refused(store: Store, bad: NDArray[np.float32]) -> None:
     await store.publish(source(), "hash", pages("the whale"))
     with pytest.raises(Rejected):
-        await store.put_vectors((await store.claim_chunks()).ids, bad)
-    assert await store.waiting_chunks() == 1
+        await store.put_vectors(MODEL, (await store.claim()).ids, bad)
+    assert await store.waiting_chunks(MODEL) == 1
 
 
 # -- what words tell of others
@@ -711,17 +738,11 @@ async def test_a_newer_schema_is_refused_and_left_alone(database: str) -> None:
     assert ask(database, "select to_regproc('public.ccb_status') is null")
 
 
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [({"dimension": 16}, ("8 dimensions", "16")), ({"model": "model b"}, ('"model a"', '"model b"'))],
-)
-async def test_another_embedding_model_is_refused_with_both_names_and_the_cure(
-    database: str, options: dict[str, Any], names: tuple[str, str]
-) -> None:
+async def test_a_model_that_makes_longer_vectors_than_before_is_refused_with_the_cure(database: str) -> None:
     async with open_store(database):
         pass
-    message = await refused(database, **options)
-    for part in (*names, "empty database"):
+    message = await refused(database, dimension=16)
+    for part in ("8 dimensions", "16", "empty database"):
         assert part in message
 
 

@@ -27,8 +27,8 @@ pytest_plugins = ["tests.pg"]
 pytestmark = pytest.mark.anyio
 
 ONE, TWO = SourceId("files: 1"), SourceId("files: 2")
-CLAIMED = "select count(*) from ccb.chunks where claimed_at is not null"
-WITHOUT = "select count(*) from ccb.chunks where embedding is null"
+CLAIMED = "select count(*) from ccb.vectors where claimed_at is not null"
+WITHOUT = "select count(*) from ccb.vectors where embedding is null"
 
 
 class Server(WordEmbedder):
@@ -112,7 +112,7 @@ async def test_an_embedding_server_that_is_down_costs_no_source(stage: Stage, se
         (finding,) = [finding for finding in await driver.check() if finding.subject == "vectors"]
         assert finding.text.startswith("2 chunks are found by their words only")
         server.down = False
-        ask(stage.uri, f"update ccb.chunks set claimed_at = now() - interval '{LEASE_SECONDS + 1} seconds'")
+        ask(stage.uri, f"update ccb.vectors set claimed_at = now() - interval '{LEASE_SECONDS + 1} seconds'")
         await until_all_have(driver)
         assert ask(stage.uri, WITHOUT) == 0
         assert "vectors" not in {finding.subject for finding in await driver.check()}
@@ -122,7 +122,7 @@ async def test_what_a_gateway_left_is_made_by_the_next_one(stage: Stage, server:
     server.down = True
     async with opened(stage, server) as driver:
         await driver.upsert(stage.source(1, [ALICE], "whale"))
-    ask(stage.uri, "update ccb.chunks set claimed_at = null")
+    ask(stage.uri, "update ccb.vectors set claimed_at = null")
     server.down = False
     async with opened(stage, server) as driver:
         with anyio.fail_after(20):
@@ -167,9 +167,9 @@ async def test_the_same_text_is_embedded_once(stage: Stage, server: Server) -> N
         await driver.upsert(stage.source(3, [ALICE], "whale 1", title="another.md"))
         await until_all_have(driver)
         assert len(server.texts) == first + 2
-    same = "select count(distinct embedding::text) from ccb.chunks where content = 'whale 1' and text_key = %s"
     key = ask(stage.uri, "select text_key::text from ccb.chunks where content = 'whale 1' limit 1")
-    assert ask(stage.uri, same.replace("%s", f"'{key}'")) == 1
+    same = "select count(distinct embedding::text) from ccb.chunks join ccb.vectors using (chunk_id) where text_key = "
+    assert ask(stage.uri, f"{same}'{key}'") == 1
 
 
 async def test_what_is_deleted_meanwhile_is_no_fault(stage: Stage, server: Server) -> None:
@@ -178,4 +178,4 @@ async def test_what_is_deleted_meanwhile_is_no_fault(stage: Stage, server: Serve
             await driver.upsert(stage.source(1, [ALICE], "\n".join(f"whale {round_} {line}" for line in range(150))))
             await driver.delete({ONE})
         await until_all_have(driver)
-        assert ask(stage.uri, "select count(*) from ccb.chunks") == 0
+        assert ask(stage.uri, "select count(*) from ccb.vectors") == 0

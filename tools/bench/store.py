@@ -26,9 +26,9 @@ TEAM_DOCUMENTS = 25
 """Consecutive documents have the same readers, as those of a shared folder."""
 WRITERS = 3
 PUT_VECTORS = """
-update ccb.chunks c set embedding = v.embedding::halfvec
-  from unnest(%s::text[]) with ordinality v (embedding, place), ccb.documents d
- where d.source_id = %s and c.doc_id = d.doc_id and c.ordinal = v.place - 1"""
+update ccb.vectors v set embedding = made.embedding::halfvec
+  from unnest(%s::text[]) with ordinality made (embedding, place), ccb.documents d, ccb.chunks c
+ where d.source_id = %s and c.doc_id = d.doc_id and c.ordinal = made.place - 1 and v.chunk_id = c.chunk_id"""
 NO_FILE = FileContent(Path(os.devnull))
 
 
@@ -44,7 +44,7 @@ async def fill(uri: str, corpus: Corpus, numbers: range) -> None:
     """Add documents with the functions of the store, and leave the database as its daily maintenance would."""
     dimension = DIMENSION
     async with Database(uri, Edition.STORE, dimension=dimension) as database:
-        store = DocumentStore(database, dimension=dimension)
+        store = DocumentStore(database)
         await store.open(dimension=dimension, model=minilm().name)
         with psycopg.connect(uri, autocommit=True) as connection, _without_search_indexes(connection):
             todo = iter(numbers)

@@ -88,10 +88,10 @@ class CatalogueDriver(DocumentsDriver):
     @property
     def dimension(self) -> int:
         """Of the vectors in the store. Known once the driver is open."""
-        return self._indexer.embedder.dimension
+        return self._indexer.model.dimension
 
     async def _open(self, stack: AsyncExitStack) -> Catalogue:
-        embedder = self._indexer.embedder
+        embedder = self._indexer.model.embedder
         address, dimension, model = self._store.address, embedder.dimension, embedder.model_name
         url = await stack.enter_async_context(running_database(self._settings.catalogue_url, self._folder))
         database = await stack.enter_async_context(Database(url, Edition.CATALOGUE, dimension=dimension))
@@ -111,7 +111,7 @@ class CatalogueDriver(DocumentsDriver):
         relay = OutboxRelay(catalogue, self._store, database, changes)
         stack.push_async_callback(relay.deliver_last)
         await run_in_background(stack, relay.run)
-        self._calibrator = Calibrator(catalogue.samples, embedder, catalogue.keep_trials)
+        self._calibrator = Calibrator(catalogue.samples, embedder, partial(catalogue.keep_trials, model))
         self._calibrator.remember(trials_in(status))
         await keep_calibrated(stack, self._calibrator)
         make_words = partial(self._make_all_words, catalogue)
@@ -162,7 +162,7 @@ class CatalogueDriver(DocumentsDriver):
         calibration = self._calibrator.calibration
         question = question_of(query.text, calibration.drawn)
         embedding, sought = await both(
-            partial(self._indexer.embed_query, query.text), partial(self._documents.sought, query, question)
+            partial(self._indexer.model.embed_query, query.text), partial(self._documents.sought, query, question)
         )
         words = WordQuery(
             text=words_of(query.text),
@@ -234,7 +234,7 @@ class CatalogueDriver(DocumentsDriver):
 
     async def check(self) -> Sequence[Finding]:
         outbox = await self._documents.outbox()
-        languages = findings(self._calibrator.calibration.trials, self._indexer.embedder.model_name)
+        languages = findings(self._calibrator.calibration.trials, self._indexer.model.model_name)
         return [*_outbox_findings(outbox), *await self._drift(outbox), *languages, *await self._store.check()]
 
     async def _drift(self, outbox: Outbox) -> Sequence[Finding]:

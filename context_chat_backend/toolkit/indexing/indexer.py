@@ -2,9 +2,10 @@
 anything."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Self
 
@@ -12,23 +13,16 @@ import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
-from ...contract import DriverConfig, Source
+from ...contract import DriverConfig, Misconfigured, Source
 from ..settings import driver_settings
-from .embed import Embedder, EmbedSettings, make_embedder
+from .chunk_embedder import ChunkEmbedder
+from .embed import Embedder, EmbedSettings, make_embedder, make_former_embedder
 from .extract.extractor import Extractor, ExtractSettings
 from .section import Section
-from .split import Chunk, Splitter, document_name
+from .split import Chunk, document_name
 from .words.terms import question_of
 
-CHUNK_TOKENS = 256
-"""At most, also for models that read more: in longer ones e5 finds less."""
-CHUNK_CHARS = 1000
-"""For models whose tokens the gateway cannot count."""
 PAGE_CHUNKS = 64
-QUESTIONS_KEPT = 32
-QUESTION_CHARS = 32_768
-"""The rest of a longer question is not looked for: models read 8,192 tokens, some 4 characters each, most of them far
-less."""
 ANY_QUESTION = "What is it about?"
 FORMAT = 2
 """Raise it when extraction or splitting changes so much that stored text should be indexed again."""
@@ -46,39 +40,40 @@ class Page:
 class Indexer:
     """Extracts, splits and embeds. An async context manager; safe for any number of tasks."""
 
-    def __init__(self, extractor: Extractor, embedder: Embedder) -> None:
-        self.embedder = embedder
+    def __init__(
+        self, extractor: Extractor, embedder: Embedder, make_former: Callable[[str], Embedder] | None = None
+    ) -> None:
+        """`make_former` makes the embedder with the model of this name; it raises `Misconfigured` if it cannot."""
+        self.model = ChunkEmbedder(embedder)
         self._extractor = extractor
-        self._questions: dict[str, NDArray[np.float32]] = {}
-        self._splitter: Splitter
+        self._make_former = make_former
         self._resources = AsyncExitStack()
 
     @classmethod
     def from_config(cls, config: DriverConfig) -> Self:
         """As the variables `EXTRACT_*` and `CC_EM_*` say."""
+        settings = driver_settings(EmbedSettings, config)
         return cls(
-            Extractor(driver_settings(ExtractSettings, config)), make_embedder(driver_settings(EmbedSettings, config))
+            Extractor(driver_settings(ExtractSettings, config)),
+            make_embedder(settings),
+            partial(make_former_embedder, settings),
         )
 
     async def __aenter__(self) -> Self:
         await self._resources.enter_async_context(self._extractor)
-        await self._resources.enter_async_context(self.embedder)
+        await self._resources.enter_async_context(self.model)
         await to_thread.run_sync(question_of, ANY_QUESTION, {})  # else the first user waits for stemmers and languages
-        self._splitter = _make_splitter(self.embedder)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._resources.aclose()
 
-    async def embed_query(self, text: str) -> NDArray[np.float32]:
-        """The vector of a question, shape (dimension,). The last ones are kept: one question may need two searches."""
-        text = text[:QUESTION_CHARS]
-        if (vector := self._questions.pop(text, None)) is None:
-            vector = await self.embedder.embed_query(text)
-        self._questions[text] = vector
-        if len(self._questions) > QUESTIONS_KEPT:
-            del self._questions[next(iter(self._questions))]
-        return vector
+    def former_model(self, name: str) -> ChunkEmbedder:
+        """The model that a store was filled with before, not entered. Raises `Misconfigured` if nobody knows where it
+        is."""
+        if self._make_former is None:
+            raise Misconfigured(f"the model {name} is not known any more")
+        return ChunkEmbedder(self._make_former(name))
 
     async def fingerprint(self, source: Source) -> str:
         """Equal for sources that give equal chunks and embeddings with the same embedder."""
@@ -93,7 +88,7 @@ class Indexer:
     def chunks(self, sections: Iterable[Section], title: str) -> Iterator[Chunk]:
         """The chunks of a source with this title in order. They are made as they are taken, which costs CPU time: do
         that in a thread."""
-        return self._splitter.split(sections, title)
+        return self.model.split(sections, title)
 
     async def pages(self, chunks: Iterable[Chunk]) -> AsyncIterator[tuple[Chunk, ...]]:
         """Consecutive chunks, `PAGE_CHUNKS` at a time. Takes them in a thread."""
@@ -101,21 +96,10 @@ class Indexer:
         while page := await to_thread.run_sync(_take, waiting):
             yield page
 
-    async def embed(self, chunks: Sequence[Chunk]) -> NDArray[np.float32]:
-        """Their vectors, shape (number of chunks, dimension)."""
-        texts = await to_thread.run_sync(lambda: list(map(self._splitter.embedded, chunks)))
-        return await self.embedder.embed(texts)
-
     async def embedded(self, chunks: Iterable[Chunk]) -> AsyncIterator[Page]:
         """Chunks with their vectors, a page at a time: vectors are never in memory all at once."""
         async for page in self.pages(chunks):
-            yield Page(page, await self.embed(page))
-
-
-def _make_splitter(embedder: Embedder) -> Splitter:
-    if embedder.tokenizer is None or embedder.max_tokens is None:
-        return Splitter(CHUNK_CHARS)
-    return Splitter(min(embedder.max_tokens, CHUNK_TOKENS), embedder.tokenizer)
+            yield Page(page, await self.model.embed(page))
 
 
 def _take(chunks: Iterator[Chunk]) -> tuple[Chunk, ...]:

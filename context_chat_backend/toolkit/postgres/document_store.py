@@ -5,7 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mappin
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import (
+    Any,
+    NotRequired,  # pydantic asks for this one before Python 3.12
+)
 from uuid import UUID
 
 import numpy as np
@@ -13,17 +16,16 @@ from anyio import to_thread
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from pydantic_core import from_json
-from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+from typing_extensions import TypedDict
 
-from ...contract import Outcome, Query, Rejected, Source, SourceId
+from ...contract import Outcome, Query, ReembedAction, Reembedded, Rejected, Source, SourceId, Unavailable
 from ..indexing.split import Chunk, document_name
 from ..indexing.words.chunks import words_of_chunks
 from ..indexing.words.languages import UNKNOWN
 from ..indexing.words.terms import DIMENSIONS, Question, Words, unknown_mass
 from ..search.calibrator import DRAWN, Sample
 from ..search.fusion import Candidate
-from .documents import INTEGER, OBJECT, OUTCOME, Documents, read, source_argument, who_and_where
-from .functions import Functions
+from .documents import BOOLEAN, INTEGER, OBJECT, OUTCOME, Documents, read, source_argument, who_and_where
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +45,29 @@ SAMPLED_ROWS = 20_000
 """Of a large store, samples are drawn out of about so many chunks."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuestionVector:
+    """What a model makes of a question."""
+
+    numbers: NDArray[np.float32]
+    """Shape (dimension,)."""
+    model: str
+
+
+class OtherModel(Unavailable):
+    """The vectors in the store are of another model than that of the question."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"the vectors are of the model {model}")
+        self.model = model
+
+
 class _Found(TypedDict):
     mass: float
     known: frozenset[int]
     chunks: int
     hits: list[Candidate]
+    model: NotRequired[str]
 
 
 class _Sample(TypedDict):
@@ -69,6 +89,18 @@ class _Claimed(TypedDict):
     waiting: int
 
 
+class _NextModel(TypedDict):
+    model: str
+    paused: bool
+    waiting: int
+
+
+class _Models(TypedDict):
+    model: str | None
+    chunks: int
+    next: _NextModel | None
+
+
 class _Document(TypedDict):
     doc_id: int
     title: str
@@ -81,7 +113,7 @@ class _Chunk(TypedDict):
 
 
 _FOUND, _SAMPLES, _CHUNKS = TypeAdapter(_Found), TypeAdapter(list[_Sample]), TypeAdapter(list[_Chunk])
-_CLAIMED = TypeAdapter(_Claimed)
+_CLAIMED, _MODELS = TypeAdapter(_Claimed), TypeAdapter(_Models)
 _WORDLESS: TypeAdapter[_Document | None] = TypeAdapter(_Document | None)
 
 
@@ -112,12 +144,9 @@ class Claimed:
 class DocumentStore(Documents):
     """A typed client of the functions in `sql/chunks` as well."""
 
-    def __init__(self, functions: Functions, *, dimension: int) -> None:
-        super().__init__(functions)
-        self._vectors_at_once = max(1, min(PAGE_CHUNKS, PAGE_BYTES // (dimension * _BYTES_PER_NUMBER)))
-
     async def open(self, *, dimension: int, model: str) -> Mapping[str, Any]:
-        """The status of the database. Raises `Misconfigured` if it was filled with another embedding model."""
+        """The status of the database; a new one is for vectors of this model. Raises `Misconfigured` if there are
+        vectors of a model of this name that have another dimension."""
         return read(await self._functions.call("ccb_open_store", p_dimension=dimension, p_model=model), OBJECT)
 
     async def publish(
@@ -150,29 +179,34 @@ class DocumentStore(Documents):
                 )
                 return read(published, OUTCOME)
 
-    async def search(self, query: Query, embedding: NDArray[np.float32] | None, question: Question | None) -> Found:
-        """The chunks that the user may read that are nearest by meaning (`embedding` of shape (dimension,)) or have the
-        best words, None for not at all: `Query.limit` at least, if there are so many."""
+    async def search(self, query: Query, vector: QuestionVector | None, question: Question | None) -> Found:
+        """The chunks that the user may read that are nearest by meaning or have the best words, None for not at all:
+        `Query.limit` at least, if there are so many. Raises `OtherModel`."""
         answer = await self._functions.call(
             "ccb_search",
-            p_embedding=None if embedding is None else _vector(embedding.tolist()),
+            p_embedding=None if vector is None else _vector(vector.numbers.tolist()),
+            p_model=None if vector is None else vector.model,
             p_question=None if question is None else _question_argument(question),
             p_depth=max(DEPTH, query.limit),
             p_limit=max(2 * DEPTH, query.limit),
             **who_and_where(query),
         )
         found = read(answer, _FOUND)
+        if (model := found.get("model")) is not None:
+            raise OtherModel(model)
         return Found(
             mass=found["mass"],
             unknown=0.0 if question is None else unknown_mass(question, found["known"], found["chunks"]),
             candidates=found["hits"],
         )
 
-    async def claim_chunks(self) -> Claimed:
-        """The newest chunks without a vector, for `LEASE_SECONDS`."""
+    async def claim_chunks(self, model: str, dimension: int) -> Claimed:
+        """The newest chunks without a vector of this model, for `LEASE_SECONDS`. None, if it is not one of the
+        store."""
+        at_once = max(1, min(PAGE_CHUNKS, PAGE_BYTES // (dimension * _BYTES_PER_NUMBER)))
         found = read(
             await self._functions.call(
-                "ccb_claim_chunks", p_limit=self._vectors_at_once, p_lease=f"{LEASE_SECONDS} seconds"
+                "ccb_claim_chunks", p_model=model, p_limit=at_once, p_lease=f"{LEASE_SECONDS} seconds"
             ),
             _CLAIMED,
         )
@@ -180,29 +214,46 @@ class DocumentStore(Documents):
         chunks = [Chunk(0, row["heading"], row["content"], row["title"]) for row in rows]
         return Claimed([row["chunk_id"] for row in rows], chunks, found["copied"], found["waiting"] - found["copied"])
 
-    async def put_vectors(self, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+    async def put_vectors(self, model: str, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """Those of `claim_chunks`, shape (number of chunks, dimension). Those of chunks that are gone are dropped."""
         arguments = [
             {"chunk_id": number, "embedding": _vector(vector)}
             for number, vector in zip(ids, vectors.tolist(), strict=True)
         ]
-        await self._functions.call("ccb_put_vectors", p_vectors=arguments)
+        await self._functions.call("ccb_put_vectors", p_model=model, p_vectors=arguments)
 
-    async def release_chunks(self, ids: Sequence[int]) -> None:
-        """Leave chunks that were claimed to others."""
-        await self._functions.call("ccb_release_chunks", p_chunks=[{"chunk_id": number} for number in ids])
+    async def release_chunks(self, model: str, ids: Sequence[int] | None = None) -> None:
+        """Leave chunks that were claimed to others. Without `ids` all: whoever claimed them before is gone."""
+        chunks = None if ids is None else [{"chunk_id": number} for number in ids]
+        await self._functions.call("ccb_release_chunks", p_model=model, p_chunks=chunks)
 
-    async def release_all_chunks(self) -> None:
-        """Whoever claimed chunks before is gone."""
-        await self._functions.call("ccb_release_chunks")
+    async def waiting_chunks(self, model: str) -> int:
+        """How many have no vector of this model."""
+        return read(await self._functions.call("ccb_waiting_chunks", p_model=model), INTEGER)
 
-    async def waiting_chunks(self) -> int:
-        """How many have no vector."""
-        return read(await self._functions.call("ccb_waiting_chunks"), INTEGER)
+    async def reembed(self, action: ReembedAction | None = None, *, model: str = "", dimension: int = 0) -> Reembedded:
+        """Begin, hold or give up to make vectors of another model, and tell how far that is. Raises `Misconfigured`
+        where the action makes no sense."""
+        answer = await self._functions.call("ccb_reembed", p_action=action, p_model=model, p_dimension=dimension)
+        found = read(answer, _MODELS)
+        following = found["next"]
+        return Reembedded(
+            model=found["model"] or "",
+            chunks=found["chunks"],
+            next_model=None if following is None else following["model"],
+            waiting=0 if following is None else following["waiting"],
+            paused=following is not None and following["paused"],
+        )
 
-    async def samples(self) -> list[Sample]:
-        """Some chunks of each language, drawn at random."""
-        rows = read(await self._functions.call("ccb_samples", p_count=DRAWN, p_rows=SAMPLED_ROWS), _SAMPLES)
+    async def switch_model(self, model: str) -> bool:
+        """Whether searches are by this model now: they come to be, once no chunk lacks a vector of it."""
+        return read(await self._functions.call("ccb_switch_model", p_model=model), BOOLEAN)
+
+    async def samples(self, model: str) -> list[Sample]:
+        """Some chunks of each language, drawn at random. None, if the store is not searched with this model."""
+        rows = read(
+            await self._functions.call("ccb_samples", p_model=model, p_count=DRAWN, p_rows=SAMPLED_ROWS), _SAMPLES
+        )
         return [
             Sample(row["language"], np.array(from_json(row["embedding"]), np.float32), row["content"]) for row in rows
         ]

@@ -148,9 +148,9 @@ class Documents:
         """What the database is: `store_id`, versions, embedding model and dimension, all as text."""
         return read(await self._functions.call("ccb_status"), OBJECT)
 
-    async def keep_trials(self, trials: Mapping[str, Trial]) -> None:
-        """How well the embedding model knows languages: comes back in the status."""
-        await self._functions.call("ccb_calibrate", p_found=TRIALS.dump_python(trials))
+    async def keep_trials(self, model: str, trials: Mapping[str, Trial]) -> None:
+        """How well the embedding model of the store knows languages: comes back in the status."""
+        await self._functions.call("ccb_calibrate", p_model=model, p_found=TRIALS.dump_python(trials))
 
     async def collect_garbage(self, *, older_than: str = "1 day") -> None:
         """Drop what was left by uploads that were begun longer ago and abandoned. Meant for once a day."""
@@ -169,6 +169,7 @@ class _NextAnswer(TypedDict):
     next: int | None
 
 
+BOOLEAN = TypeAdapter(bool, config=ConfigDict(strict=True))
 INTEGER = TypeAdapter(int, config=ConfigDict(strict=True))
 YES_OR_NO = TypeAdapter(bool, config=ConfigDict(strict=True))
 OBJECT = TypeAdapter(dict[str, Any])

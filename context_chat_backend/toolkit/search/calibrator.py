@@ -81,6 +81,10 @@ class Calibrator:
         if self._stored >= self._due_at:
             self._due.set()
 
+    def draw_again(self) -> None:
+        """There are other vectors to draw from."""
+        self._due.set()
+
     async def due(self) -> None:
         """Return when there is much more to draw from."""
         await self._due.wait()

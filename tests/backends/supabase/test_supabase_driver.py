@@ -168,7 +168,7 @@ async def test_a_public_key_opens_nothing(project: SupabaseDouble, tmp_path: Pat
 async def test_a_document_of_500_chunks_appears_in_one_step(kit: Kit, project: SupabaseDouble) -> None:
     source = kit.source(1)
     async with SupabaseFunctions(settings(project)) as functions:
-        store = DocumentStore(functions, dimension=DIMENSION)
+        store = DocumentStore(functions)
         assert await store.publish(source, "old", pages("old", 1)) is Outcome.CREATED
         newer = replace(source, modified=source.modified + 1)
         project.calls.clear()

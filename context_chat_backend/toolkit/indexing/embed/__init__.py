@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from context_chat_backend.contract import Misconfigured
+
 from .settings import EmbedSettings
 
-__all__ = ["EmbedSettings", "Embedder", "make_embedder"]
+__all__ = ["EmbedSettings", "Embedder", "make_embedder", "make_former_embedder"]
 
 
 class Embedder(Protocol):
@@ -68,3 +70,23 @@ def make_embedder(settings: EmbedSettings) -> Embedder:
 
     model = SHIPPED[settings.model] if settings.model_path is None else partial(model_in, settings.model_path)
     return LocalEmbedder(model, threads=settings.threads)
+
+
+def make_former_embedder(settings: EmbedSettings, name: str) -> Embedder:
+    """The embedder whose `model_name` this was: one that is shipped, or where the settings say that it is. Raises
+    `Misconfigured` if that is nowhere."""
+    from .shipped import SHIPPED  # noqa: PLC0415
+
+    shipped = next((key for key in SHIPPED if key.casefold() == name.casefold()), None)
+    base_url = settings.former_base_url or settings.base_url
+    if shipped is not None:
+        place: dict[str, object] = {"model": shipped, "base_url": None, "model_path": None}
+    elif settings.former_model_path is not None:
+        place = {"model_path": settings.former_model_path, "base_url": None}
+    elif base_url is not None:
+        place = {"model_name": name or None, "base_url": base_url, "model_path": None, "dimension": None}
+    else:
+        raise Misconfigured(
+            f'it is not known where the model "{name}" is: set CC_EM_FORMER_MODEL_PATH or CC_EM_FORMER_BASE_URL'
+        )
+    return make_embedder(settings.model_copy(update=place))

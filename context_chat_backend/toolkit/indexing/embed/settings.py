@@ -53,6 +53,12 @@ class EmbedSettings(VariableSettings):
     dimension: PositiveInt | None = Field(
         default=None, description="Length of the server's vectors; unset: found out by a request at start"
     )
+    former_base_url: HttpAddress | None = Field(
+        default=None,
+        description="Server of the model that stored vectors are of, while those of another one are made; unset: that "
+        "of `CC_EM_BASE_URL`",
+    )
+    former_model_path: Path | None = Field(default=None, description="The same for a model in a folder, if it was one")
     threads: PositiveInt | None = Field(
         default=None, description="CPU threads of the model in process; unset: all that the gateway may use"
     )

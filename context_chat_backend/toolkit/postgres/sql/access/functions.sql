@@ -631,12 +631,13 @@ language sql stable as $$
    order by c.chunks, c.term
 $$;
 
--- Remembers what the gateway found out about the embedding model, for ccb_status.
-create or replace function public.ccb_calibrate(p_found jsonb) returns void
+-- Remembers what the gateway found out about the embedding model of the store, for ccb_status.
+create or replace function public.ccb_calibrate(p_model text, p_found jsonb) returns void
 language sql
 set search_path from current
 as $fn$
-  update ccb.settings set value = p_found::text where key = 'calibration'
+  update ccb.settings set value = p_found::text
+   where key = 'calibration' and exists (select 1 from ccb.settings where key = 'embedding_model' and value = p_model)
 $fn$;
 
 -- ------------------------------------------------------------------ operation

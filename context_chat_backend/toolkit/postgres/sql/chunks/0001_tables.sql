@@ -24,13 +24,13 @@ begin
   alter table ccb.chunks alter column embedding set storage plain;
   alter table ccb.chunks alter column content   set storage extended;
   alter table ccb.chunks set (toast_tuple_target = 256);
+  create index chunks_embedding_hnsw on ccb.chunks
+    using hnsw (embedding halfvec_cosine_ops) with (m = 16, ef_construction = 64);
   insert into ccb.settings values ('embedding_dim', dim::text);
 end
 $do$;
 
 create unique index if not exists chunks_doc_idx on ccb.chunks (doc_id, ordinal);
-create index if not exists chunks_embedding_hnsw on ccb.chunks
-  using hnsw (embedding halfvec_cosine_ops) with (m = 16, ef_construction = 64);
 
 insert into ccb.settings values
   -- Exact scan up to this many accessible chunks, HNSW above.  An exact scan costs

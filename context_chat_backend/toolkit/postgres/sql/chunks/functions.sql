@@ -53,8 +53,7 @@ begin
     select p_doc_id, c.ordinal, coalesce(c.heading, ''), c.content, c.text_key
       from jsonb_to_recordset(p_chunks) as c (ordinal int, heading text, content text, text_key uuid)
   on conflict (doc_id, ordinal) do update
-     set heading = excluded.heading, content = excluded.content, text_key = excluded.text_key,
-         embedding = null, claimed_at = null;
+     set heading = excluded.heading, content = excluded.content, text_key = excluded.text_key;
   perform ccb.put_words(p_doc_id, (select jsonb_agg(c -> 'words' || jsonb_build_object('ordinal', c -> 'ordinal'))
                                      from jsonb_array_elements(p_chunks) c));
   return jsonb_array_length(p_chunks);
@@ -129,74 +128,303 @@ end
 $fn$;
 
 -- -------------------------------------------------------------------- vectors
+--
+-- ccb.vectors has those of the model that is searched with.  While another one takes its place,
+-- ccb.next_vectors is there and is filled, until it becomes ccb.vectors.
+--
+-- Locks are taken in this order: ccb.chunks, ccb.vectors, ccb.next_vectors.
+
+-- A chunk has a row in each table of vectors as long as its text is the same.
+create or replace function ccb.follow_chunks() returns trigger
+language plpgsql as $fn$
+begin
+  -- "any (array …)": the plan of a trigger is kept, and must be good for few and for many
+  if tg_op <> 'INSERT' then
+    delete from ccb.vectors where chunk_id = any (array(select chunk_id from former));
+  end if;
+  if tg_op <> 'DELETE' then
+    insert into ccb.vectors (chunk_id, doc_id) select chunk_id, doc_id from latter;
+  end if;
+  if to_regclass('ccb.next_vectors') is null then return null; end if;
+  if tg_op <> 'INSERT' then
+    delete from ccb.next_vectors where chunk_id = any (array(select chunk_id from former));
+  end if;
+  if tg_op <> 'DELETE' then
+    insert into ccb.next_vectors (chunk_id, doc_id) select chunk_id, doc_id from latter;
+  end if;
+  return null;
+end
+$fn$;
+
+create or replace trigger chunks_inserted after insert on ccb.chunks
+  referencing new table as latter for each statement execute function ccb.follow_chunks();
+create or replace trigger chunks_updated after update on ccb.chunks
+  referencing old table as former new table as latter for each statement execute function ccb.follow_chunks();
+create or replace trigger chunks_deleted after delete on ccb.chunks
+  referencing old table as former for each statement execute function ccb.follow_chunks();
+
+-- The table with the vectors of a model; null if it is neither searched with nor about to be.
+-- It stays that until the end of the transaction.
+create or replace function ccb.vectors_of(p_model text) returns regclass
+language plpgsql as $fn$
+begin
+  lock table ccb.vectors in access share mode;
+  return (select case key when 'embedding_model' then 'ccb.vectors' else 'ccb.next_vectors' end::regclass
+            from ccb.settings where key in ('embedding_model', 'next_model') and value = p_model);
+end
+$fn$;
 
 -- {chunks: [{chunk_id, title, heading, content}], copied, waiting}: the newest chunks without a
--- vector, of how many others of them the vector was copied from one with the same text, and how
--- many chunks had none before.  For p_lease nobody else is given these.
-create or replace function public.ccb_claim_chunks(p_limit int, p_lease interval) returns json
-language sql
+-- vector of this model, of how many others of them the vector was copied from one with the same
+-- text, and how many chunks had none before.  For p_lease nobody else is given these.
+create or replace function public.ccb_claim_chunks(p_model text, p_limit int, p_lease interval) returns json
+language plpgsql
 set search_path from current
+set statement_timeout = '55s'
 as $fn$
-  with due as (
-    select chunk_id from ccb.chunks
-     where embedding is null and (claimed_at is null or claimed_at < now() - p_lease)
-     order by chunk_id desc limit p_limit
-       for no key update skip locked),
-  known as materialized (
-    select c.chunk_id, (select t.embedding from ccb.chunks t
-                         where t.text_key = c.text_key and t.embedding is not null limit 1) as embedding
-      from due join ccb.chunks c using (chunk_id)),
-  copied as (
-    update ccb.chunks c set embedding = k.embedding, claimed_at = null
-      from known k where c.chunk_id = k.chunk_id and k.embedding is not null
-    returning c.chunk_id),
-  claimed as (
-    update ccb.chunks c set claimed_at = now()
-      from known k where c.chunk_id = k.chunk_id and k.embedding is null
-    returning c.chunk_id, c.doc_id, c.heading, c.content)
-  select json_build_object(
-    'chunks', (select coalesce(json_agg(json_build_object(
-                       'chunk_id', c.chunk_id, 'title', d.title, 'heading', c.heading, 'content', c.content)), '[]')
-                 from claimed c join ccb.documents d on d.doc_id = c.doc_id),
-    'copied', (select count(*) from copied),
-    'waiting', (select count(*) from ccb.chunks where embedding is null))
+declare
+  place   regclass := ccb.vectors_of(p_model);
+  claimed json;
+begin
+  if place is null or ccb.is_paused(place) then return '{"chunks": [], "copied": 0, "waiting": 0}'; end if;
+  perform ccb.prepare_next(p_limit) where place = to_regclass('ccb.next_vectors');
+  execute replace($sql$
+    with due as (
+      select chunk_id from {vectors}
+       where embedding is null and (claimed_at is null or claimed_at < now() - $2)
+       order by chunk_id desc limit $1
+         for no key update skip locked),
+    known as materialized (
+      select c.chunk_id, (select v.embedding from ccb.chunks t join {vectors} v on v.chunk_id = t.chunk_id
+                           where t.text_key = c.text_key and v.embedding is not null limit 1) as embedding
+        from due join ccb.chunks c using (chunk_id)),
+    copied as (
+      update {vectors} v set embedding = k.embedding, claimed_at = null
+        from known k where v.chunk_id = k.chunk_id and k.embedding is not null
+      returning v.chunk_id),
+    claimed as (
+      update {vectors} v set claimed_at = now()
+        from known k where v.chunk_id = k.chunk_id and k.embedding is null
+      returning v.chunk_id)
+    select json_build_object(
+      'chunks', (select coalesce(json_agg(json_build_object(
+                         'chunk_id', c.chunk_id, 'title', d.title, 'heading', c.heading, 'content', c.content)), '[]')
+                   from claimed join ccb.chunks c using (chunk_id) join ccb.documents d on d.doc_id = c.doc_id),
+      'copied', (select count(*) from copied),
+      'waiting', ccb.missing_vectors($3))
+  $sql$, '{vectors}', place::text) into claimed using p_limit, p_lease, place;
+  return claimed;
+end
 $fn$;
 
 -- p_vectors: [{chunk_id, embedding}], embedding as an array or as its text.  What is gone, is about
 -- to go, or has one already, stays as it is: it never waits for whoever deletes, nor they for it.
-create or replace function public.ccb_put_vectors(p_vectors jsonb) returns void
-language sql
+-- So do all, if the model is not one of the store any more.
+create or replace function public.ccb_put_vectors(p_model text, p_vectors jsonb) returns void
+language plpgsql
 set search_path from current
 set statement_timeout = '55s'
 as $fn$
-  with made as materialized (
-    select chunk_id, embedding from jsonb_to_recordset(p_vectors) as v (chunk_id bigint, embedding halfvec)),
-  due as (
-    select chunk_id from ccb.chunks
-     where chunk_id in (select chunk_id from made) and embedding is null
-     order by chunk_id
-       for no key update skip locked)
-  update ccb.chunks c set embedding = m.embedding, claimed_at = null
-    from due join made m using (chunk_id)
-   where c.chunk_id = due.chunk_id
+declare
+  place regclass := ccb.vectors_of(p_model);
+begin
+  if place is null then return; end if;
+  execute replace($sql$
+    with made as materialized (
+      select chunk_id, embedding from jsonb_to_recordset($1) as v (chunk_id bigint, embedding halfvec)),
+    due as (
+      select chunk_id from {vectors}
+       where chunk_id in (select chunk_id from made) and embedding is null
+       order by chunk_id
+         for no key update skip locked)
+    update {vectors} v set embedding = m.embedding, claimed_at = null
+      from due join made m using (chunk_id)
+     where v.chunk_id = due.chunk_id
+  $sql$, '{vectors}', place::text) using p_vectors;
+end
 $fn$;
 
 -- p_chunks: [{chunk_id}], of a gateway that stops; without it all, for one that has the store to
 -- itself: whoever claimed chunks before is gone.
-create or replace function public.ccb_release_chunks(p_chunks jsonb default null) returns void
-language sql
+create or replace function public.ccb_release_chunks(p_model text, p_chunks jsonb default null) returns void
+language plpgsql
 set search_path from current
 as $fn$
-  update ccb.chunks set claimed_at = null
-   where embedding is null and claimed_at is not null
-     and (p_chunks is null or chunk_id in (select (c ->> 'chunk_id')::bigint from jsonb_array_elements(p_chunks) c))
+declare
+  place regclass := ccb.vectors_of(p_model);
+begin
+  if place is null then return; end if;
+  execute replace($sql$
+    update {vectors} set claimed_at = null
+     where embedding is null and claimed_at is not null
+       and ($1 is null or chunk_id in (select (c ->> 'chunk_id')::bigint from jsonb_array_elements($1) c))
+  $sql$, '{vectors}', place::text) using p_chunks;
+end
 $fn$;
 
--- How many chunks have no vector yet.
-create or replace function public.ccb_waiting_chunks() returns bigint
-language sql stable
+-- How many chunks have no vector of this model yet; 0 for a model that is none of the store.
+create or replace function public.ccb_waiting_chunks(p_model text) returns bigint
+language plpgsql
 set search_path from current
-as $$ select count(*) from ccb.chunks where embedding is null $$;
+as $fn$
+begin
+  return coalesce(ccb.missing_vectors(ccb.vectors_of(p_model)), 0);
+end
+$fn$;
+
+create or replace function ccb.missing_vectors(p_vectors regclass) returns bigint
+language plpgsql stable strict as $fn$
+declare
+  missing bigint;
+begin
+  execute format('select count(*) from %s where embedding is null', p_vectors) into missing;
+  if p_vectors = to_regclass('ccb.next_vectors') then
+    missing := missing + (select count(*) from ccb.chunks where chunk_id < ccb.setting_bigint('next_below'));
+  end if;
+  return missing;
+end
+$fn$;
+
+-- -------------------------------------------------------------- another model
+
+create or replace function ccb.setting_bigint(p_key text) returns bigint
+language sql stable as $$ select value::bigint from ccb.settings where key = p_key $$;
+
+create or replace function ccb.is_paused(p_vectors regclass) returns boolean
+language sql stable as $$
+  select p_vectors = to_regclass('ccb.next_vectors') and exists (select 1 from ccb.settings where key = 'next_paused')
+$$;
+
+-- Gives the next chunks a row in ccb.next_vectors, the newest first, if fewer than p_limit wait there.
+create or replace function ccb.prepare_next(p_limit int) returns void
+language plpgsql as $fn$
+declare
+  below bigint;
+  until bigint;
+begin
+  if (select count(*) from (select from ccb.next_vectors where embedding is null limit p_limit) s) >= p_limit then
+    return;
+  end if;
+  select value::bigint into below from ccb.settings where key = 'next_below' for update;
+  with page as materialized (
+    -- locked, so that none goes before its row is to be seen by whoever deletes it
+    select chunk_id, doc_id from ccb.chunks where chunk_id < below order by chunk_id desc limit 10000 for key share),
+  done as (insert into ccb.next_vectors (chunk_id, doc_id) select chunk_id, doc_id from page)
+  select coalesce(min(chunk_id), 0) into until from page;
+  update ccb.settings set value = until::text where key = 'next_below';
+end
+$fn$;
+
+-- {model, dimension, chunks, next: null or {model, dimension, paused, waiting}}.  An action:
+--   start   the model of these arguments shall take the place of the present one
+--   pause, resume
+--   undo    the present one stays
+-- Each is fine where it is done already.
+create or replace function public.ccb_reembed(
+  p_action text default null, p_model text default null, p_dimension int default null) returns jsonb
+language plpgsql
+security definer                                    -- it makes and drops a table
+set search_path from current
+set statement_timeout = '55s'
+as $fn$
+declare
+  present text;
+  next    text;
+begin
+  if p_action is not null then
+    -- Chunks that are being stored were to follow the tables that there are: they come first.
+    lock table ccb.chunks in share mode;
+    select value into present from ccb.settings where key = 'embedding_model';
+    select value into next from ccb.settings where key = 'next_model';
+    case p_action
+      when 'start' then
+        if present is null or present = p_model then
+          raise exception using errcode = 'feature_not_supported',
+            message = format('the vectors are of the model "%s" already', p_model);
+        elsif next is null then
+          perform ccb.make_next_vectors(p_model, p_dimension);
+        elsif next <> p_model then
+          raise exception using errcode = 'feature_not_supported',
+            message = format('vectors of the model "%s" are being made', next), hint = 'Undo that first.';
+        end if;
+        delete from ccb.settings where key = 'next_paused';
+      when 'pause' then
+        insert into ccb.settings select 'next_paused', '' where next is not null on conflict (key) do nothing;
+      when 'resume' then
+        delete from ccb.settings where key = 'next_paused';
+      when 'undo' then
+        lock table ccb.vectors in access exclusive mode;        -- see ccb.vectors_of
+        drop table if exists ccb.next_vectors;
+        delete from ccb.settings where key in ('next_model', 'next_dim', 'next_below', 'next_paused');
+    end case;
+  end if;
+  return (
+    select jsonb_build_object(
+      'model', s ->> 'embedding_model', 'dimension', (s ->> 'embedding_dim')::int,
+      'chunks', (select count(*) from ccb.chunks),
+      'next', case when s ? 'next_model' then jsonb_build_object(
+         'model', s ->> 'next_model', 'dimension', (s ->> 'next_dim')::int, 'paused', s ? 'next_paused',
+         'waiting', ccb.missing_vectors(to_regclass('ccb.next_vectors'))) end)
+      from (select jsonb_object_agg(key, value) as s from ccb.settings) settings);
+end
+$fn$;
+
+create or replace function ccb.make_next_vectors(p_model text, p_dimension int) returns void
+language plpgsql as $fn$
+begin
+  execute format('
+    create table ccb.next_vectors (
+      chunk_id bigint not null, doc_id bigint not null, embedding halfvec(%s), claimed_at timestamptz,
+      constraint next_vectors_pkey primary key (chunk_id))', p_dimension);
+  alter table ccb.next_vectors alter column embedding set storage plain;      -- see 0001_tables.sql
+  create index next_vectors_embedding_hnsw on ccb.next_vectors
+    using hnsw (embedding halfvec_cosine_ops) with (m = 16, ef_construction = 64);
+  create index next_vectors_doc_idx on ccb.next_vectors (doc_id);
+  create index next_vectors_missing_idx on ccb.next_vectors (chunk_id) where embedding is null;
+  if exists (select 1 from pg_roles where rolname = 'service_role') then
+    grant all on table ccb.next_vectors to service_role;
+  end if;
+  insert into ccb.settings values
+    ('next_model', p_model), ('next_dim', p_dimension::text),
+    ('next_below', (select coalesce(max(chunk_id), 0) + 1 from ccb.chunks)::text);
+end
+$fn$;
+
+create or replace function ccb.may_switch(p_model text) returns boolean
+language sql as $$
+  select exists (select 1 from ccb.settings where key = 'next_model' and value = p_model)
+     and not exists (select 1 from ccb.settings where key = 'next_paused')
+     and ccb.missing_vectors(to_regclass('ccb.next_vectors')) = 0
+$$;
+
+-- Whether searches are by this model now: they come to be, once no chunk lacks a vector of it.
+create or replace function public.ccb_switch_model(p_model text) returns boolean
+language plpgsql
+security definer
+set search_path from current
+set statement_timeout = '55s'
+as $fn$
+declare
+  made name;
+begin
+  if not ccb.may_switch(p_model) then
+    return exists (select 1 from ccb.settings where key = 'embedding_model' and value = p_model);
+  end if;
+  lock table ccb.chunks in share mode;              -- no chunk comes now
+  lock table ccb.vectors in access exclusive mode;  -- nobody searches
+  if not ccb.may_switch(p_model) then return false; end if;
+  drop table ccb.vectors;
+  alter table ccb.next_vectors rename to vectors;
+  for made in select indexrelid::regclass::text from pg_index where indrelid = 'ccb.vectors'::regclass loop
+    execute format('alter index ccb.%I rename to %I', made, replace(made, 'next_', ''));
+  end loop;
+  update ccb.settings s set value = n.value from ccb.settings n
+   where (s.key, n.key) in (('embedding_model', 'next_model'), ('embedding_dim', 'next_dim'));
+  update ccb.settings set value = '{}' where key = 'calibration';       -- it was that of the former model
+  delete from ccb.settings where key in ('next_model', 'next_dim', 'next_below', 'next_paused');
+  return true;
+end
+$fn$;
 
 -- -------------------------------------------------------------------- reading
 
@@ -205,7 +433,7 @@ create or replace function ccb.nearest_exact(p_q halfvec, p_docs bigint[], p_k i
 language sql stable as $$
   -- "+ 0": not by the vector index, which would search all documents; and sorted as it is
   -- read, where a CTE would be written to disk first
-  select chunk_id from ccb.chunks where doc_id = any (p_docs) order by (embedding <=> p_q) + 0, chunk_id limit p_k
+  select chunk_id from ccb.vectors where doc_id = any (p_docs) order by (embedding <=> p_q) + 0, chunk_id limit p_k
 $$;
 
 -- HNSW with iterative scan; the access filter is evaluated while the index is read.
@@ -217,11 +445,11 @@ as $fn$
 begin
   return query
   with c as materialized (
-    select c.chunk_id, c.embedding <=> p_q as dist
-      from ccb.chunks c
+    select v.chunk_id, v.embedding <=> p_q as dist
+      from ccb.vectors v
      where exists (select 1 from ccb.documents d
-                    where d.doc_id = c.doc_id and d.group_id = any (p_groups))
-     order by c.embedding <=> p_q limit p_k)
+                    where d.doc_id = v.doc_id and d.group_id = any (p_groups))
+     order by v.embedding <=> p_q limit p_k)
   -- "+ 0": PostgreSQL 17+ believes that the CTE is sorted already; relaxed_order is not
   select chunk_id from c order by dist + 0;
 end
@@ -278,18 +506,20 @@ $fn$;
 -- either kind.  For each of them the cosine, null without
 -- p_embedding; the score of its words, of at most mass; and which of p_question.identifiers
 -- it has.  known are the terms of the question that any chunk has, chunks how many there are.
+-- With {model} in addition, and nothing found, where p_model, which made p_embedding, is not the one that is searched with.
 --
 -- p_question: {terms: {term: how often}, identifiers: [term], steady: [term]}
 create or replace function public.ccb_search(
   p_user      text,
   p_embedding halfvec default null,
+  p_model     text    default null,
   p_question  jsonb   default null,
   p_depth     int     default 40,
   p_limit     int     default 80,
   p_providers text[]  default null,
   p_sources   text[]  default null
 ) returns json
-language plpgsql stable                    -- PostgREST: runs in a READ ONLY transaction
+language plpgsql                           -- not stable: it has to see whose vectors ccb.vectors_of found
 set search_path from current
 as $fn$
 declare
@@ -310,6 +540,9 @@ declare
   marks    int[];
 begin
   if groups = '{}' then return nothing; end if;
+  if p_embedding is not null and ccb.vectors_of(p_model) is distinct from to_regclass('ccb.vectors') then
+    return nothing::jsonb || (select jsonb_build_object('model', value) from ccb.settings where key = 'embedding_model');
+  end if;
 
   -- How much may this user see?  Read only as far as needed to decide.
   if p_sources is not null then
@@ -372,11 +605,12 @@ begin
       select coalesce(json_agg(json_build_object(
                'source_id', d.source_id, 'title', d.title, 'ordinal', c.ordinal, 'heading', c.heading,
                'text', c.content, 'language', coalesce(w.language, ''),
-               'similarity', 1 - (c.embedding <=> p_embedding), 'words', coalesce(-(w.weights <#> q), 0),
+               'similarity', 1 - (v.embedding <=> p_embedding), 'words', coalesce(-(w.weights <#> q), 0),
                'identifiers', case when marks && w.terms then array(select m from unnest(marks) m where m = any (w.terms))
                                    else '{}' end)), '[]')
         from ccb.chunks c
         join ccb.documents d on d.doc_id = c.doc_id
+        left join ccb.vectors v on v.chunk_id = c.chunk_id
         left join ccb.chunk_words w on w.chunk_id = c.chunk_id
        where c.chunk_id = any (best)
          and d.group_id = any (groups)));    -- defence in depth: never return what is not accessible
@@ -384,37 +618,42 @@ end
 $fn$;
 
 -- [{language, embedding, content}]: p_count chunks of each language, drawn at random out of
--- at most p_rows.
-create or replace function public.ccb_samples(p_count int, p_rows int) returns jsonb
-language plpgsql stable
+-- at most p_rows; none if the store is not searched with the model.
+create or replace function public.ccb_samples(p_model text, p_count int, p_rows int) returns jsonb
+language plpgsql
 set search_path from current
 as $fn$
 declare
   share real := (select least(100, 100.0 * p_rows / greatest(1, reltuples)) from pg_class
                   where oid = 'ccb.chunk_words'::regclass);
 begin
+  if ccb.vectors_of(p_model) is distinct from to_regclass('ccb.vectors') then return '[]'; end if;
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
-             'language', s.language, 'embedding', c.embedding::text, 'content', c.content)
+             'language', s.language, 'embedding', v.embedding::text, 'content', c.content)
              order by s.language, s.place), '[]')
       from (select w.chunk_id, w.language, row_number() over (partition by w.language order by random()) as place
               from ccb.chunk_words w tablesample system (share)
               join ccb.documents d on d.doc_id = w.doc_id and d.group_id is not null) s
       join ccb.chunks c on c.chunk_id = s.chunk_id
-     where s.place <= p_count and c.embedding is not null);
+      join ccb.vectors v on v.chunk_id = s.chunk_id
+     where s.place <= p_count and v.embedding is not null);
 end
 $fn$;
 
 -- ------------------------------------------------------------------ operation
 
--- The status, once it is sure that vectors of this model fit to those in the store.
--- The first caller decides on the model.
+-- The status.  The first caller decides on the model.
 create or replace function public.ccb_open_store(p_dimension int, p_model text) returns jsonb
 language plpgsql
 set search_path from current
 as $fn$
+declare
+  kept text := (select value from ccb.settings where key = 'embedding_model');
 begin
-  perform ccb.require_model(p_dimension, p_model);
+  if coalesce(kept, p_model) = p_model then
+    perform ccb.require_model(p_dimension, p_model);
+  end if;
   return public.ccb_status();
 end
 $fn$;
