@@ -30,6 +30,8 @@ from context_chat_backend.http.server import GatewayServer
 from context_chat_backend.nextcloud.push_client import PushClient, appapi_headers
 from context_chat_backend.settings import Settings
 
+from .config import FASTER_MODEL
+
 SECRET = "12345"  # the one in the recorded requests
 PROVIDERS = ("files__default", "mail__mail", "deck__deck", "notes__notes")
 
@@ -90,7 +92,7 @@ def running_gateway(
 ) -> Iterator[Nextcloud]:
     """Serve in a thread until the block ends; ready when entered."""
     serving = Serving()
-    app = create_app(plan_gateway(settings, variables, driver), serving)
+    app = create_app(plan_gateway(settings, {**FASTER_MODEL, **variables}, driver), serving)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = GatewayServer(app, serving)
@@ -157,6 +159,7 @@ class GatewayProcess:
             "APP_SECRET": SECRET,
             "APP_PORT": str(self.port),
             "APP_PERSISTENT_STORAGE": str(self.storage),
+            **FASTER_MODEL,
             **environment,
         }
         self._process: subprocess.Popen[bytes]

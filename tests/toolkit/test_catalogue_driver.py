@@ -11,12 +11,14 @@ import pytest
 
 from context_chat_backend.contract import (
     AccessOp,
+    Level,
     Misconfigured,
     NotFound,
     Outcome,
     Overtaken,
     ProviderId,
     ProviderScope,
+    Query,
     Rejected,
     Source,
     SourceId,
@@ -600,6 +602,15 @@ async def test_a_catalogue_of_another_model_is_left_alone(stage: Stage, used: di
     assert 'holds embeddings of the model "words", not of "sentences"' in message
     assert "Go back to the former embedding model" in message
     assert settings_of(stage) == used
+
+
+async def test_a_catalogue_keeps_the_model_that_it_was_filled_with(stage: Stage, used: dict[str, str]) -> None:
+    new = WordEmbedder("sentences", dimension=9)
+    async with stage.make(indexer=LineIndexer(new, WordEmbedder)) as driver:
+        await driver.upsert(stage.source(7, [ALICE], "the moon"))
+        assert [hit.text for hit in await driver.search(Query(user_id=ALICE, text="the moon", limit=1))] == ["the moon"]
+        assert "model" in {finding.subject for finding in await driver.check() if finding.level is Level.WARNING}
+    assert settings_of(stage)["embedding_model"] == used["embedding_model"] == "words"
 
 
 async def test_a_catalogue_of_another_dimension_is_left_alone(stage: Stage, used: dict[str, str]) -> None:

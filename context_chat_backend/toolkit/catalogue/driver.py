@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence, Set
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from anyio import to_thread
 
-from ...contract import Capabilities, DriverConfig, Finding, Hit, Level, Outcome, Query, Source, SourceId
+from ...contract import Capabilities, DriverConfig, Finding, Hit, Level, Misconfigured, Outcome, Query, Source, SourceId
 from ..background import HOUR, periodically, run_in_background
 from ..concurrency import both, gather, in_batches
 from ..indexing.extract import SUPPORTED_MIME_TYPES
@@ -50,6 +50,8 @@ class CatalogueDriver(DocumentsDriver):
     """Keeps who may read what in a PostgreSQL of the gateway, and only chunks in the store."""
 
     _documents: Catalogue
+    _is_former: bool
+    """The model that is used is not that of the settings."""
 
     def __init__(
         self, name: str, store: VectorStore, indexer: Indexer, settings: CatalogueSettings, folder: Path
@@ -91,12 +93,16 @@ class CatalogueDriver(DocumentsDriver):
         return self._indexer.model.dimension
 
     async def _open(self, stack: AsyncExitStack) -> Catalogue:
-        embedder = self._indexer.model.embedder
-        address, dimension, model = self._store.address, embedder.dimension, embedder.model_name
+        address, wanted = self._store.address, self._indexer.model
         url = await stack.enter_async_context(running_database(self._settings.catalogue_url, self._folder))
-        database = await stack.enter_async_context(Database(url, Edition.CATALOGUE, dimension=dimension))
+        database = await stack.enter_async_context(Database(url, Edition.CATALOGUE, dimension=wanted.dimension))
         changes = Changes()
         catalogue = Catalogue(database, changes)
+        with suppress(Misconfigured):  # what follows says more
+            await self._indexer.keep_to((await catalogue.status()).get("embedding_model", wanted.model_name))
+        self._is_former = self._indexer.model is not wanted
+        embedder = self._indexer.model.embedder
+        dimension, model = embedder.dimension, embedder.model_name
         status = await catalogue.require(address, dimension=dimension, model=model)
         self._identity = status["store_id"]
         await stack.enter_async_context(self._store)
@@ -235,7 +241,17 @@ class CatalogueDriver(DocumentsDriver):
     async def check(self) -> Sequence[Finding]:
         outbox = await self._documents.outbox()
         languages = findings(self._calibrator.calibration.trials, self._indexer.model.model_name)
-        return [*_outbox_findings(outbox), *await self._drift(outbox), *languages, *await self._store.check()]
+        found = [*_outbox_findings(outbox), *await self._drift(outbox), *languages, *self._model_findings()]
+        return [*found, *await self._store.check()]
+
+    def _model_findings(self) -> Sequence[Finding]:
+        if not self._is_former:
+            return ()
+        text = (
+            f"the vectors in the store are of the model {self._indexer.model.model_name}, not of that of the settings"
+        )
+        remedy = "name that model in the settings, or empty the store and have everything indexed again"
+        return [Finding(level=Level.WARNING, subject="model", text=text, remedy=remedy)]
 
     async def _drift(self, outbox: Outbox) -> Sequence[Finding]:
         count = await self._store.chunk_count()

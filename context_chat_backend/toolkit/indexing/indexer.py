@@ -75,6 +75,11 @@ class Indexer:
             raise Misconfigured(f"the model {name} is not known any more")
         return ChunkEmbedder(self._make_former(name))
 
+    async def keep_to(self, name: str) -> None:
+        """Embed with the model that a store was filled with, even if that is a former one. Raises as `former_model`."""
+        if name != self.model.model_name:
+            self.model = await self._resources.enter_async_context(self.former_model(name))
+
     async def fingerprint(self, source: Source) -> str:
         """Equal for sources that give equal chunks and embeddings with the same embedder."""
         named = f"{await source.content.sha256()} {document_name(source.title)}"  # the name is embedded, too

