@@ -253,7 +253,7 @@ def test_the_index_path_finds_what_the_exact_path_finds(db: Connection) -> None:
     put(db, *[source(i, ["a", "b"] if i % 3 else ["b"], chunks=5) for i in range(1, 60)])
     arguments = {"p_depth": 10}
     exact = search(db, "a", vector(5), **arguments)
-    db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
+    db.execute("update ccb.settings set value = '0.001' where key in ('index_cost', 'exact_chunks')")
     assert search(db, "a", vector(5), **arguments) == exact
     assert one(db, "show enable_seqscan") == "on"
     assert seen(db, "a", p_depth=500) == {f"files: {i}" for i in range(1, 60) if i % 3}
@@ -261,7 +261,7 @@ def test_the_index_path_finds_what_the_exact_path_finds(db: Connection) -> None:
 
 def test_the_search_is_exact_where_the_index_gives_up(db: Connection) -> None:
     put(db, *[source(i, ["a"] if i == 1 else ["b"], chunks=12) for i in range(1, 60)])
-    db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
+    db.execute("update ccb.settings set value = '0.001' where key in ('index_cost', 'exact_chunks')")
     db.execute("update ccb.settings set value = '1' where key = 'max_scan_tuples'")
     db.execute("update ccb.settings set value = '1' where key = 'ef_search'")
     assert len(search(db, "a", vector(5), p_depth=10)) == 10
@@ -270,11 +270,24 @@ def test_the_search_is_exact_where_the_index_gives_up(db: Connection) -> None:
 def test_the_index_path_uses_the_vector_index(db: Connection) -> None:
     put(db, *[source(i, ["a"]) for i in range(1, 30)])
     before = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'vectors_embedding_hnsw'")
-    db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
+    db.execute("update ccb.settings set value = '0.001' where key in ('index_cost', 'exact_chunks')")
     search(db, "a", vector(5))
     db.execute("select pg_stat_force_next_flush()")
     after = one(db, "select idx_scan from pg_stat_all_indexes where indexrelname = 'vectors_embedding_hnsw'")
     assert after > before
+
+
+def test_what_an_exact_search_may_cost_depends_on_the_machine_and_grows_slower_than_the_store(db: Connection) -> None:
+    put(db, *[source(number, ["a"], chunks=100) for number in range(25)])
+    db.execute("analyze ccb.vectors")
+    db.execute("update ccb.settings set value = '1' where key = 'exact_chunks'")
+    db.execute("update ccb.settings set value = '9' where key = 'ef_search'")
+    db.execute("update ccb.settings set value = '4' where key = 'index_cost'")
+    assert one(db, "select ccb.most_exact()") == 300  # the root of 9 * 4 * 2500
+    one(db, "select ccb.measure_costs()")
+    assert one(db, "select value from ccb.settings where key = 'index_cost'") == "4"  # too few to tell
+    one(db, "select ccb.measure_costs(500)")
+    assert 2 <= int(one(db, "select value from ccb.settings where key = 'index_cost'")) <= 100
 
 
 def test_sources_are_counted_per_provider_without_staged_ones(db: Connection) -> None:
@@ -540,7 +553,7 @@ def test_few_candidates_by_the_rarest_words_rank_as_all_do(db: Connection) -> No
     db.execute("update ccb.settings set value = '0' where key = 'exact_words'")
     db.execute("update ccb.settings set value = '40' where key = 'word_candidates'")
     assert [row[2] for row in search(db, "a", **arguments)] == [row[2] for row in exact]
-    db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
+    db.execute("update ccb.settings set value = '0.001' where key in ('index_cost', 'exact_chunks')")
     assert [row[2] for row in search(db, "a", **arguments)] == [row[2] for row in exact]
 
 
@@ -857,7 +870,7 @@ def test_the_service_role_can_do_everything_in_a_store_of_a_plain_owner(supabase
         one(db, "select ccb_open_store(%s, %s)", DIMENSION, MODEL)
         assert put(db, *[source(i, ["a"]) for i in range(20)]) == ["created"] * 20
         access(db, "allow", ["b"], "files: 1")
-        db.execute("update ccb.settings set value = '10' where key = 'exact_max_chunks'")
+        db.execute("update ccb.settings set value = '0.001' where key in ('index_cost', 'exact_chunks')")
         one(db, "select ccb_collect_garbage()")
     with as_role(supabase, "service_role") as db:  # in a new session the vector library is not loaded yet
         assert len(search(db, "a", vector(1), p_depth=10)) == 10

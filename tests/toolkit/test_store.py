@@ -448,7 +448,7 @@ async def test_what_was_stored_without_headings_is_found_with_empty_ones(databas
                 (0, "", "the whale"),
                 (1, "", "the sea"),
             ]
-    assert ask(database, "select value from ccb.settings where key = 'schema_version'") == "7"
+    assert ask(database, "select value from ccb.settings where key = 'schema_version'") == "8"
 
 
 COUNTS = "select jsonb_object_agg(term, chunks) from ccb.terms"
@@ -474,7 +474,7 @@ async def test_what_was_counted_and_found_out_before_is_kept(database: str, upgr
     async with open_store(database) as store:
         assert ask(database, COUNTS) == {**counts, "0": counts["0"] + 3, "4711": 2}
         status = await store.status()
-        assert status["schema_version"] == "7"
+        assert status["schema_version"] == "8"
         assert trials_in(status) == {"en": TRIAL}
         assert not await store.make_words()
         assert [hit.text for hit in await found(store, ALICE, "whale")][:1] == ["the whale"]
@@ -690,7 +690,7 @@ async def test_a_store_installs_itself_and_keeps_its_identity(empty_database: st
         assert store.identity == identity
         assert len(await found(store, ALICE)) == 1
         status = await store.status()
-        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "7")
+        assert (status["embedding_model"], status["embedding_dim"], status["schema_version"]) == ("model a", "8", "8")
     ask(empty_database, "drop schema ccb cascade")
     async with open_store(empty_database) as store:
         assert store.identity != identity

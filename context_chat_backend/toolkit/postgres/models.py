@@ -55,6 +55,8 @@ class StoreModels:
         if self._indexer.model.model_name != self._searched:
             models += await self._former(stack, self._searched, int(status["embedding_dim"]))
         self._at_work = {model.model_name: ModelAtWork(store, model) for model in models}
+        for finding in self._former_findings():
+            log.warning("%s; %s", finding.text, finding.remedy)
         if (searched := self._at_work.get(self._searched)) is not None:
             searched.calibrator.remember(trials_in(status))
         for each in self._at_work.values():

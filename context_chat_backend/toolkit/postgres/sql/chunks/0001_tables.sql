@@ -33,11 +33,6 @@ $do$;
 create unique index if not exists chunks_doc_idx on ccb.chunks (doc_id, ordinal);
 
 insert into ccb.settings values
-  -- Exact scan up to this many accessible chunks, HNSW above.  An exact scan costs
-  -- about 0.85 us per chunk of 384 dimensions; rows x dimensions is held constant.
-  ('exact_max_chunks', greatest(5000, 38400000 / (select value::int from ccb.settings
-                                                   where key = 'embedding_dim'))::text),
-  ('exact_max_documents', '20000'),
   ('ef_search', '200'),
   ('max_scan_tuples', '40000')
 on conflict (key) do nothing;

@@ -430,10 +430,26 @@ $fn$;
 
 -- Exact top-k over a given list of documents; what has no vector yet comes last.
 create or replace function ccb.nearest_exact(p_q halfvec, p_docs bigint[], p_k int) returns setof bigint
+language plpgsql stable as $fn$
+begin
+  -- "return query", not SQL: only so may it be done by several processes.  "+ 0": not by the
+  -- vector index, which would search all documents; and sorted as it is read, where a CTE would
+  -- be written to disk first
+  return query
+    select chunk_id from ccb.vectors where doc_id = any (p_docs) order by (embedding <=> p_q) + 0, chunk_id limit p_k;
+end
+$fn$;
+
+-- So many accessible chunks are compared faster than the index finds the nearest of them: it looks at
+-- ef_search vectors, and at more where few of them are accessible.
+create or replace function ccb.most_exact() returns bigint
 language sql stable as $$
-  -- "+ 0": not by the vector index, which would search all documents; and sorted as it is
-  -- read, where a CTE would be written to disk first
-  select chunk_id from ccb.vectors where doc_id = any (p_docs) order by (embedding <=> p_q) + 0, chunk_id limit p_k
+  select greatest(exact_chunks::float8, sqrt(ef_search::float8 * index_cost::float8 * stored))::bigint
+    from (select max(value) filter (where key = 'exact_chunks') as exact_chunks,
+                 max(value) filter (where key = 'ef_search')    as ef_search,
+                 max(value) filter (where key = 'index_cost')   as index_cost
+            from ccb.settings) s,
+         (select greatest(0, reltuples)::float8 as stored from pg_class where oid = to_regclass('ccb.vectors')) v
 $$;
 
 -- HNSW with iterative scan; the access filter is evaluated while the index is read.
@@ -526,9 +542,9 @@ declare
   nothing  json := '{"mass": 0, "known": [], "chunks": 0, "hits": []}';
   groups   bigint[] := ccb.groups_of(p_user, p_providers);
   docs     bigint[];
-  n_docs   bigint;
   n_chunks bigint;
-  doc_cap  int := ccb.setting_int('exact_max_documents');
+  most     bigint;
+  upto     bigint;
   v_ids    bigint[] := '{}';
   w_ids    bigint[] := '{}';
   terms    int[];
@@ -544,18 +560,21 @@ begin
     return nothing::jsonb || (select jsonb_build_object('model', value) from ccb.settings where key = 'embedding_model');
   end if;
 
-  -- How much may this user see?  Read only as far as needed to decide.
+  -- How much may this user see?  Read only as far as needed to decide: most have few documents,
+  -- or documents of many chunks.
   if p_sources is not null then
     select array_agg(doc_id), coalesce(sum(chunk_count), 0) into docs, n_chunks from ccb.documents d
      where d.source_id = any (p_sources) and d.group_id = any (groups);
     if docs is null then return nothing; end if;
   else
-    select count(*), coalesce(sum(chunk_count), 0) into n_docs, n_chunks
-      from (select chunk_count from ccb.documents where group_id = any (groups) limit doc_cap + 1) s;
-    if n_docs = 0 then return nothing; end if;
-    if n_docs <= doc_cap and n_chunks <= ccb.setting_int('exact_max_chunks') then
-      docs := array(select doc_id from ccb.documents where group_id = any (groups));
-    end if;
+    most := ccb.most_exact();
+    foreach upto in array array[1000, most + 1] loop
+      select array_agg(doc_id), coalesce(sum(chunk_count), 0) into docs, n_chunks
+        from (select doc_id, chunk_count from ccb.documents where group_id = any (groups) limit upto) s;
+      exit when n_chunks > most or cardinality(docs) < upto;
+    end loop;
+    if docs is null then return nothing; end if;
+    if n_chunks > most then docs := null; end if;
   end if;
 
   if p_embedding is not null then
@@ -674,6 +693,34 @@ begin
 end
 $fn$;
 
+-- Takes the time of both ways to look at vectors, the best of three times each, for ccb.most_exact.
+create or replace function ccb.measure_costs(p_compared int default 5000) returns void
+language plpgsql as $fn$
+declare
+  walked   constant int := 200;
+  asked    halfvec;
+  began    timestamptz;
+  by_comparing float8;
+  by_walking   float8;
+begin
+  if (select reltuples from pg_class where oid = to_regclass('ccb.vectors')) < 4 * p_compared then return; end if;
+  perform set_config('hnsw.ef_search', walked::text, true);
+  for turn in 0..3 loop                             -- the first time may be that of the disk
+    select embedding into asked from ccb.vectors where embedding is not null
+     order by chunk_id desc offset 50 * turn limit 1;
+    began := clock_timestamp();
+    perform count(*) from (select embedding from ccb.vectors limit p_compared) v where v.embedding <=> asked > 1;
+    by_comparing := least(by_comparing, extract(epoch from clock_timestamp() - began));
+    began := clock_timestamp();
+    perform count(*) from (select from ccb.vectors order by embedding <=> asked limit walked) v;
+    by_walking := least(by_walking, extract(epoch from clock_timestamp() - began));
+  end loop;
+  update ccb.settings
+     set value = round(greatest(2, least(100, (by_walking / walked) / (by_comparing / p_compared))))::text
+   where key = 'index_cost';
+end
+$fn$;
+
 -- What uploads left behind, and the counts of terms, when most of what they count is gone.
 -- Run daily.  Returns the number of staged documents removed.
 create or replace function public.ccb_collect_garbage(p_older_than interval default '1 day') returns int
@@ -686,6 +733,7 @@ declare
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('ccb:garbage', 0::bigint)) then return 0; end if;
   n := ccb.tidy(p_older_than);
+  perform ccb.measure_costs();
   if (select chunks from ccb.terms where term = 0) > 2 * (select count(*) from ccb.chunk_words) + 1000 then
     perform ccb.recount_terms();
   end if;
