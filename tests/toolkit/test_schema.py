@@ -727,6 +727,24 @@ def apply_random_operation(db: Connection, model: Model, rng: random.Random) -> 
             model.change("set", [], model.of(provider))
 
 
+MOST_CHUNKS = {
+    "user": "select ccb_delete_user('a', 500, 10) = 500",
+    "provider": "select ccb_delete_provider('files', 500, 10) = 500",
+    "denial": "select ccb_update_access_provider('deny', array['a'], 'files', 0, 500, 10) ->> 'next' is not null",
+}
+
+
+@pytest.mark.parametrize("delete_more", MOST_CHUNKS.values(), ids=MOST_CHUNKS)
+def test_no_call_deletes_more_chunks_than_it_may(db: Connection, delete_more: str) -> None:
+    put(db, *[source(number, ["a"], chunks=4) for number in range(10)])
+    left = [one(db, "select count(*) from ccb.chunks")]
+    while one(db, delete_more):
+        left.append(one(db, "select count(*) from ccb.chunks"))
+    assert left == [40, 28, 16, 4]
+    assert stored(db) == set()
+    assert one(db, "select count(*) from ccb.access_groups") == 0
+
+
 def test_any_sequence_of_operations_ends_with_the_readers_that_the_rules_give(db: Connection) -> None:
     rng, model = random.Random(4), Model()
     for step in range(400):

@@ -243,6 +243,19 @@ begin
 end
 $fn$;
 
+-- Deletes documents of a group until that is p_chunks chunks.  True if the group has no more.
+create or replace function ccb.delete_some(p_group bigint, p_chunks int) returns boolean
+language plpgsql as $fn$
+begin
+  delete from ccb.documents where doc_id = any (array(
+    select doc_id from (
+      select doc_id, sum(chunk_count) over (order by doc_id) - chunk_count as before
+        from (select doc_id, chunk_count from ccb.documents where group_id = p_group order by doc_id limit 5000) d) s
+     where before < p_chunks));
+  return not exists (select 1 from ccb.documents where group_id = p_group);
+end
+$fn$;
+
 create or replace function ccb.check_op(p_op text, p_known text[]) returns void
 language plpgsql as $fn$
 begin
@@ -439,7 +452,8 @@ $fn$;
 -- {next}.  op: 'allow' | 'deny'.  Paged for statement timeouts: pass what is next back as
 -- p_after until it is null.
 create or replace function public.ccb_update_access_provider(
-  p_op text, p_users text[], p_provider text, p_after bigint default 0, p_limit int default 1000)
+  p_op text, p_users text[], p_provider text, p_after bigint default 0, p_limit int default 1000,
+  p_chunks int default 20000)
 returns jsonb
 language plpgsql
 set search_path from current
@@ -448,6 +462,7 @@ as $fn$
 declare
   g    record;
   u    int[];
+  remaining int[];
   n    int := 0;
   last bigint;
 begin
@@ -458,7 +473,11 @@ begin
   for g in select group_id, members from ccb.access_groups
             where provider = p_provider and group_id > p_after order by group_id limit p_limit
   loop
-    perform ccb.rekey_group(g.group_id, ccb.apply_op(g.members, p_op, u));
+    remaining := ccb.apply_op(g.members, p_op, u);
+    if remaining = '{}' and not ccb.delete_some(g.group_id, p_chunks) then
+      return jsonb_build_object('next', g.group_id - 1);      -- the rest of it with the next call
+    end if;
+    perform ccb.rekey_group(g.group_id, remaining);
     n := n + 1;
     last := g.group_id;
   end loop;
@@ -507,7 +526,8 @@ end
 $fn$;
 
 -- Stored and staged.  Paged: call again while the result equals p_limit.
-create or replace function public.ccb_delete_provider(p_provider text, p_limit int default 2000)
+create or replace function public.ccb_delete_provider(
+  p_provider text, p_limit int default 2000, p_chunks int default 20000)
 returns int
 language plpgsql
 set search_path from current
@@ -518,20 +538,22 @@ declare
 begin
   perform ccb.lock_providers(array[p_provider], true);
   delete from ccb.tickets where provider = p_provider;
-  with gone as (delete from ccb.documents where doc_id in (
-      select doc_id from ccb.documents where provider = p_provider
-       order by doc_id limit p_limit for update) returning 1)
+  with gone as (delete from ccb.documents where doc_id = any (array(
+      select doc_id from (
+        select doc_id, sum(chunk_count) over (order by doc_id) - chunk_count as before
+          from (select doc_id, chunk_count from ccb.documents where provider = p_provider
+                 order by doc_id limit p_limit for update) d) s
+       where before < p_chunks)) returning 1)
   select count(*) into n from gone;
-  if n < p_limit then
-    perform ccb.drop_unused_groups(array(select group_id from ccb.access_groups where provider = p_provider));
-  end if;
-  return n;
+  if exists (select 1 from ccb.documents where provider = p_provider) then return p_limit; end if;
+  perform ccb.drop_unused_groups(array(select group_id from ccb.access_groups where provider = p_provider));
+  return least(n, p_limit - 1);
 end
 $fn$;
 
 -- Removes a reader everywhere; sources that nobody else may read are deleted.
 -- Paged: call again while the result equals p_limit.
-create or replace function public.ccb_delete_user(p_uid text, p_limit int default 500)
+create or replace function public.ccb_delete_user(p_uid text, p_limit int default 500, p_chunks int default 20000)
 returns int
 language plpgsql
 set search_path from current
@@ -553,6 +575,7 @@ begin
     select a.group_id, a.members from ccb.group_members m join ccb.access_groups a using (group_id)
      where m.user_no = u and a.provider = any (locked) order by a.group_id limit p_limit
   loop
+    if g.members = array[u] and not ccb.delete_some(g.group_id, p_chunks) then return p_limit; end if;
     perform ccb.rekey_group(g.group_id, array_remove(g.members, u));
     n := n + 1;
   end loop;
