@@ -12,6 +12,7 @@ from context_chat_backend.toolkit.postgres.database import Database, running_dat
 from context_chat_backend.toolkit.postgres.driver import MAX_SOURCE_BYTES
 from context_chat_backend.toolkit.postgres.functions import Functions
 from context_chat_backend.toolkit.postgres.migrations import Edition
+from context_chat_backend.toolkit.postgres.replica import LAG_SECONDS, ReplicaDatabase, SearchingElsewhere
 from context_chat_backend.toolkit.postgres.store_driver import DocumentStoreDriver
 from context_chat_backend.toolkit.search.settings import SearchSettings
 from context_chat_backend.toolkit.settings import driver_settings
@@ -31,6 +32,7 @@ class BuiltinDriver(DocumentStoreDriver):
             mime_types=SUPPORTED_MIME_TYPES,
             upserts_at_once=2,  # one read, one stored: more are no faster, and questions wait longer
             shared=settings.db_url is not None,  # other gateways may use an external database, too
+            settle_seconds=0.0 if settings.db_read_url is None else LAG_SECONDS,
         )
         self._settings = settings
         self._folder = folder
@@ -38,15 +40,21 @@ class BuiltinDriver(DocumentStoreDriver):
     async def _connect(self, stack: AsyncExitStack, *, dimension: int) -> Functions:
         settings = self._settings
         url = await stack.enter_async_context(running_database(settings.db_url, self._folder))
-        database = Database(
+        database = await stack.enter_async_context(self._database(Database, url, dimension))
+        if settings.db_read_url is None:
+            return database
+        replica = self._database(ReplicaDatabase, settings.db_read_url.get_secret_value(), dimension)
+        return SearchingElsewhere(database, await stack.enter_async_context(replica))
+
+    def _database(self, kind: type[Database], url: str, dimension: int) -> Database:
+        return kind(
             url,
             Edition.STORE,
             dimension=dimension,
-            pool_size=settings.pool_size,
-            prepare=settings.prepare,
-            statement_timeout=settings.statement_timeout,
+            pool_size=self._settings.pool_size,
+            prepare=self._settings.prepare,
+            statement_timeout=self._settings.statement_timeout,
         )
-        return await stack.enter_async_context(database)
 
     def _about(self, status: Mapping[str, Any]) -> str:
         place = "external" if self._settings.db_url is not None else "embedded"

@@ -87,14 +87,14 @@ class Database:
     """A PostgreSQL that no gateway owns."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._running = ExitStack()
         self.uri = ""
 
     def start(self) -> None:
         with ExitStack() as running:
             portal = running.enter_context(start_blocking_portal())
-            server = running.enter_context(portal.wrap_async_context_manager(EmbeddedPostgres(self._folder)))
+            server = running.enter_context(portal.wrap_async_context_manager(EmbeddedPostgres(self.folder)))
             self.uri = server.uri
             self._running = running.pop_all()
 

@@ -58,7 +58,7 @@ class R2RDatabase(Database):
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Statements and new connections hang, open connections stay."""
-        postmaster = int((self._folder / "cluster" / "postmaster.pid").read_text().splitlines()[0])
+        postmaster = int((self.folder / "cluster" / "postmaster.pid").read_text().splitlines()[0])
         stopped = [postmaster]
         try:
             _signal(stopped, signal.SIGSTOP)  # first, so that it starts no others meanwhile

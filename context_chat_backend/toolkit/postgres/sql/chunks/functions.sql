@@ -516,7 +516,7 @@ begin
 end
 $fn$;
 
--- {mass, known, chunks, hits: [{source_id, title, ordinal, heading, text, language, similarity, words,
+-- {mass, known, chunks, hits: [{doc_id, source_id, title, ordinal, heading, text, language, similarity, words,
 -- identifiers}]}: the chunks that p_user may read that are nearest by meaning or have the
 -- best words, p_depth of each kind, in no order; at most p_limit, those that are best in
 -- either kind.  For each of them the cosine, null without
@@ -622,7 +622,7 @@ begin
     'chunks', coalesce((select t.chunks from ccb.terms t where t.term = 0), 0),
     'hits', (
       select coalesce(json_agg(json_build_object(
-               'source_id', d.source_id, 'title', d.title, 'ordinal', c.ordinal, 'heading', c.heading,
+               'doc_id', d.doc_id, 'source_id', d.source_id, 'title', d.title, 'ordinal', c.ordinal, 'heading', c.heading,
                'text', c.content, 'language', coalesce(w.language, ''),
                'similarity', 1 - (v.embedding <=> p_embedding), 'words', coalesce(-(w.weights <#> q), 0),
                'identifiers', case when marks && w.terms then array(select m from unnest(marks) m where m = any (w.terms))
@@ -634,6 +634,16 @@ begin
        where c.chunk_id = any (best)
          and d.group_id = any (groups)));    -- defence in depth: never return what is not accessible
 end
+$fn$;
+
+-- Which of these versions of documents are stored and may be read, for hits of a database that
+-- is behind.
+create or replace function public.ccb_readable(p_user text, p_documents text[]) returns jsonb
+language sql stable
+set search_path from current
+as $fn$
+  select coalesce(jsonb_agg(doc_id), '[]') from ccb.documents
+   where doc_id = any (p_documents::bigint[]) and group_id = any (ccb.groups_of(p_user, null))
 $fn$;
 
 -- [{language, embedding, content}]: p_count chunks of each language, drawn at random out of
