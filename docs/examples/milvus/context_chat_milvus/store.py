@@ -42,8 +42,8 @@ LONGEST = 65_535
 PAGE = 500
 """Chunks that are given another group at once: some megabytes with their vectors, of 64 that a request may have."""
 STRONG = "Strong"
-"""Waits for all that was written before, by whomever. The weaker level "Session" is none for the asynchronous client,
-which does not keep when it deleted."""
+"""Waits for all that was written before, by whomever. "Session", which waits only for this client's own writes, misses
+deletions: Milvus 2.3 does not say when they happened."""
 NO_TERM = 0
 """Terms begin at 1. Stands in the vector of a chunk without words, since there may be none without an element."""
 
