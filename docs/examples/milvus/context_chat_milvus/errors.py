@@ -41,6 +41,8 @@ def milvus_errors() -> Iterator[None]:
         raise _by_cause(error) from None
     except grpc.RpcError as error:
         raise _by_status(error.code()) from None
+    except AttributeError:  # gRPC gives None for what is no message, and the client looks into that
+        raise Unavailable("Milvus gave an answer that makes no sense") from None
     except TimeoutError:
         raise Unavailable("Milvus did not answer in time") from None
 

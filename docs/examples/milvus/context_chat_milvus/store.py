@@ -85,6 +85,10 @@ class MilvusStore(VectorStore):
 
     # ------------------------------------------------------------------ the collection
 
+    @property
+    def searches_words(self) -> bool:
+        return self._has_words
+
     async def prepare(self, namespace: str, dimension: int) -> None:
         self._collection = self._settings.collection_prefix + namespace.replace("-", "_")
         self._server = Server.of_version(await self._ask(self._client.get_server_version))
@@ -145,7 +149,7 @@ class MilvusStore(VectorStore):
         await self._ask(self._client.upsert, self._collection, entities, **({"partial_update": True} if merge else {}))
 
     def _entity(self, chunk: ChunkRecord) -> dict[str, Any]:
-        words = {WORDS: dict(chunk.words.weights) or {NO_TERM: 1.0}} if self._has_words else {}
+        words = {WORDS: _sparse(chunk.words.weights) or {NO_TERM: 1.0}} if self._has_words else {}
         return {
             ID: chunk.id,  # always the same, so that a repetition replaces
             ACL: int(chunk.group),
@@ -167,11 +171,11 @@ class MilvusStore(VectorStore):
     async def matching(self, query: WordQuery, candidates: Candidates, limit: int) -> Sequence[Match]:
         if not query.weights or not self._has_words:
             return ()
-        found = await self._search(WORDS, dict(query.weights), candidates, limit, [*SHOWN, MEANING])
+        found = await self._search(WORDS, _sparse(query.weights), candidates, limit, [*SHOWN, MEANING])
         return [_match(hit["entity"], similarity=_cosine(hit["entity"], query.embedding)) for hit in found]
 
     async def _search(
-        self, field: str, vector: list[float] | Weights, candidates: Candidates, limit: int, fields: list[str]
+        self, field: str, vector: list[float] | dict[int, float], candidates: Candidates, limit: int, fields: list[str]
     ) -> Sequence[Mapping[str, Any]]:
         found = await self._ask(
             self._client.search,
@@ -258,6 +262,10 @@ def _match(of: Mapping[str, Any], similarity: float) -> Match:
 
 def _cosine(of: Mapping[str, Any], embedding: NDArray[np.float32]) -> float:
     return float(np.asarray(of[MEANING], np.float32) @ embedding)  # both are unit vectors
+
+
+def _sparse(weights: Weights) -> dict[int, float]:
+    return {term: float(weight) for term, weight in weights.items()}  # pymilvus refuses whole numbers
 
 
 def _of(documents: Sequence[Extent]) -> str:

@@ -38,10 +38,12 @@ STATUSES: Mapping[int, grpc.StatusCode] = MappingProxyType(
 STATUS, DETAILS = "grpc-status", "grpc-message"
 HANDED_ON = frozenset({"authorization", "identifier", "dbname"})
 THREADS = 64
+PINGS = [("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000), ("grpc.keepalive_permit_without_calls", 1)]
+"""As Milvus has it: its client asks every ten seconds whether the connection still stands."""
 BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 
-class _Handler(grpc.GenericRpcHandler):
+class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Any method of any service, its messages as they are."""
 
     def __init__(self, answer: Callable[[str, bytes, grpc.ServicerContext], bytes]) -> None:
@@ -60,7 +62,7 @@ def near_side() -> Iterator[Callable[[str], str]]:
     with httpx.Client(timeout=None, limits=httpx.Limits(max_connections=None)) as client:
 
         def listen(proxy: str) -> str:
-            server = grpc.server(ThreadPoolExecutor(THREADS))
+            server = grpc.server(ThreadPoolExecutor(THREADS), options=PINGS)
             server.add_generic_rpc_handlers([_Handler(lambda *call: _asked(client, proxy, *call))])
             port = server.add_insecure_port("127.0.0.1:0")
             server.start()

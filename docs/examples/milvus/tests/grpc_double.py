@@ -1,6 +1,6 @@
 """Stands for a server that refuses, hangs or answers with a number: real gRPC, and nothing of Milvus behind it."""
 
-import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +10,8 @@ from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 SECRET = "words of a document"
 CONNECT = "/milvus.proto.milvus.MilvusService/Connect"
+
+PAUSE = 0.05
 
 Answer = Callable[[str, grpc.ServicerContext], bytes]
 
@@ -57,22 +59,14 @@ def connected(then: Answer) -> Answer:
     return answer
 
 
-@contextmanager
-def hanging() -> Iterator[Answer]:
-    """No answer before the end."""
-    end = threading.Event()
-
-    def answer(method: str, context: grpc.ServicerContext) -> bytes:
-        end.wait()
-        return b""
-
-    try:
-        yield connected(answer)
-    finally:
-        end.set()
+def hanging(method: str, context: grpc.ServicerContext) -> bytes:
+    """No answer as long as somebody waits for one."""
+    while context.is_active():
+        time.sleep(PAUSE)
+    return b""
 
 
-class _Handler(grpc.GenericRpcHandler):
+class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 

@@ -23,6 +23,7 @@ async def test_the_driver_keeps_the_contract(tmp_path: Path, server: str, reques
     assert await conform(driver_factory("milvus")(config), out=report), report.getvalue()
 
 
+@pytest.mark.timeout(900)
 async def test_it_keeps_the_contract_while_its_server_fails(tmp_path: Path, milvus_url: str) -> None:
     with far_side(milvus_url) as url, near_side() as listen:
 
