@@ -23,9 +23,13 @@ help:  ## list the targets
 	$(UV) sync --frozen --quiet --inexact --all-extras --python $(PYTHON)
 	@touch $@
 
-.venv/example: .venv/installed docs/examples/qdrant/pyproject.toml
+.venv/example: .venv/installed docs/examples/qdrant/pyproject.toml docs/examples/milvus/pyproject.toml
 	$(UV) sync --frozen --quiet --inexact --all-extras --group example --python $(PYTHON)
 	@touch $@
+
+# What needs them is skipped with a word about it where they cannot be had.
+.venv/servers: .venv/example
+	-$(UV) sync --frozen --quiet --inexact --all-extras --group example --group servers --python $(PYTHON) && touch $@
 
 install: .venv/installed  ## install the project and its tools into .venv
 
@@ -52,7 +56,7 @@ format: install  ## rewrite the code in the house format
 test: .venv/example  ## the tests that run in a few minutes, WORKERS=4 side by side
 	$(RUN) pytest $(BESIDE) $(WORKERS) -m 'not slow and not r2r and not live' $(ARGS)
 
-test-slow: .venv/example  ## stress, memory, crash and random-model tests
+test-slow: .venv/example .venv/servers  ## stress, memory, crash and random-model tests
 	$(RUN) pytest $(BESIDE) 2 -m 'slow and not alone and not r2r and not live' $(ARGS)
 	$(RUN) pytest -m 'slow and alone and not r2r and not live' $(ARGS)
 

@@ -156,8 +156,7 @@ class Shelf:
     @property
     def kinds(self) -> Sequence[Search]:
         """Of searches that the store has."""
-        without_words = type(self.store).matching is VectorStore.matching
-        return (Search.BY_MEANING,) if without_words else (Search.BY_MEANING, Search.BY_WORDS)
+        return (Search.BY_MEANING, Search.BY_WORDS) if self.store.searches_words else (Search.BY_MEANING,)
 
     def require(self, kind: Search) -> None:
         """Raise `CaseSkipped` unless the store has searches of this kind."""

@@ -139,6 +139,11 @@ class VectorStore(ABC):
     def address(self) -> str:
         """Names the place where the data is, e.g. host and index, without secrets. A catalogue belongs to one place."""
 
+    @property
+    def searches_words(self) -> bool:
+        """Whether `matching` finds anything; readable once prepared. Override it where that depends on the server."""
+        return type(self).matching is not VectorStore.matching
+
     @abstractmethod
     async def prepare(self, namespace: str, dimension: int) -> None:
         """Called once after entering, before anything else: make ready what is missing for vectors of this dimension.
