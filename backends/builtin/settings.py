@@ -21,7 +21,7 @@ class BuiltinSettings(VariableSettings):
         default=None,
         validation_alias="CCB_DB_READ_URL",
         description="URL of a read replica of that database (or of what stands before several) for searches. What it "
-        "finds is checked in the database of `CCB_DB_URL`, so a replica that is behind shows nobody what they may not read.",
+        "finds is checked in the database of `CCB_DB_URL`, so one that is behind shows nobody what they may not read.",
     )
     pool_size: PositiveInt = Field(
         default=8,
