@@ -862,6 +862,11 @@ def test_without_a_url_there_is_none() -> None:
     assert read_settings(BuiltinSettings, {"CCB_DB_URL": ""}).db_url is None
 
 
+def test_a_replica_of_nothing_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="CCB_DB_READ_URL needs CCB_DB_URL"):
+        read_settings(BuiltinSettings, {"CCB_DB_READ_URL": "postgresql://replica/db"})
+
+
 @pytest.mark.parametrize(
     "url", ["mysql://me:secret@host/db", "postgresql://me:secret@host:x y/db?nonsense=1", "secret"]
 )
