@@ -13,6 +13,7 @@ from anyio import CapacityLimiter, to_thread
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Hit, Query
+from context_chat_backend.http.push import batch
 from context_chat_backend.nextcloud.push_client import part
 from tests.gateway import Nextcloud, headers, make_settings, running_gateway
 from tests.slow.tools import eventually
@@ -124,3 +125,16 @@ def test_other_requests_are_not_limited_with_them(nextcloud: Nextcloud, driver: 
         assert nextcloud.counts()["files__default"] == 2
         assert nextcloud.http.get("/health/ready").status_code == 200
         driver.go_on.set()
+
+
+def test_uploads_that_are_too_many_are_sent_again_as_a_whole(
+    nextcloud: Nextcloud, driver: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MOST_UPLOADS", 0)
+    refused = nextcloud.load(part("files__default: 3"))
+    assert refused.status_code == 503
+    assert refused.headers["cc-retry"] == "true"
+    assert refused.headers["Retry-After"]
+    assert refused.json().keys() == {"error"}
+    monkeypatch.undo()
+    assert nextcloud.load(part("files__default: 3")).json()["loaded_sources"] == ["files__default: 3"]

@@ -33,7 +33,7 @@ from ..connections import client_waits, while_client_waits
 from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway
 from ..errors import RETRY_AFTER, BadRequest, Disabled, ReadOnly, error
 from ..openapi import UPLOAD, problems
-from .batch import LoadReport
+from .batch import MOST_UPLOADS, LoadReport, TooManyUploads
 from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
 from .schemas import (
     DeleteProviderBody,
@@ -71,9 +71,12 @@ async def load_sources(
     """Index the sources of a multipart body (see `multipart.py`)."""
     _require_writing(gateway)
     try:
-        with gateway.chat.arrival() as arrival:
+        with batches.upload(), gateway.chat.arrival() as arrival:
             upload = await _read(request, gateway)
             report = await batches.load(upload.sources, arrival)
+    except TooManyUploads:
+        log.warning("an upload is to be sent again: %d others are under way", MOST_UPLOADS)
+        return _repeat("too many uploads at once")
     except UploadNotKept as problem:
         log.error("an upload cannot be kept on the disk: %s", problem)  # noqa: TRY400 - the reason says it all
         return _repeat("uploads cannot be kept right now; the log of the gateway says why")
