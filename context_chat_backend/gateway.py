@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .contract import Driver, DriverConfig, DriverError, Misconfigured
+from .core.admission import Admissions
 from .core.commands import Commands
 from .core.ledger import Ledger
 from .core.marks import Marks
@@ -160,6 +161,7 @@ async def open_gateway(plan: Plan, metrics: Metrics) -> AsyncIterator[Gateway]:
             rules=plan.rules,
             generator=_generator(model, plan.answers),
             metrics=metrics,
+            admissions=Admissions.of(settings, metrics),
             stages=await _open_stages(stack, plan, model, metrics),
             cache=cache,
         )

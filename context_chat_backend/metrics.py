@@ -56,6 +56,15 @@ class Metrics:
         self.actions = Counter(
             "ccb_actions", "Access changes and deletions received", ("action", "outcome"), registry=self.registry
         )
+        self.questions = Counter(
+            "ccb_questions",
+            "Questions that came to a step of their way, by whether they got a place in it",
+            ("step", "outcome"),
+            registry=self.registry,
+        )
+        self.questions_waiting = Gauge(
+            "ccb_questions_waiting", "Questions that wait for a place in a step", ("step",), registry=self.registry
+        )
         self.answer_cache = Counter(
             "ccb_answer_cache",
             "Questions while CC_ANSWER_CACHE is set, by whether an answer was kept",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, SecretStr, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, model_validator
 
 from . import __version__
 from .storage import role_folder
@@ -107,6 +107,26 @@ class Settings(VariableSettings):
     )
     action_hold_secs: PositiveFloat = Field(
         3600, description="how long a failed action holds back later ones on the same source if it is not repeated"
+    )
+    searches_at_once: PositiveInt = Field(
+        8,
+        description="questions that are searched at the same time. Each takes a thread for its embedding and a "
+        "connection to the database, some hundredths of a second of CPU time; more are no faster, unless they wait for "
+        "servers elsewhere",
+    )
+    answers_at_once: PositiveInt = Field(
+        32,
+        description="answers that are written at the same time, by a language model or by the backend; each is a "
+        "request that is open as long as that takes",
+    )
+    questions_waiting: NonNegativeInt = Field(
+        200,
+        description="questions that wait for a search, and as many for their answer; what is more gets 503 at once. At "
+        "a tenth of a second each, two cores search so many in a third of QUESTION_WAIT_SECS, and beside a scan within "
+        "it",
+    )
+    question_wait_secs: PositiveFloat = Field(
+        30, description="how long a question waits for each of both before it gets 503"
     )
     metrics_token: SecretStr | None = Field(None, description="bearer token for /metrics; without it /metrics is open")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level that is logged")

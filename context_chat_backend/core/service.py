@@ -46,6 +46,7 @@ from .actions import (
     UpdateProviderAccess,
     reach_of,
 )
+from .admission import Admissions
 from .coalescing import Round, Segment, segments
 from .contents import NoContent, NotRead
 from .ledger import Ledger
@@ -100,6 +101,7 @@ class ContextChat:
         rules: Rules,
         generator: Generator,
         metrics: Metrics,
+        admissions: Admissions,
         stages: Stages | None = None,
         cache: AnswerCache | None = None,
     ) -> None:
@@ -113,6 +115,7 @@ class ContextChat:
         self._rules = rules
         self._generator = generator
         self._metrics = metrics
+        self._admissions = admissions
         self._cache = cache
         order.add_listener(ledger.note_action)
 
@@ -389,7 +392,8 @@ class ContextChat:
     # ------------------------------------------------------------------ questions
 
     async def query(self, query: Query) -> Answer:
-        """Answer a question from what the user may read. Raises `NothingFound`."""
+        """Answer a question from what the user may read. Raises `NothingFound`, and `TooManyQuestions` like all that
+        questions ask for."""
         async with aclosing(self.stream(query)) as answers:
             async for so_far in answers:
                 answer = so_far
@@ -405,25 +409,32 @@ class ContextChat:
 
     async def _write(self, query: Query) -> AsyncGenerator[Answer, None]:
         if self._driver.capabilities.answers:
-            answer = await self._driver.answer(query)
+            async with self._admissions.answers.place(query.user_id):
+                answer = await self._driver.answer(query)
             if not answer.source_ids:
                 raise NothingFound
             yield answer
             return
-        hits = await self._retrieve(query)
+        async with self._admissions.searches.place(query.user_id):
+            hits = await self._retrieve(query)
         if not hits:
             raise NothingFound
-        async with aclosing(answers_from(hits, query, self._generator)) as answers:
+        async with (
+            self._admissions.answers.place(query.user_id),
+            aclosing(answers_from(hits, query, self._generator)) as answers,
+        ):
             async for answer in answers:
                 yield answer
 
     async def chat(self, user_id: UserId, text: str) -> str:
         """Let the generator answer without any document."""
-        return await whole(self._generator.chat(user_id, text))
+        async with self._admissions.answers.place(user_id):
+            return await whole(self._generator.chat(user_id, text))
 
     async def search(self, query: Query) -> Sequence[FoundSource]:
         """Distinct sources, best first, at most `query.limit`."""
-        return await find_sources(self._order_documents, self._driver.search, query)
+        async with self._admissions.searches.place(query.user_id):
+            return await find_sources(self._order_documents, self._driver.search, query)
 
     async def count(self) -> Mapping[ProviderId, int]:
         """Stored sources per provider. Always has the files' provider: context_chat >= 4.5 throws without it."""

@@ -5,13 +5,20 @@ import json
 import logging
 import socket
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from ..toolkit.concurrency import first_of
+
+T = TypeVar("T")
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers. Nextcloud needs 2 KiB: what is long is in bodies."""
@@ -22,6 +29,11 @@ BODY_SECONDS = 600.0
 a client that does not read its answer."""
 RESET_SECONDS = 1.0
 """Time for the reset to come back."""
+LOOK_SECONDS = 1.0
+"""Between two looks at whether a client still waits."""
+
+NOBODY_WAITED = 499
+"""Status in the metrics of a request whose answer was not sent whole: the client went away, or the server was ended."""
 
 EXTENSION = "context_chat"
 STILL_WORKING = b"HTTP/1.1 102 Processing\r\n\r\n"
@@ -48,6 +60,25 @@ async def client_waits(request: Request) -> bool:
         return False
     server = request.scope.get("extensions", {}).get(EXTENSION)
     return server is None or await server["client_waits"]()
+
+
+async def while_client_waits(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` returns. It is cancelled soon after the client has gone away."""
+
+    async def watch() -> None:
+        while await client_waits(request):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(LOOK_SECONDS)
+        tasks.cancel_scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            result = await work()
+            tasks.cancel_scope.cancel()
+            return result
+    except BaseExceptionGroup as group:
+        raise first_of(group) from None
+    raise HTTPException(NOBODY_WAITED, "the client went away")
 
 
 class Connections:

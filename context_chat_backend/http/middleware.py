@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..logs import request_id
 from ..metrics import Metrics
-from .connections import NO_STORE
+from .connections import NO_STORE, NOBODY_WAITED
 from .errors import error
 
 log = logging.getLogger(__name__)
@@ -119,10 +119,6 @@ class BodyLimit:
             return message
 
         return await self._app(scope, receive_some, send)
-
-
-NOBODY_WAITED = 499
-"""Status in the metrics of a request whose answer was not sent whole: the client went away, or the server was ended."""
 
 
 class RequestMetrics:

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..contract import DriverError, Query, SourceId, SourceScope, UserId
+from ..core.admission import RETRY_AFTER, TooManyQuestions
 from ..core.questions import ScopeError, clean_question, scope_of
 from ..core.service import ContextChat, NothingFound
 from ..core.state import State
@@ -135,7 +136,7 @@ class Tasks:
     async def _result(self, task: TakenTask) -> dict[str, Any]:
         """`{"output": …}`, or `{"error": …}` with what is to be told."""
         try:
-            return {"output": await self._output(task)}
+            return {"output": await self._output_in_its_turn(task)}
         except anyio.get_cancelled_exc_class():
             await self._return(task)
             raise
@@ -160,6 +161,14 @@ class Tasks:
                 log.warning("task %d is reported by the next gateway: %s", task.number, error)
             else:
                 await self._remember("delete from taken_tasks where number = ?", task.number)
+
+    async def _output_in_its_turn(self, task: TakenTask) -> Mapping[str, object]:
+        """However long that takes: a task is no request that somebody could repeat, and no more than `AT_ONCE` wait."""
+        while True:
+            try:
+                return await self._output(task)
+            except TooManyQuestions:
+                await anyio.sleep(RETRY_AFTER)
 
     async def _output(self, task: TakenTask) -> Mapping[str, object]:
         query = await self._query(task)

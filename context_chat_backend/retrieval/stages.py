@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from ..contract import Hit, Query, SourceId, SourceScope
 from .pipeline import Search, Stage
@@ -21,6 +21,7 @@ AT_A_TIME = 3
 """Hits of one source before others have their turn."""
 DOCUMENTS = 3
 """Sources that are looked through a second time."""
+FOLDED_AT_ONCE = 4
 _WORD = re.compile(r"\w+")
 
 
@@ -32,10 +33,11 @@ class Fold:
 
     def __init__(self, search: Search) -> None:
         self._search = search
+        self._threads = CapacityLimiter(FOLDED_AT_ONCE)  # of its own: uploads use up the common ones while a disk hangs
 
     async def __call__(self, query: Query) -> Sequence[Hit]:
         hits = await self._search(replace(query, limit=OVER_FETCH * query.limit))
-        return await to_thread.run_sync(_folded, hits, query.limit)
+        return await to_thread.run_sync(_folded, hits, query.limit, limiter=self._threads)
 
 
 class Diversify:

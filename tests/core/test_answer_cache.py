@@ -34,6 +34,7 @@ from context_chat_backend.core.actions import (
     UpdateAccess,
     UpdateProviderAccess,
 )
+from context_chat_backend.core.admission import Admissions
 from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import Marks
 from context_chat_backend.core.ordering import Order
@@ -46,6 +47,7 @@ from context_chat_backend.retrieval.answer_cache import LARGEST, AnswerCache
 from context_chat_backend.retrieval.context import Excerpt
 from context_chat_backend.retrieval.relevance import EVERYTHING
 from context_chat_backend.retrieval.tokens import EstimatedTokens, Tokens
+from tests.gateway import make_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -145,6 +147,7 @@ async def open_stage(folder: Path, *, most: int = MOST) -> AsyncIterator[Stage]:
             generator=model,
             cache=cache,
             metrics=metrics,
+            admissions=Admissions.of(make_settings(folder), Metrics()),
         )
         await chat.open()
         opened = Stage(chat, driver, Kit(driver, folder), model, metrics)

@@ -35,6 +35,7 @@ from context_chat_backend.core.actions import (
     UpdateAccess,
     UpdateProviderAccess,
 )
+from context_chat_backend.core.admission import Admissions
 from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import HeldBack, Marks
 from context_chat_backend.core.ordering import Order
@@ -44,6 +45,7 @@ from context_chat_backend.core.state import State
 from context_chat_backend.http.push.batch import Batches, LoadReport
 from context_chat_backend.metrics import Metrics
 from context_chat_backend.retrieval.generators import Extractive
+from tests.gateway import make_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +111,7 @@ async def open_chat(driver: Scripted, folder: Path, *, patience: float) -> Async
             rules=Rules(),
             generator=Extractive(),
             metrics=Metrics(),
+            admissions=Admissions.of(make_settings(folder), Metrics()),
         )
         await chat.open()
         yield chat

@@ -29,6 +29,7 @@ from context_chat_backend.core.actions import (
     as_after,
     reach_of,
 )
+from context_chat_backend.core.admission import Admissions
 from context_chat_backend.core.contents import NoContent
 from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import Marks
@@ -41,6 +42,7 @@ from context_chat_backend.layers.layer import Layer
 from context_chat_backend.layers.settings import LayerSettings
 from context_chat_backend.metrics import Metrics
 from context_chat_backend.retrieval.generators import Extractive
+from tests.gateway import make_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -282,7 +284,13 @@ async def play(state: State, contents: Sequence[FileContent], seed: int) -> tupl
     cache = HashCache(Shaky(driver, rng), state, LayerSettings(), backend="reference", metrics=metrics)
     order = Order(Marks(state, 3600), patience=600)
     chat = ContextChat(
-        cache, order=order, ledger=Ledger(state, metrics), rules=Rules(), generator=Extractive(), metrics=metrics
+        cache,
+        order=order,
+        ledger=Ledger(state, metrics),
+        rules=Rules(),
+        generator=Extractive(),
+        metrics=metrics,
+        admissions=Admissions.of(make_settings(Path()), metrics),
     )
     await chat.open()
     episode = Episode(chat, rng, contents)

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 
 from context_chat_backend.conformance.reference import ReferenceDriver
 from context_chat_backend.contract import Answer, Capabilities, Driver, Hit, Query, SourceId, Unavailable, UserId
+from context_chat_backend.core.admission import Admissions
 from context_chat_backend.core.ledger import Ledger
 from context_chat_backend.core.marks import Marks
 from context_chat_backend.core.ordering import Order
@@ -109,6 +110,7 @@ async def answering(
             rules=Rules(),
             generator=generator,
             metrics=metrics,
+            admissions=Admissions.of(make_settings(folder), Metrics()),
         )
         questions = Tasks(TaskProvider(client), Scopes(client), chat, state)
         workers = await stack.enter_async_context(anyio.create_task_group())

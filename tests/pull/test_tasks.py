@@ -2,11 +2,15 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from context_chat_backend.conformance.reference import ReferenceDriver
+from context_chat_backend.contract import Hit, Query
 from tests.doubles.sim import Sim
 from tests.gateway import SECRET
 from tests.pull.site import QUESTION, SEARCH, VERSION, Site, file_id, gateway_of, site
@@ -123,6 +127,30 @@ def test_many_questions_at_once_are_all_answered(tmp_path: Path, quick: None, ma
         pulling.hurry()
         done = [pulling.nextcloud.wait_task(task) for task in tasks]
         assert {task["status"] for task in done} == {"STATUS_SUCCESSFUL"}
+
+
+class Unhurried(ReferenceDriver):
+    """Whose searches meet each other."""
+
+    async def search(self, query: Query) -> Sequence[Hit]:
+        await anyio.sleep(0.02)
+        return await super().search(query)
+
+
+def test_questions_that_are_too_many_wait_in_nextcloud_or_here_and_are_answered(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("context_chat_backend.pull.tasks.RETRY_AFTER", 0.05)
+    with site(tmp_path, Unhurried(), searches_at_once=1, questions_waiting=0) as pulling:
+        pulling.nextcloud.add_file(1, "alice", "files/1.md", "text/markdown", WHALE)
+        pulling.nextcloud.enqueue_file(1)
+        pulling.settle()
+        tasks = [pulling.nextcloud.schedule("alice", SEARCH, asked()) for _ in range(30)]
+        pulling.hurry()
+        done = [pulling.nextcloud.wait_task(task) for task in tasks]
+        assert {task["status"] for task in done} == {"STATUS_SUCCESSFUL"}
+        refused = 'ccb_questions_total{outcome="refused",step="search"} 0.0'
+        assert refused not in pulling.gateway.http.get("/metrics").text, "they were never too many"
 
 
 def test_a_question_in_work_when_the_gateway_stops_is_not_left_running(tmp_path: Path, quick: None) -> None:

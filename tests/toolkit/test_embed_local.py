@@ -19,7 +19,7 @@ from context_chat_backend.toolkit.indexing.embed import shipped
 from context_chat_backend.toolkit.indexing.embed.local import BATCH_TOKENS, WORD_CHARS, LocalEmbedder, batches
 from context_chat_backend.toolkit.indexing.embed.model import check_sha256
 from context_chat_backend.toolkit.indexing.embed.shipped import minilm
-from context_chat_backend.toolkit.indexing.priority import NICENESS
+from context_chat_backend.toolkit.indexing.priority import EMBEDDING_NICENESS
 
 pytestmark = pytest.mark.anyio
 
@@ -203,7 +203,7 @@ async def test_documents_are_computed_with_a_lower_priority_than_queries(embedde
     def niceness() -> int:
         return os.getpriority(os.PRIO_PROCESS, 0)
 
-    lower = min(niceness() + NICENESS, 19)
+    lower = min(niceness() + EMBEDDING_NICENESS, 19)
     assert await embedder._in_background(niceness) == lower
     assert priorities_of_threads()[lower] >= len(os.sched_getaffinity(0))
 

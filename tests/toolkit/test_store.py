@@ -918,3 +918,32 @@ def test_no_address_of_a_server_holds_a_password(
 def test_the_password_is_not_shown() -> None:
     settings = BuiltinSettings(db_url=SecretStr("postgresql://me:secret@host/db"))
     assert "secret" not in repr(settings)
+
+
+async def test_uploads_that_take_all_connections_they_may_leave_those_of_questions(
+    database: str, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("context_chat_backend.toolkit.postgres.database.OTHERS_TIMEOUT", 0.2)
+    async with open_store(database, pool_size=4) as store, await psycopg.AsyncConnection.connect(database) as other:
+        await other.execute("lock table ccb.documents in access exclusive mode")
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(store.delete, {SourceId("files: 1")})
+            await until_waiting(other, 2)
+            with pytest.raises(Unavailable, match="no database connection"):
+                await store.delete({SourceId("files: 2")})
+            with anyio.fail_after(2):
+                await store.status()
+            await other.rollback()
+
+
+async def until_waiting(connection: psycopg.AsyncConnection[Any], number: int) -> None:
+    """For a lock of this connection."""
+    row = (0,)
+    while row != (number,):
+        cursor = await connection.execute(
+            "select count(*) from pg_locks join pg_database on pg_database.oid = database "
+            "where not granted and datname = current_database()"
+        )
+        row = await cursor.fetchone() or (0,)
+        await anyio.sleep(0.01)

@@ -19,6 +19,7 @@ from .cache import measure_rescan
 from .corpus import CHUNKS_PER_DOCUMENT, Corpus
 from .loading import measure_first_load, measure_unchanged
 from .overhead import measure_overhead
+from .overload import measure_overload
 from .processes import serving
 from .pulling import measure_pull, measure_questions, site
 from .report import Table, environment, write
@@ -94,6 +95,8 @@ def _builtin(folder: Path, scale: Scale) -> Iterator[Table]:
         yield search_table(rows)
         _say("unchanged sources")
         yield measure_unchanged(gateway, corpus, scale)
+        _say("many questions at once")
+        yield measure_overload(gateway, corpus, scale)
         _say("first load of documents")
         yield measure_first_load(gateway, database, corpus, partial(portal.call, embedder.embed), scale)
         yield environment(versions(database))

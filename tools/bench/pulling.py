@@ -160,7 +160,7 @@ def measure_questions(site: Site, scale: Scale) -> Table:
         asking.submit(_ask, site.gateway, []).result()
         rounds = [round_(asking) for _ in range(scale.rounds)]
     rows = [
-        _of(name, [figure(idle) for idle, _ in rounds], [figure(busy) for _, busy in rounds])
+        times_row(name, [figure(idle) for idle, _ in rounds], [figure(busy) for _, busy in rounds])
         for name, figure in (("p50", p50), ("p95", p95))
     ]
     return Table("busy", ("", "idle, ms", "while indexing, ms", "ratio"), rows)
@@ -176,6 +176,7 @@ def _ask(gateway: Server, questions: Sequence[str]) -> list[float]:
     return times
 
 
-def _of(name: str, idle: Sequence[float], busy: Sequence[float]) -> tuple[str, str, str, str]:
+def times_row(name: str, idle: Sequence[float], busy: Sequence[float]) -> tuple[str, str, str, str]:
+    """Medians over rounds, and that of their ratios."""
     ratio = p50([after / before for before, after in zip(idle, busy, strict=True)])
     return name, f"{p50(idle):.1f}", f"{p50(busy):.1f}", f"{ratio:.2f}"

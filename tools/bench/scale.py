@@ -25,6 +25,8 @@ class Scale:
     """Per round by the pull contract; a twentieth of them by the push contract."""
     busy_documents: int
     """That wait in the queue while `searches` questions are asked."""
+    crowd: int
+    """Questions that come at once."""
 
 
 FULL = Scale(
@@ -38,6 +40,7 @@ FULL = Scale(
     documents=40,
     access_changes=10_000,
     busy_documents=200,
+    crowd=200,
 )
 QUICK = Scale(
     rounds=2,
@@ -50,4 +53,5 @@ QUICK = Scale(
     cached_sources=2_000,
     access_changes=1_000,
     busy_documents=50,
+    crowd=40,
 )

@@ -2,7 +2,8 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -12,7 +13,15 @@ from anyio.abc import TaskGroup
 from ...contract import Source, SourceId
 from ...core.service import ContextChat, Verdict
 
+MOST_UPLOADS = 16
+"""Received or indexed at a time: each may take 200 MB of the disk. Nextcloud sends two, and one for a question about
+single files."""
+
 log = logging.getLogger(__name__)
+
+
+class TooManyUploads(Exception):
+    """The disk is not to be filled with what cannot be indexed soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class Batches:
         self._parallel = parallel
         self._deadline = deadline
         self._loading: set[SourceId] = set()
+        self._uploads = 0
         self._background: TaskGroup
 
     async def __aenter__(self) -> Self:
@@ -80,6 +90,17 @@ class Batches:
     async def __aexit__(self, *exc: object) -> None:
         self._background.cancel_scope.cancel()
         await self._background.__aexit__(None, None, None)
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """Around receiving and loading one. Raises `TooManyUploads`."""
+        if self._uploads >= MOST_UPLOADS:
+            raise TooManyUploads
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
 
     async def load(self, sources: Sequence[Source], arrival: int) -> LoadReport:
         """Index sources and answer within the deadline. Takes over their contents and releases them.

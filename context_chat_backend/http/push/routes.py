@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -28,11 +29,11 @@ from ...nextcloud.payloads import (
     UpdateProviderAccessBody,
 )
 from ...storage import spool_folder
-from ..connections import client_waits
+from ..connections import client_waits, while_client_waits
 from ..dependencies import CurrentBatches, CurrentGateway, EnabledGateway
 from ..errors import RETRY_AFTER, BadRequest, Disabled, ReadOnly, error
 from ..openapi import UPLOAD, problems
-from .batch import LoadReport
+from .batch import MOST_UPLOADS, LoadReport, TooManyUploads
 from .multipart import MalformedUpload, ParsedUpload, SkippedPart, UploadNotKept, read_upload
 from .schemas import (
     DeleteProviderBody,
@@ -70,9 +71,12 @@ async def load_sources(
     """Index the sources of a multipart body (see `multipart.py`)."""
     _require_writing(gateway)
     try:
-        with gateway.chat.arrival() as arrival:
+        with batches.upload(), gateway.chat.arrival() as arrival:
             upload = await _read(request, gateway)
             report = await batches.load(upload.sources, arrival)
+    except TooManyUploads:
+        log.warning("an upload is to be sent again: %d others are under way", MOST_UPLOADS)
+        return _repeat("too many uploads at once")
     except UploadNotKept as problem:
         log.error("an upload cannot be kept on the disk: %s", problem)  # noqa: TRY400 - the reason says it all
         return _repeat("uploads cannot be kept right now; the log of the gateway says why")
@@ -128,19 +132,22 @@ async def count_indexed_documents(chat: Chat) -> dict[str, int]:
 
 
 @router.post("/query", responses=REFUSALS)
-async def query(body: QueryBody, chat: Chat, aa_version: AppApiVersion = "") -> QueryAnswer:
+async def query(request: Request, body: QueryBody, chat: Chat, aa_version: AppApiVersion = "") -> QueryAnswer:
     """Answer a question, with the ids of the sources behind the answer."""
     if not body.use_context:
-        return QueryAnswer(output=await chat.chat(UserId(body.user_id), body.text), sources=[])
-    answer = await chat.query(body.to_query())
+        output = await while_client_waits(request, partial(chat.chat, UserId(body.user_id), body.text))
+        return QueryAnswer(output=output, sources=[])
+    answer = await while_client_waits(request, partial(chat.query, body.to_query()))
     sources = [source_id for source_id in answer.source_ids if survives_enrichment(source_id, aa_version)]
     return QueryAnswer(output=answer.text, sources=list(sources))
 
 
 @router.post("/docSearch", responses=REFUSALS)
-async def doc_search(body: SearchBody, chat: Chat, aa_version: AppApiVersion = "") -> list[FoundDocument]:
+async def doc_search(
+    request: Request, body: SearchBody, chat: Chat, aa_version: AppApiVersion = ""
+) -> list[FoundDocument]:
     """Find sources, best first."""
-    found = await chat.search(body.to_query())
+    found = await while_client_waits(request, partial(chat.search, body.to_query()))
     return [
         FoundDocument(source_id=source.source_id, title=source.title)
         for source in found

@@ -25,6 +25,11 @@ from .sqlstate import error_for
 POOL_TIMEOUT = 5.0
 """Seconds to wait for a connection, a free one or a new one, before the call is `Unavailable`."""
 
+OTHERS_TIMEOUT = 30.0
+"""Seconds that a call for which nobody waits has for one of its connections: under many questions it slows down."""
+FOR_USERS = frozenset({"ccb_search", "ccb_reach", "ccb_readable", "ccb_sought", "ccb_status"})
+"""Functions that questions call, and who looks whether the database is there. Half the pool is for nothing else."""
+
 _CONNECTION = {"connect_timeout": "5", "keepalives_idle": "30", "tcp_user_timeout": "60000"}
 
 
@@ -55,6 +60,7 @@ class Database:
         self._statement_timeout = statement_timeout if prepare else 0.0
         self._options: dict[str, Any] = {"autocommit": True, **({} if prepare else {"prepare_threshold": None})}
         self._pool_size = pool_size
+        self._others = anyio.Semaphore(max(1, pool_size - pool_size // 2))
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -80,8 +86,9 @@ class Database:
 
     async def call(self, function: str, /, **arguments: object) -> Any:
         """See `Functions`."""
-        with database_errors():
-            return await self._value_again_on_conflict(function, arguments)
+        async with self._admitted(function):
+            with database_errors():
+                return await self._value_again_on_conflict(function, arguments)
 
     @asynccontextmanager
     async def alone(self, task: str) -> AsyncIterator[bool]:
@@ -94,6 +101,22 @@ class Database:
                 )
                 row = await cursor.fetchone()
                 yield row == (True,)
+
+    @asynccontextmanager
+    async def _admitted(self, function: str) -> AsyncIterator[None]:
+        """Keeps uploads, actions and the background away from the connections of questions."""
+        if function in FOR_USERS:
+            yield
+            return
+        try:
+            with anyio.fail_after(OTHERS_TIMEOUT):
+                await self._others.acquire()
+        except TimeoutError:
+            raise Unavailable(f"no database connection within {OTHERS_TIMEOUT:.0f} s") from None
+        try:
+            yield
+        finally:
+            self._others.release()
 
     async def _install(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, **self._options) as connection:

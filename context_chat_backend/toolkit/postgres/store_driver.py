@@ -10,6 +10,7 @@ from ...contract import Finding, Hit, Level, Outcome, Query, ReembedAction, Reem
 from ..background import HOUR, periodically, run_in_background
 from ..concurrency import both
 from ..indexing.indexer import Indexer
+from ..indexing.precedence import Precedence
 from ..indexing.section import Section
 from ..indexing.words.terms import Question, question_of
 from ..search.calibration import Calibration
@@ -32,6 +33,7 @@ class DocumentStoreDriver(DocumentsDriver, Reembedding):
     def __init__(self, indexer: Indexer, search: SearchSettings) -> None:
         super().__init__(indexer)
         self._search_by = search.by
+        self._precedence = Precedence()
         self._models = StoreModels(indexer)
 
     @property
@@ -85,6 +87,7 @@ class DocumentStoreDriver(DocumentsDriver, Reembedding):
         self, source: Source, content_hash: str, sections: Sequence[Section], ticket: str | None
     ) -> Outcome:
         pages = self._indexer.pages(self._indexer.chunks(sections, source.title))
+        pages = self._precedence.after_questions(pages)
         outcome = await self._documents.publish(source, content_hash, pages, ticket=ticket)
         self._models.note_stored()
         return outcome
@@ -97,11 +100,12 @@ class DocumentStoreDriver(DocumentsDriver, Reembedding):
         return [database, *findings(trials_in(status), model), *self._models.findings(waiting)]
 
     async def search(self, query: Query) -> Sequence[Hit]:
-        try:
-            return await self._search(query)
-        except OtherModel as other:
-            self._models.follow(other.model)
-            return await self._search(query)
+        with self._precedence.question():
+            try:
+                return await self._search(query)
+            except OtherModel as other:
+                self._models.follow(other.model)
+                return await self._search(query)
 
     async def _search(self, query: Query) -> Sequence[Hit]:
         calibration = self._models.calibration

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from context_chat_backend.contract import Misconfigured
 
-from ..priority import step_back
+from ..priority import EMBEDDING_NICENESS, step_back
 from .model import LocalModel, Pooling
 from .shipped import minilm
 
@@ -65,7 +65,7 @@ class LocalEmbedder:
         tokenizer = await to_thread.run_sync(model.tokenizer)  # one for both: that of e5 takes 260 MB
         # An encoder of their own: the threads that compute one have the priority of the thread that made it. What it
         # costs is in docs/operations.md: little, as weights outside of the graph are mapped once.
-        self._background = ThreadPoolExecutor(1, "documents", initializer=step_back)
+        self._background = ThreadPoolExecutor(1, "documents", initializer=step_back, initargs=(EMBEDDING_NICENESS,))
         make = partial(Encoder, model, tokenizer, threads=self._threads)
         self._for_documents = await self._in_background(make)
         self._for_queries = await to_thread.run_sync(make)
