@@ -44,7 +44,8 @@ from context_chat_backend.settings import Settings
 from context_chat_backend.toolkit.indexing.embed.settings import EmbedSettings
 from context_chat_backend.toolkit.indexing.split import Chunk
 from context_chat_backend.toolkit.indexing.words.terms import question_of
-from context_chat_backend.toolkit.postgres.database import Database, database_errors
+from context_chat_backend.toolkit.postgres import database as database_module
+from context_chat_backend.toolkit.postgres.database import FOR_USERS, Database, database_errors
 from context_chat_backend.toolkit.postgres.document_store import (
     LEASE_SECONDS,
     Claimed,
@@ -918,6 +919,12 @@ def test_no_address_of_a_server_holds_a_password(
 def test_the_password_is_not_shown() -> None:
     settings = BuiltinSettings(db_url=SecretStr("postgresql://me:secret@host/db"))
     assert "secret" not in repr(settings)
+
+
+async def test_functions_of_questions_are_known_by_the_names_that_they_have() -> None:
+    scripts = (Path(database_module.__file__).parent / "sql").rglob("*.sql")
+    text = "".join(path.read_text("utf-8") for path in scripts)
+    assert [name for name in FOR_USERS if f"function public.{name}(" not in text] == []
 
 
 async def test_uploads_that_take_all_connections_they_may_leave_those_of_questions(
