@@ -189,6 +189,6 @@ def test_the_embedded_database_is_started_again_when_it_dies_alone(moment: str, 
             eventually(lambda: embeddings.waiting > 0)
         die(postmaster(gateway.folder))
         embeddings.hold = None
-        batch = [whole(number) for number in range(1, 4)]
-        eventually(lambda: partition(gateway.nextcloud, *batch) == ({*files(1, 2, 3)}, set()), 30)
-        assert_can_be_loaded(gateway, range(1, 4))
+        batch = [whole(number) for number in range(1, 5)]  # the last one is new, so the database is asked
+        eventually(lambda: partition(gateway.nextcloud, *batch) == ({*files(1, 2, 3, 4)}, set()), 30)
+        assert_can_be_loaded(gateway, range(1, 5))
