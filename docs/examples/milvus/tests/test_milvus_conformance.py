@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from bridge import far_side, near_side
 
-from context_chat_backend.conformance import runner
+from context_chat_backend.conformance.cases import CASES
 from context_chat_backend.conformance.faults import FaultPlan
+from context_chat_backend.conformance.runner import conform
 from context_chat_backend.contract import Driver, DriverConfig
 from context_chat_backend.registry import driver_factory
 
@@ -20,7 +21,7 @@ pytest_plugins = ["milvus_fixtures"]
 async def test_the_driver_keeps_the_contract(tmp_path: Path, server: str, request: pytest.FixtureRequest) -> None:
     config = DriverConfig(folder=tmp_path, variables={"MILVUS_URL": request.getfixturevalue(server)})
     report = StringIO()
-    assert await runner.conform(driver_factory("milvus")(config), out=report), report.getvalue()
+    assert await conform(driver_factory("milvus")(config), out=report), report.getvalue()
 
 
 @pytest.mark.parametrize("server", ["milvus_url", "lite_url"])
@@ -28,8 +29,8 @@ async def test_it_keeps_the_contract_while_its_server_fails(
     tmp_path: Path, server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the cases that the other test skips."""
-    cases = [case for case in runner.CASES if case.group == "faults"]
-    monkeypatch.setattr(runner, "CASES", cases)
+    cases = [case for case in CASES if case.group == "faults"]
+    monkeypatch.setattr("context_chat_backend.conformance.runner.CASES", cases)
     with far_side(request.getfixturevalue(server)) as url, near_side() as listen:
 
         def factory(config: DriverConfig) -> Driver:
@@ -39,5 +40,5 @@ async def test_it_keeps_the_contract_while_its_server_fails(
         variables, report = {"MILVUS_URL": url}, StringIO()
         driver = factory(DriverConfig(folder=tmp_path, variables=variables))
         faults = FaultPlan(factory, variables, "MILVUS_URL")
-        assert await runner.conform(driver, faults=faults, out=report), report.getvalue()
+        assert await conform(driver, faults=faults, out=report), report.getvalue()
     assert f"{len(cases)} passed, 0 failed, 0 skipped" in report.getvalue()
