@@ -20,12 +20,21 @@ PAUSE = 1.0
 UNTIL_STDIN_ENDS = """
 import os, sys
 from milvus import MilvusServer
-folder, port, etcd = sys.argv[1:]
+folder, parts, *ports = sys.argv[1:]
 os.environ["ETCD_CONFIG_PATH"] = f"{folder}/etcd.yaml"
-with MilvusServer(data_dir=folder, proxy_port=port, etcd_port=etcd):
+os.environ["PROXY_TIMETICKINTERVAL"] = os.environ["ROOTCOORD_TIMETICKINTERVAL"] = "20"
+server = MilvusServer(data_dir=folder, **dict(zip(parts.split(), ports)))
+server.webservice_port = int(ports[-1])
+with server:
     sys.stdin.read()
 """
-"""It unpacks itself and finds free ports for its parts. It ends with the tests, however they end."""
+"""Ends with the tests, however they end. What reads wait for comes every 20 ms and not every 200: the tests take less
+time."""
+PARTS = (
+    "proxy_port etcd_port proxy_internal_port root_coord_port query_coord_port query_node_port index_coord_port "
+    "index_node_port data_coord_port data_node_port"
+)
+"""What listens somewhere: where it always does, another server may."""
 ETCD = """
 listen-client-urls: http://127.0.0.1:{etcd}
 advertise-client-urls: http://127.0.0.1:{etcd}
@@ -33,7 +42,7 @@ listen-peer-urls: http://127.0.0.1:{peers}
 initial-advertise-peer-urls: http://127.0.0.1:{peers}
 initial-cluster: default=http://127.0.0.1:{peers}
 """
-"""Of the etcd inside, which would always listen at the same ports: two servers could not stand side by side."""
+"""Of the etcd inside, which has no other setting for its ports."""
 LAST_SECONDS = 60
 
 
@@ -41,9 +50,9 @@ LAST_SECONDS = 60
 def milvus_server(folder: Path) -> Iterator[str]:
     """Milvus 2.3 in one process; its address."""
     _require("milvus")
-    port, etcd, peers = _free_ports(3)
+    port, etcd, *others, peers = _free_ports(len(PARTS.split()) + 2)
     (folder / "etcd.yaml").write_text(ETCD.format(etcd=etcd, peers=peers))
-    command = [sys.executable, "-c", UNTIL_STDIN_ENDS, str(folder), str(port), str(etcd)]
+    command = [sys.executable, "-c", UNTIL_STDIN_ENDS, str(folder), PARTS, *map(str, (port, etcd, *others))]
     with _running(command, port, folder, _close_stdin) as url:
         yield url
 
