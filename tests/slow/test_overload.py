@@ -27,7 +27,7 @@ USERS = ("alice", "bob", "carol", "dora", "emil")
 QUESTIONS = 200
 DEADLINE = 30
 """Seconds that a question may wait by default."""
-WAITING = 100
+WAITING = 50
 """Fewer than are asked, so that some are refused."""
 SCANNED = 1_000_000
 """Where the numbers of the files of the scan begin."""
