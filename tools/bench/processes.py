@@ -108,6 +108,7 @@ def _environment(server: Server) -> dict[str, str]:
         "APP_SECRET": SECRET,
         "APP_PORT": str(server.port),
         "APP_PERSISTENT_STORAGE": str(server.storage),
+        "CC_EM_MODEL": "all-minilm-l6-v2",  # that of the corpus
     }
 
 
