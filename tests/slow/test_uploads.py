@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from context_chat_backend.http.push.batch import MOST_UPLOADS
 from context_chat_backend.nextcloud.push_client import UPLOAD_TYPE, multipart, part
 from tests.disk import full, small_disk
 from tests.gateway import GatewayProcess, gateway_process, headers
@@ -69,8 +70,8 @@ def test_a_client_that_goes_away_is_nothing_that_an_admin_has_to_look_into(gatew
 def test_idle_uploads_cost_little_memory(gateway: GatewayProcess) -> None:
     before = memory(gateway.pid, "VmRSS")
     whole = multipart([part(file(1), os.urandom(12 * MIB), mime_type="text/plain")])
-    connections = [begin_upload(gateway, whole[: 8 * MIB], len(whole)) for _ in range(20)]
-    eventually(lambda: len(gateway.spooled) == 20)
+    connections = [begin_upload(gateway, whole[: 8 * MIB], len(whole)) for _ in range(MOST_UPLOADS)]
+    eventually(lambda: len(gateway.spooled) == MOST_UPLOADS)
     assert memory(gateway.pid, "VmRSS") - before < 100 * MIB
     for connection in connections:
         connection.close()
